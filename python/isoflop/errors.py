@@ -1,0 +1,91 @@
+"""What can go wrong, in words: every error names what was given and, in its hint, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class IsoflopError(Exception):
+    """Base of every error this package raises on purpose.
+
+    The first line says what was given and what was expected; ``hint`` says what to do about it.
+    The command line prints both and exits with ``exit_code``, without a traceback.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
+
+
+class ShapeError(IsoflopError, ValueError):
+    """A field of a :class:`~isoflop.Shape` is out of its domain."""
+
+    exit_code = 2
+
+
+class SpecError(IsoflopError, ValueError):
+    """A study file or a run spec has an unknown key, a missing key or a wrong value."""
+
+    exit_code = 2
+
+
+class CorpusError(IsoflopError, ValueError):
+    """A corpus is empty, unreadable, or too short for what is asked of it."""
+
+
+class StoreError(IsoflopError, OSError):
+    """A run store cannot be read or written."""
+
+
+class LawError(IsoflopError, ValueError):
+    """An unknown law or preset, or inputs a law does not take."""
+
+    exit_code = 2
+
+
+class FitError(IsoflopError, ValueError):
+    """The data cannot be fitted: bad values, missing columns, too few runs, no convergence."""
+
+
+class NotIdentifiable(FitError):
+    """The design of the data does not determine the parameters asked for."""
+
+
+class PlanError(IsoflopError, ValueError):
+    """A question the planner cannot answer: an unreadable budget, a law without an optimum."""
+
+    exit_code = 2
+
+
+class MissingExtra(IsoflopError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint naming the known name closest to ``name``, or all of them where none is close."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import an optional dependency, or say exactly what to install.
+
+    Raises:
+        MissingExtra: ``module`` is not installed; the hint is the pip command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtra(f"{module} is not installed", hint=f"pip install 'isoflop[{extra}]'") from error
