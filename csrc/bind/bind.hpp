@@ -1,0 +1,11 @@
+// What every binding file includes: pybind11, and the list of topics that module.cpp registers.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+void register_shape(py::module_& module);
+void register_flops(py::module_& module);
+void register_cpu(py::module_& module);

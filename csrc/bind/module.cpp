@@ -1,0 +1,9 @@
+#include "bind.hpp"
+
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
+  module.doc() = "Exact counts of Transformer shapes; see isoflop.shape and isoflop.counting for the public face.";
+  module.attr("__version__") = ISOFLOP_VERSION;
+  register_shape(module);
+  register_flops(module);
+  register_cpu(module);
+}

@@ -1,0 +1,60 @@
+"""Scaling laws of neural language models: count, train small, fit the law, plan large.
+
+``import isoflop as iso``, then ``iso.Shape``, ``iso.flops``, ``iso.fit``, ``iso.plan``, ``iso.RunStore`` and the rest of
+``isoflop.__all__``. Names are loaded on first use, so that importing the package loads no heavy library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from isoflop._core import __version__
+
+if TYPE_CHECKING:
+    from isoflop.counting import flops, table1
+    from isoflop.fitting.fit import Fit, fit
+    from isoflop.laws.law import Law
+    from isoflop.planning.plan import Plan, plan
+    from isoflop.runs.recorder import Recorder
+    from isoflop.runs.store import RunStore
+    from isoflop.shape import Shape
+
+_HOME = {
+    "Fit": "isoflop.fitting.fit",
+    "Law": "isoflop.laws.law",
+    "Plan": "isoflop.planning.plan",
+    "Recorder": "isoflop.runs.recorder",
+    "RunStore": "isoflop.runs.store",
+    "Shape": "isoflop.shape",
+    "fit": "isoflop.fitting.fit",
+    "flops": "isoflop.counting",
+    "plan": "isoflop.planning.plan",
+    "table1": "isoflop.counting",
+}
+
+__all__ = [
+    "Fit",
+    "Law",
+    "Plan",
+    "Recorder",
+    "RunStore",
+    "Shape",
+    "__version__",
+    "fit",
+    "flops",
+    "plan",
+    "table1",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'isoflop' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
