@@ -1,7 +1,7 @@
 """Scaling laws of neural language models: count, train small, fit the law, plan large.
 
-``import isoflop as iso``, then ``iso.Shape``, ``iso.flops``, ``iso.fit``, ``iso.plan``, ``iso.RunStore`` and the rest of
-``isoflop.__all__``. Names are loaded on first use, so that importing the package loads no heavy library.
+``import isoflop as iso``, then ``iso.Shape``, ``iso.flops``, ``iso.fit``, ``iso.plan``, ``iso.RunStore`` and the rest
+of ``isoflop.__all__``. Names are loaded on first use, so that importing the package loads no heavy library.
 """
 
 from __future__ import annotations

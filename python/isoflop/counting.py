@@ -67,7 +67,7 @@ def flops(shape: Shape, *, batch: int = 1, seq: int | None = None) -> Flops:
     """FLOPs of ``batch`` sequences of ``seq`` tokens (default: the shape's n_ctx).
 
     Raises:
-        ShapeError: ``batch`` or ``seq`` is not a positive whole number, or ``seq`` exceeds a table of learned positions.
+        ShapeError: ``batch`` or ``seq`` is not a positive whole number, or ``seq`` exceeds the learned positions.
     """
     length = _positive("seq", shape.n_ctx if seq is None else seq)
     if shape.position == "learned" and length > shape.n_ctx:

@@ -81,7 +81,20 @@ class Shape:
         bias: bool = True,
         tied_embeddings: bool = True,
     ) -> None:
-        given: dict[str, Any] = {k: v for k, v in locals().items() if k != "self" and v is not None}
+        given: dict[str, Any] = {
+            "n_layer": n_layer,
+            "d_model": d_model,
+            "n_head": n_head,
+            "n_ctx": n_ctx,
+            "n_vocab": n_vocab,
+            "norm": norm,
+            "activation": activation,
+            "position": position,
+            "bias": bias,
+            "tied_embeddings": tied_embeddings,
+        }
+        optional = {"d_ff": d_ff, "n_kv_head": n_kv_head, "d_head": d_head}
+        given |= {name: value for name, value in optional.items() if value is not None}
         checked = _checked_alone(given)
         fields = _defaults(checked) | checked
         _check_together(fields)
