@@ -1,0 +1,10 @@
+"""Laws as data: formulas, their parameters and sources, and the constants published for them."""
+
+from __future__ import annotations
+
+from isoflop.laws.catalogue import LAWS, get_law
+from isoflop.laws.law import Law, Parameter
+from isoflop.laws.power_sum import PowerSum, Term
+from isoflop.laws.presets import PRESETS, Allocation, Preset, get_preset
+
+__all__ = ["LAWS", "PRESETS", "Allocation", "Law", "Parameter", "PowerSum", "Preset", "Term", "get_law", "get_preset"]
