@@ -1,0 +1,66 @@
+# Everything runs in .venv, which is made and filled on first use and refilled when what it is built from changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f)
+
+# A machine without an NVIDIA GPU gets the torch that constraints.txt names, one with a GPU the newest torch.
+CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints.txt)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint cpp bench docs wheel clean
+
+help:
+	@echo "make demo    a small scaling study, start to end, in about three minutes"
+	@echo "make test    all tests"
+	@echo "make lint    ruff, mypy, import contracts"
+	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make bench   timings, side by side"
+	@echo "make docs    the documentation, into site/"
+	@echo "make wheel   sdist and wheel, into dist/"
+	@echo "make clean   remove all of the above; run stores stay"
+
+demo: $(VENV)/.train
+	@$(BIN)/isoflop demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+cpp: $(VENV)/.dev
+	$(BIN)/cmake -S . -B build/cpp -DISOFLOP_TESTS=ON -DISOFLOP_SANITIZE=ON -DISOFLOP_WERROR=ON
+	$(BIN)/cmake --build build/cpp --parallel 2
+	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest bench --benchmark-only
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build
+
+$(VENV)/.train: EXTRAS := train
+$(VENV)/.dev: EXTRAS := train,dev
+$(VENV)/.train $(VENV)/.dev: $(BUILT_FROM) | $(BIN)/python
+	@echo "installing isoflop[$(EXTRAS)] into $(VENV): once, a minute or two"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
+	@touch $(VENV)/.train $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "isoflop needs Python 3.11 or newer; $(PYTHON) is not. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf build dist site $(VENV)
+	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find bench kernels python tests -type d -name __pycache__ -prune -exec rm -rf {} +

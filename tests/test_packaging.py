@@ -1,0 +1,121 @@
+"""What is installed: a light import, stubs that match the extension, exactly the files meant."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import isoflop
+from isoflop import _core
+
+HEAVY = {"numba", "torch", "matplotlib", "pyarrow", "scipy", "pandas", "sympy", "typer", "rich"}
+KINDS = {".py", ".pyi", ".toml", ".typed"}
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    loaded = run_python("import sys, isoflop; print(*{name.split('.')[0] for name in sys.modules})").split()
+    assert not HEAVY & set(loaded)
+
+
+def test_importing_the_package_takes_less_than_a_quarter_second() -> None:
+    timed = "import time; start = time.perf_counter(); import isoflop; print(time.perf_counter() - start)"
+    assert min(float(run_python(timed)) for _ in range(5)) < 0.25
+
+
+def test_there_is_one_version() -> None:
+    assert isoflop.__version__ == _core.__version__ == version("isoflop")
+
+
+@pytest.mark.parametrize("name", isoflop.__all__)
+def test_every_public_name_loads(name: str) -> None:
+    assert getattr(isoflop, name) is not None
+    assert name in dir(isoflop)
+
+
+def test_type_checkers_and_the_lazy_table_see_the_same_names() -> None:
+    tree = ast.parse(Path(isoflop.__file__).read_text())
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    imported = {alias.name: node.module for node in guarded.body for alias in node.names}
+    assert imported == isoflop._HOME
+    assert sorted(isoflop.__all__) == sorted({*imported, "__version__"})
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'isoflop' has no attribute 'fitt'"):
+        _ = isoflop.fitt
+
+
+def test_stubs_name_what_the_extension_holds() -> None:
+    stub = ast.parse((files("isoflop") / "_core.pyi").read_text())
+    assert stub_names(stub.body) == public_names(_core)
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef):
+            assert stub_names(node.body) == public_names(getattr(_core, node.name)), node.name
+
+
+def stub_names(body: list[ast.stmt]) -> set[str]:
+    names = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    names |= {node.target.id for node in body if isinstance(node, ast.AnnAssign)}
+    names |= {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets}
+    return {name for name in names if not name.startswith("_")}
+
+
+def public_names(holder: object) -> set[str]:
+    return {name for name in dir(holder) if not name.startswith("_")}
+
+
+@pytest.fixture(scope="module")
+def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dist folder of a build from a copy of the tree with stray files in it."""
+    pytest.importorskip("build", reason="build is not installed: isoflop[dev] brings it")
+    tree = tmp_path_factory.mktemp("tree") / "isoflop"
+    stray = shutil.ignore_patterns(".git", ".venv", "build", "dist", "site", "runs", "__pycache__", "*.so", ".*_cache")
+    shutil.copytree(root, tree, symlinks=True, ignore=stray)
+    for path in ("notes.txt", "runs/points.jsonl", "python/isoflop/_old.so", "python/isoflop/__pycache__/shape.pyc"):
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).touch()
+    command = [sys.executable, "-m", "build", "--no-isolation", str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return tree / "dist"
+
+
+def package_files(root: Path) -> set[str]:
+    """Files of the package in the source tree, as paths below ``isoflop/``."""
+    package = root / "python" / "isoflop"
+    own = [path.relative_to(package) for path in package.rglob("*")]
+    linked = [path.relative_to(root) for link in ("kernels", "examples") for path in (root / link).rglob("*")]
+    return {path.as_posix() for path in own + linked if path.suffix in KINDS}
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_exactly_the_files_meant(built: Path, root: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        held = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    documents = {"CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
+    csrc = {path.relative_to(root).as_posix() for path in (root / "csrc").rglob("*") if path.is_file()}
+    assert held == documents | csrc | {f"python/isoflop/{name}" for name in package_files(root)}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_one_extension(built: Path, root: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        held = {name.removeprefix("isoflop/") for name in archive.namelist() if name.startswith("isoflop/")}
+    extensions = {name for name in held if name.endswith(".so")}
+    assert len(extensions) == 1
+    assert extensions.pop().startswith("_core.")
+    assert {name for name in held if not name.endswith(".so")} == package_files(root)
+    assert {"py.typed", "kernels/__init__.py", "examples/quickstart.toml"} <= held
