@@ -46,6 +46,10 @@ class StoreError(IsoflopError, OSError):
     """A run store cannot be read or written."""
 
 
+class RunTaken(StoreError):
+    """Another process is writing a run, or has ended it."""
+
+
 class LawError(IsoflopError, ValueError):
     """An unknown law or preset, or inputs a law does not take."""
 

@@ -1,0 +1,61 @@
+"""One writer a run: an advisory lock that the kernel drops when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+# :func:`is_held` takes the lock for an instant to see whether it is free; a second try tells that from a writer.
+_TRIES, _PAUSE_SECONDS = 3, 0.005
+
+
+class Lease:
+    """An exclusive lock on ``runs/<id>/lease``, held from :meth:`take` to :meth:`release` or the end of the process.
+
+    The file also says who holds it (host and process id), for people; only the lock counts.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, file: Path) -> Lease | None:
+        """The lease, or None while another process holds it."""
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return cls(descriptor)
+        os.close(descriptor)
+        return None
+
+    def sign(self) -> None:
+        """Write who holds the lease."""
+        holder = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, holder.encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def is_held(file: Path) -> bool:
+    """Whether a living process holds the lease at ``file``."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

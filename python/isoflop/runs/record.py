@@ -1,0 +1,72 @@
+"""What the store keeps of a run, and how a spec becomes a run id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from isoflop.errors import SpecError, StoreError
+
+FORMAT = 1
+
+Status = Literal["running", "finished", "diverged", "failed"]
+
+
+class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
+    """``run.json``: one run, what was asked, how it went and what came out.
+
+    ``counts`` holds what the shape and spec cost: ``N`` (non-embedding parameters), ``n_params``, ``D`` (tokens), and
+    training FLOPs by convention, ``C`` being 6 N D. ``result`` holds ``loss`` (held-out, nats/token), its ``loss_se`` and
+    ``tokens`` seen. ``status`` is ``running`` until the run ends; a run that is ``running`` with nobody holding its
+    lease was interrupted.
+    """
+
+    format: int = FORMAT
+    id: str
+    status: Status
+    attempt: int
+    started: str
+    ended: str | None = None
+    seconds: float | None = None
+    spec: dict[str, Any]
+    counts: dict[str, float]
+    result: dict[str, float] | None = None
+    error: str | None = None
+    environment: dict[str, str] = {}
+
+
+def run_id(spec: Mapping[str, Any]) -> str:
+    """The identity of a run: the first 16 hex digits of SHA-256 over its spec as canonical JSON.
+
+    Raises:
+        SpecError: the spec holds something JSON has no word for (NaN and infinities among them).
+    """
+    try:
+        canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"a run spec must be plain JSON values: {error}") from error
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def read_record(file: Path) -> RunRecord | None:
+    """The record in a ``run.json``, or None where there is no such file.
+
+    Raises:
+        StoreError: the file is damaged, or was written by a newer format.
+    """
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        record = msgspec.json.decode(content, type=RunRecord)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{file} is damaged: {error}", hint="move its folder away; the run will be made again") from error
+    if record.format > FORMAT:
+        raise StoreError(f"{file} has format {record.format}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+    return record

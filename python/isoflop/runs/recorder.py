@@ -1,0 +1,166 @@
+"""One run being written: its points as they come, its result at the end."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from isoflop.errors import RunTaken, StoreError
+from isoflop.runs.files import cut_torn_tail, explained, replace_file
+from isoflop.runs.lease import Lease
+from isoflop.runs.record import RunRecord, Status, read_record, run_id
+
+if TYPE_CHECKING:
+    from isoflop.runs.store import RunStore
+
+_FLUSH_POINTS = 100
+_FLUSH_SECONDS = 2.0
+
+
+class Recorder:
+    """Records one run into a store; use it as a context manager.
+
+    >>> with Recorder(store, spec, counts={"N": n, "D": d, "C": 6 * n * d}) as rec:
+    ...     rec.log(step, tokens=step * batch, loss=loss)
+    ...     rec.finish(loss=held_out, tokens=d)
+
+    Leaving the block after :meth:`finish` makes the run ``finished``; after a loss that is not finite ``diverged``; by
+    an exception ``failed``, with the error in the record; by an interrupt it stays ``running`` without a lease, which readers call
+    interrupted. Points are buffered (100 points or 2 s) and appended as whole JSON lines; the points of an earlier,
+    interrupted attempt are kept beside the new ones as ``points.<attempt>.jsonl``.
+
+    Raises:
+        RunTaken: another process is writing this run, or it has ended already.
+        StoreError: the disk refuses.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        spec: Mapping[str, Any],
+        *,
+        counts: Mapping[str, float] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.id = run_id(spec)
+        self._folder = store.folder(self.id)
+        self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
+        self._encoder = msgspec.json.Encoder()
+        self._lines: list[bytes] = []
+        self._diverged_at: int | None = None
+        self._result: dict[str, float] | None = None
+
+    def __enter__(self) -> Self:
+        with explained("open a run in", self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lease = Lease.take(self._folder / "lease")
+            if lease is None:
+                raise RunTaken(f"run {self.id} is being written by another process")
+            self._lease = lease
+            try:
+                self._open_attempt()
+            except BaseException:
+                lease.release()
+                raise
+        return self
+
+    def _open_attempt(self) -> None:
+        earlier = read_record(self._folder / "run.json")
+        if earlier is not None and earlier.status in ("finished", "diverged"):
+            raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
+        self._lease.sign()
+        points = self._folder / "points.jsonl"
+        if earlier is not None and points.exists():
+            cut_torn_tail(points)
+            points.rename(self._folder / f"points.{earlier.attempt}.jsonl")
+        self.record = RunRecord(
+            id=self.id,
+            status="running",
+            attempt=1 if earlier is None else earlier.attempt + 1,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            spec=self._spec,
+            counts=self._counts,
+            environment=self._environment,
+        )
+        self._write_record()
+        self._descriptor = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._began = self._flushed = time.monotonic()
+
+    def log(self, step: int, **values: float) -> None:
+        """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ``val_loss``, ...); NaN becomes null."""
+        loss = values.get("loss")
+        if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
+            self._diverged_at = step
+        self._lines.append(self._encoder.encode({"step": step, **values}))
+        if len(self._lines) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append the buffered points as whole lines."""
+        if not self._lines:
+            return
+        content = memoryview(b"\n".join(self._lines) + b"\n")
+        self._lines.clear()
+        self._flushed = time.monotonic()
+        with explained("append points to", self._folder / "points.jsonl"):
+            while content:
+                content = content[os.write(self._descriptor, content) :]
+
+    def finish(self, **result: float) -> None:
+        """State the outcome: ``loss`` (held-out, nats/token), ``loss_se``, ``tokens``, ... It is written when the block is left."""
+        if not math.isfinite(result.get("loss", math.nan)):
+            self._diverged_at = self._diverged_at or int(result.get("steps", 0))
+        self._result = dict(result)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self._salvage(error)
+                return
+            self.flush()
+            with explained("sync", self._folder / "points.jsonl"):
+                os.fdatasync(self._descriptor)
+            if self._diverged_at is not None:
+                self._end("diverged", f"the loss was not finite at step {self._diverged_at}")
+            elif self._result is None:
+                self._end("failed", "the run ended without a result: finish(loss=...) was not called")
+            else:
+                self._end("finished", None)
+        finally:
+            os.close(self._descriptor)
+            self._lease.release()
+
+    def _salvage(self, error: BaseException) -> None:
+        """Keep what can be kept while ``error`` is on its way up: whole lines, and why the run failed.
+
+        Where the disk refuses even that, the record stays ``running``, which reads as interrupted once the lease is gone.
+        """
+        try:
+            self.flush()
+            if isinstance(error, Exception):
+                self._end("failed", f"{type(error).__name__}: {error}")
+        except StoreError as second:
+            error.add_note(f"and the run could not be closed: {second.message}")
+        finally:
+            cut_torn_tail(self._folder / "points.jsonl")
+
+    def _end(self, status: Status, error: str | None) -> None:
+        record = self.record
+        record.status, record.error = status, error
+        record.ended = datetime.now(UTC).isoformat(timespec="seconds")
+        record.seconds = round(time.monotonic() - self._began, 3)
+        record.result = self._result if status == "finished" else None
+        self._write_record()
+
+    def _write_record(self) -> None:
+        with explained("write", self._folder / "run.json"):
+            replace_file(self._folder / "run.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1) + b"\n")

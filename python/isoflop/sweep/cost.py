@@ -1,0 +1,56 @@
+"""How long runs take: seconds = steps x (overhead + FLOPs / speed), the two constants measured on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isoflop.train.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of one optimizer step on one core: ``overhead`` seconds plus its exact FLOPs at ``flops_per_second``."""
+
+    overhead: float
+    flops_per_second: float
+
+    def seconds(self, spec: TrainSpec) -> float:
+        """The whole run."""
+        return spec.n_steps * self.overhead + spec.counts()["C_exact_causal"] / self.flops_per_second
+
+
+# A typical core under eager torch: good enough to put the longest run first and to weigh what is left.
+TYPICAL = StepTime(overhead=1.5e-3, flops_per_second=6e10)
+
+_WARM_STEPS, _TIMED_SECONDS, _TIMED_STEPS = 2, 0.4, 20
+
+
+def measure(specs: Sequence[TrainSpec]) -> StepTime:
+    """Time real steps of the smallest and of the largest model of ``specs`` and solve for the two constants."""
+    ordered = sorted(specs, key=_step_flops)
+    small, large = ordered[0], ordered[-1]
+    small_seconds, large_seconds = _seconds_per_step(small), _seconds_per_step(large)
+    more_flops, more_seconds = _step_flops(large) - _step_flops(small), large_seconds - small_seconds
+    if more_flops < 0.5 * _step_flops(large) or more_seconds <= 0:  # too alike to tell overhead from speed
+        return StepTime(0.0, _step_flops(large) / large_seconds)
+    speed = more_flops / more_seconds
+    return StepTime(max(0.0, small_seconds - _step_flops(small) / speed), speed)
+
+
+def _step_flops(spec: TrainSpec) -> float:
+    return spec.counts()["C_exact_causal"] / spec.n_steps
+
+
+def _seconds_per_step(spec: TrainSpec) -> float:
+    from isoflop.train.trainer import steps_on_noise
+
+    times = []
+    began = time.monotonic()
+    for index, seconds in enumerate(steps_on_noise(spec)):
+        times.append(seconds)
+        if index >= _WARM_STEPS and (time.monotonic() - began > _TIMED_SECONDS or index >= _TIMED_STEPS):
+            break
+    timed = sorted(times[_WARM_STEPS:])
+    return timed[len(timed) // 2]

@@ -1,0 +1,149 @@
+"""Run what a store lacks of a list of runs: todo = plan - finished, so the same call after any interruption goes on.
+
+Any number of launchers may work on one store: a run belongs to whoever holds its lease, and a launcher ends when every run of
+its list has ended, whoever made it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from isoflop.errors import StoreError
+from isoflop.hardware import cores
+from isoflop.runs import RunStore, run_id
+from isoflop.sweep.cost import TYPICAL
+from isoflop.sweep.executor import LocalWorker, Worker
+from isoflop.train.spec import TrainSpec
+
+_ENDED = ("finished", "diverged")
+_POLL_SECONDS = 0.5
+
+
+class Watcher(Protocol):
+    """Is told what happens, from the launcher's threads, one call at a time."""
+
+    def begin(self, specs: Sequence[TrainSpec], ended: int) -> None: ...
+
+    def step(self, spec: TrainSpec, step: int) -> None: ...
+
+    def end(self, spec: TrainSpec, state: str, error: str | None) -> None: ...
+
+
+@dataclass
+class SweepResult:
+    """What became of the runs asked for: how many there were already, and the states of those that this call saw end."""
+
+    found: int = 0
+    states: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def count(self, state: str) -> int:
+        return sum(value == state for value in self.states.values())
+
+
+def run_sweep(
+    specs: Sequence[TrainSpec],
+    store: RunStore,
+    *,
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+    worker: Callable[[], Worker] = LocalWorker,
+) -> SweepResult:
+    """Make every run of ``specs`` that ``store`` does not hold finished or diverged; the longest first.
+
+    Args:
+        specs: resolved runs; their corpus must be in the store's cache (``load_corpus(source, store.cache)``).
+        store: where they are recorded, and what decides which are left.
+        workers: runs at a time; default one a core.
+        watcher: is told of every step reported and every run ended.
+        worker: makes what executes a run.
+
+    Raises:
+        StoreError: the store cannot be written (a full disk, ...); finished runs are kept and the same call goes on.
+    """
+    sweep = _Sweep(specs, store, watcher)
+    count = max(1, min(workers or int(cores()), len(sweep.todo)))
+    crew = [worker() for _ in range(count)]
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                for future in [pool.submit(sweep.work, member) for member in crew]:
+                    future.result()
+            except BaseException:
+                sweep.stop()
+                for member in crew:
+                    member.close()
+                raise
+    finally:
+        for member in crew:
+            member.close()
+    if sweep.fatal is not None:
+        raise StoreError(sweep.fatal)
+    return sweep.result
+
+
+class _Sweep:
+    """The list of runs left, shared by the threads that each drive one worker."""
+
+    def __init__(self, specs: Sequence[TrainSpec], store: RunStore, watcher: Watcher | None) -> None:
+        self._store, self._watcher = store, watcher
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.fatal: str | None = None
+        self.todo = [spec for spec in sorted(specs, key=TYPICAL.seconds) if not self._ended(spec)]
+        self.result = SweepResult(found=len(specs) - len(self.todo))
+        if watcher is not None:
+            watcher.begin(self.todo, self.result.found)
+
+    def _ended(self, spec: TrainSpec) -> bool:
+        record = self._store.get(run_id(spec.to_dict()))
+        return record is not None and record.status in _ENDED
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def work(self, worker: Worker) -> None:
+        """Drive ``worker`` until nothing is left, looking again now and then at what other processes hold."""
+        while (spec := self._next()) is not None:
+            job = {"store": str(self._store.path.absolute()), "spec": spec.to_dict()}
+            end = worker.run(job, lambda step, spec=spec: self._step(spec, step))  # type: ignore[misc]
+            if end.state == "taken":
+                self._look_again(spec)
+                continue
+            with self._lock:
+                if end.fatal:
+                    self.fatal, self._stopped = end.error, True
+                self._close(spec, end.state, end.error)
+
+    def _next(self) -> TrainSpec | None:
+        with self._lock:
+            return None if self._stopped or not self.todo else self.todo.pop()
+
+    def _look_again(self, spec: TrainSpec) -> None:
+        """Another process has the run: count it if that process ended it, else leave it for later."""
+        record = self._store.get(run_id(spec.to_dict()))
+        if record is not None and record.status in _ENDED:
+            with self._lock:
+                self._close(spec, record.status, record.error)
+            return
+        time.sleep(_POLL_SECONDS)
+        with self._lock:
+            self.todo.insert(0, spec)
+
+    def _step(self, spec: TrainSpec, step: int) -> None:
+        if self._watcher is not None:
+            with self._lock:
+                self._watcher.step(spec, step)
+
+    def _close(self, spec: TrainSpec, state: str, error: str | None) -> None:
+        run = run_id(spec.to_dict())
+        self.result.states[run] = state
+        if error is not None:
+            self.result.errors[run] = error
+        if self._watcher is not None:
+            self._watcher.end(spec, state, error)

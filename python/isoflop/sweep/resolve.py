@@ -1,0 +1,80 @@
+"""From a study and its corpus to the list of runs: every spec resolved to the last number."""
+
+from __future__ import annotations
+
+from isoflop.data import Corpus
+from isoflop.errors import CorpusError
+from isoflop.shape import Shape
+from isoflop.sweep.study import PowerRule, Study
+from isoflop.train.spec import TrainSpec
+
+
+def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
+    """The runs of ``study`` on ``corpus``, each once: shapes x (tokens and budgets) x seeds.
+
+    D is rounded to whole optimizer steps, one at least. A budget C gives each shape D = C / (6 N).
+
+    Raises:
+        CorpusError: a run needs more tokens than the corpus has (and repeats are not allowed), or the corpus does not
+            fill one context.
+        SpecError: a setting out of its domain.
+    """
+    n_ctx = max(shape.n_ctx for shape in study.shapes)
+    for name, stream in (("train on", corpus.train), ("hold out", corpus.held_out)):
+        if len(stream.tokens) <= n_ctx:
+            raise CorpusError(
+                f"corpus {study.corpus!r} has {len(stream.tokens):,} tokens to {name}, less than one context of {n_ctx} "
+                "and its next token",
+                hint="give more text or a shorter n_ctx",
+            )
+    specs: dict[TrainSpec, None] = {}
+    for shape in study.shapes:
+        wanted = [*study.tokens, *(budget / (6 * shape.n_nonembedding) for budget in study.budgets)]
+        for tokens in wanted:
+            for seed in study.train.seeds:
+                specs[_spec(study, corpus, shape, tokens, seed)] = None
+    return list(specs)
+
+
+def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) -> TrainSpec:
+    settings = study.train
+    batch = max(1, round(_value(settings.batch_tokens, shape, wanted) / shape.n_ctx)) * shape.n_ctx
+    n_steps = max(1, round(wanted / batch))
+    tokens = n_steps * batch
+    peak = _value(settings.learning_rate, shape, wanted)
+    return TrainSpec(
+        shape=shape,
+        corpus=corpus.fingerprint,
+        tokens=tokens,
+        unique_tokens=_unique_tokens(study, corpus, shape, tokens),
+        batch_tokens=batch,
+        learning_rate=peak,
+        final_learning_rate=peak * settings.final_learning_rate_ratio,
+        warmup_steps=round(n_steps * settings.warmup_share),
+        beta1=settings.beta1,
+        beta2=settings.beta2,
+        weight_decay=settings.weight_decay,
+        grad_clip=settings.grad_clip,
+        seed=seed,
+        data_seed=settings.data_seed,
+        evaluations=settings.evaluations,
+        eval_tokens=settings.eval_tokens,
+        patience=settings.patience,
+    )
+
+
+def _value(setting: float | PowerRule, shape: Shape, tokens: float) -> float:
+    return setting.at(shape.n_nonembedding, tokens) if isinstance(setting, PowerRule) else setting
+
+
+def _unique_tokens(study: Study, corpus: Corpus, shape: Shape, tokens: int) -> int:
+    """How many different tokens a run of ``tokens`` draws from; repeats only where the study asks for or allows them."""
+    available = (len(corpus.train.tokens) - 1) // shape.n_ctx * shape.n_ctx
+    wanted = study.train.unique_tokens or tokens
+    if wanted > available and not study.train.allow_repeats:
+        raise CorpusError(
+            f"{wanted:,} tokens asked of corpus {study.corpus!r}, which has {available:,} to train on: "
+            f"{wanted / available:.2f} epochs",
+            hint="lower tokens or budgets, give more text, or set allow_repeats = true in [train]",
+        )
+    return min(wanted, available, tokens)

@@ -1,0 +1,173 @@
+"""A study file: what to train on, which shapes, how many tokens each, and what to ask of the runs.
+
+    name = "quickstart"
+    corpus = "stdlib"                       # or a file, a folder of text, uint16 .bin shards
+    shapes = [                              # a list in a field makes one shape for each value
+      { n_layer = 2, d_model = [64, 128], n_head = 2 },
+    ]
+    tokens = [1e5, 1e6]                     # D of each run: every shape with every D ...
+    budgets = [1e12, 1e13]                  # ... and, or instead, isoFLOP budgets: D = C / (6 N)
+
+    [shape]                                 # fields that all shapes share
+    [train]                                 # how each model is trained
+    [plan]                                  # the budget to plan for
+
+Reading is strict: an unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from isoflop.errors import SpecError, nearest
+from isoflop.shape import Shape
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+_SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerRule:
+    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``; N non-embedding, D tokens.
+
+    The form in which learning-rate and batch-size laws are published, for example Step Law (2025).
+    """
+
+    scale: Positive
+    N: float = 0.0
+    D: float = 0.0
+
+    def at(self, n_nonembedding: int, tokens: float) -> float:
+        return float(self.scale * n_nonembedding**self.N * tokens**self.D)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How the models of a study are trained; the defaults suit models below a million parameters.
+
+    The default rules for learning rate and batch were tuned on the default corpus for N from 8e2 to 4e5, D from 5e4 to 5e5.
+
+    Attributes:
+        batch_tokens: tokens a step, a number or a rule; rounded to whole contexts.
+        learning_rate: peak, a number or a rule.
+        final_learning_rate_ratio: the cosine ends at this share of the peak.
+        warmup_share: share of the steps spent in linear warm-up.
+        seeds: every run is made once with each seed.
+        unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
+        allow_repeats: let a run whose D exceeds the corpus go through it more than once.
+    """
+
+    batch_tokens: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.8, D=0.4))
+    learning_rate: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
+    final_learning_rate_ratio: float = 0.05
+    warmup_share: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    seeds: tuple[int, ...] = (0,)
+    data_seed: int = 0
+    unique_tokens: int = 0
+    allow_repeats: bool = False
+    evaluations: int = 4
+    eval_tokens: int = 65_536
+    patience: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """What the study is asked for in the end: the budget, as text with its unit."""
+
+    compute: str = "1e15 FLOP"
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    name: str = "study"
+    corpus: str = "stdlib"
+    tokens: tuple[Positive, ...] = ()
+    budgets: tuple[Positive, ...] = ()
+    train: TrainSettings = field(default_factory=TrainSettings)
+    plan: PlanSettings = field(default_factory=PlanSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(_Settings):
+    """A study file, read and checked. ``tokens`` are D; ``budgets`` are C = 6 N D in FLOPs."""
+
+    shapes: tuple[Shape, ...]
+
+    def __post_init__(self) -> None:
+        if not self.shapes:
+            raise SpecError("a study needs at least one shape", hint=_SHAPES_HINT)
+        if not self.tokens and not self.budgets:
+            raise SpecError("a study needs tokens or budgets", hint="tokens = [1e5, 1e6], or budgets = [1e12]")
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in a TOML file.
+
+    Raises:
+        SpecError: no such file, not TOML, an unknown or missing key, or a value of the wrong kind.
+        ShapeError: a shape that cannot be.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SpecError(f"cannot read study {str(path)!r}: {error.strerror}") from error
+    try:
+        return parse_study(tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not TOML: {error}") from error
+
+
+def parse_study(values: Mapping[str, Any]) -> Study:
+    """The study that these values, as read from TOML, describe. Raises as :func:`read_study` does."""
+    refuse_unknown(values, {*_names(Study), "shape"}, "the study")
+    for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("shape", None)):
+        section = values.get(name, {})
+        if not isinstance(section, Mapping):
+            raise SpecError(f"[{name}] must be a table, not {section!r}")
+        if kind is not None:
+            refuse_unknown(section, _names(kind), f"[{name}]")
+        for key, value in section.items():
+            if isinstance(value, Mapping):
+                refuse_unknown(value, _names(PowerRule), f"[{name}] {key}")
+    shapes = _shapes(values.get("shape", {}), values.get("shapes", []))
+    rest = {name: value for name, value in values.items() if name not in ("shape", "shapes")}
+    try:
+        settings = msgspec.convert(rest, _Settings)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"in the study: {error}") from error
+    return Study(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})
+
+
+def refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise a SpecError that names the first key of ``values`` not in ``known``, and the nearest known one."""
+    for name in values:
+        if name not in known:
+            raise SpecError(f"unknown key {name!r} in {where}", hint=nearest(name, known))
+
+
+def _shapes(common: Mapping[str, Any], entries: Any) -> tuple[Shape, ...]:
+    """One shape for every combination of the values listed in each entry, each shape once."""
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise SpecError(f"shapes = {entries!r} must be a list of tables", hint=_SHAPES_HINT)
+    shapes: dict[Shape, None] = {}
+    for entry in entries:
+        options = {name: value if isinstance(value, list) else [value] for name, value in {**common, **entry}.items()}
+        for combination in product(*options.values()):
+            shapes[Shape.from_dict(dict(zip(options, combination, strict=True)))] = None
+    return tuple(shapes)
+
+
+def _names(kind: type) -> list[str]:
+    return [part.name for part in fields(kind)]

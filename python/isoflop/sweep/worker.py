@@ -1,0 +1,79 @@
+"""The process that trains: reads one job a line from standard input, answers with events a line each on standard output.
+
+    in   {"store": PATH, "spec": {...}}
+    out  {"event": "step", "step": 40}  ...  {"event": "end", "state": "finished", "error": null, "fatal": false}
+
+It serves jobs until its input closes, and ends at once when that happens, also amid a run: a launcher that is killed leaves
+no trainer behind. ``state`` is ``taken`` where another process writes or has ended the run. ``fatal`` says that no other run can do
+better: the store cannot be written, or torch is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from isoflop.data import Corpus, open_corpus
+from isoflop.errors import IsoflopError, MissingExtra, RunTaken, StoreError, require
+from isoflop.runs import Recorder, RunStore
+
+
+def main() -> None:
+    events = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints goes to standard error, never among the events
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        _send(events, _serve(msgspec.json.decode(jobs.get()), events))
+
+
+def _read_jobs(jobs: queue.SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        jobs.put(line)
+    os._exit(0)
+
+
+def _send(events: IO[bytes], event: dict[str, Any]) -> None:
+    events.write(msgspec.json.encode(event) + b"\n")
+
+
+def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
+    try:
+        state = _train(job, lambda step: _send(events, {"event": "step", "step": step}))
+        return {"event": "end", "state": state, "error": None, "fatal": False}
+    except RunTaken:
+        return {"event": "end", "state": "taken", "error": None, "fatal": False}
+    except Exception as error:
+        words = str(error) if isinstance(error, IsoflopError) else f"{type(error).__name__}: {error}"
+        fatal = isinstance(error, StoreError | MissingExtra)
+        return {"event": "end", "state": "failed", "error": words, "fatal": fatal}
+
+
+def _train(job: dict[str, Any], progress: Any) -> str:
+    torch = require("torch", extra="train")
+    torch.set_num_threads(1)
+    from isoflop.train.spec import TrainSpec
+    from isoflop.train.trainer import train
+
+    store = RunStore(job["store"], create=False)
+    spec = TrainSpec.from_dict(job["spec"])
+    environment = {"torch": str(torch.__version__), "threads": "1"}
+    with Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment) as recorder:
+        train(spec, _corpus(store.cache, spec.corpus), recorder, progress)
+    return recorder.record.status
+
+
+@cache
+def _corpus(folder: Path, fingerprint: str) -> Corpus:
+    return open_corpus(folder, fingerprint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Held-out loss with its standard error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isoflop.train.model import Transformer
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """Mean loss in nats/token over ``n_tokens`` held-out tokens; the standard error treats windows as independent."""
+
+    mean: float
+    standard_error: float
+    n_tokens: int
+
+
+@torch.no_grad()
+def evaluate(model: Transformer, windows: Tensor, *, batch: int = 64) -> HeldOutLoss:
+    """Loss of ``model`` on ``windows`` (n, n_ctx + 1) int64: every target once, each with the context its window gives it."""
+    model.eval()
+    per_window = torch.cat(
+        [model(part[:, :-1], part[:, 1:], reduction="none").mean(dim=1).double() for part in windows.split(batch)]
+    )
+    model.train()
+    n = len(per_window)
+    spread = float(per_window.std()) / math.sqrt(n) if n > 1 else math.nan
+    return HeldOutLoss(float(per_window.mean()), spread, n * (windows.shape[1] - 1))

@@ -1,0 +1,113 @@
+"""Everything that decides how one model is trained: equal specs give equal runs, and the run id is the hash of the spec."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from isoflop.counting import flops
+from isoflop.errors import SpecError, nearest
+from isoflop.shape import Shape
+
+ENGINE = "torch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """One training, fully resolved.
+
+    Attributes:
+        shape: the architecture.
+        corpus: fingerprint of the corpus.
+        tokens: D, the tokens processed; a whole number of steps.
+        unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated epochs.
+        batch_tokens: B, tokens a step; a whole number of contexts.
+        learning_rate: peak of linear warm-up and cosine decay.
+        final_learning_rate: where the cosine ends.
+        warmup_steps: steps of linear warm-up.
+        beta1, beta2, weight_decay: AdamW; decay acts on matrices and tables, not on gains and biases.
+        grad_clip: largest global gradient norm.
+        seed: initialisation and order of the windows.
+        data_seed: which tokens: the nested subset.
+        evaluations: how often the held-out loss is measured, evenly spaced; the last is at the end.
+        eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
+        patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the end.
+        engine: which implementation trains.
+    """
+
+    shape: Shape
+    corpus: str
+    tokens: int
+    unique_tokens: int
+    batch_tokens: int
+    learning_rate: float
+    final_learning_rate: float
+    warmup_steps: int
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    seed: int = 0
+    data_seed: int = 0
+    evaluations: int = 4
+    eval_tokens: int = 65_536
+    patience: int = 0
+    engine: str = ENGINE
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "unique_tokens", "batch_tokens", "evaluations", "eval_tokens"):
+            _demand(getattr(self, name) >= 1, name, getattr(self, name), "a positive whole number")
+        for name in ("learning_rate", "grad_clip"):
+            _demand(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "patience", "seed", "data_seed"):
+            _demand(getattr(self, name) >= 0, name, getattr(self, name), "zero or more")
+        for name in ("beta1", "beta2"):
+            _demand(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        n_ctx, batch = self.shape.n_ctx, self.batch_tokens
+        _demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
+        _demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
+        _demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
+        _demand(self.engine == ENGINE, "engine", self.engine, repr(ENGINE))
+
+    @property
+    def n_steps(self) -> int:
+        """S, optimizer steps."""
+        return self.tokens // self.batch_tokens
+
+    @property
+    def batch_windows(self) -> int:
+        """Contexts a step."""
+        return self.batch_tokens // self.shape.n_ctx
+
+    def counts(self) -> dict[str, float]:
+        """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and the matmuls exactly (``C_exact_causal``)."""
+        per_token = flops(self.shape).per_token("exact-causal")
+        return {
+            "N": self.shape.n_nonembedding,
+            "n_params": self.shape.n_params,
+            "D": self.tokens,
+            "C": 6.0 * self.shape.n_nonembedding * self.tokens,
+            "C_exact_causal": per_token * self.tokens,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; what is hashed into the run id."""
+        return {**asdict(self), "shape": self.shape.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainSpec:
+        """The spec that :meth:`to_dict` gave.
+
+        Raises:
+            SpecError: an unknown key.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise SpecError(f"unknown key {name!r} in a run spec", hint=nearest(name, known))
+        return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
+
+
+def _demand(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise SpecError(f"{name} = {value!r} must be {allowed}")
