@@ -77,20 +77,37 @@ def public_names(holder: object) -> set[str]:
     return {name for name in dir(holder) if not name.startswith("_")}
 
 
-@pytest.fixture(scope="module")
-def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dist folder of a build from a copy of the tree with stray files in it."""
+@pytest.mark.slow
+def test_a_build_holds_exactly_the_files_meant(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("build", reason="build is not installed: isoflop[dev] brings it")
-    tree = tmp_path_factory.mktemp("tree") / "isoflop"
-    stray = shutil.ignore_patterns(".git", ".venv", "build", "dist", "site", "runs", "__pycache__", "*.so", ".*_cache")
-    shutil.copytree(root, tree, symlinks=True, ignore=stray)
+    tree = tmp_path / "isoflop"
+    shutil.copytree(root, tree, symlinks=True, ignore=lambda folder, names: not_source(root, Path(folder), names))
     for path in ("notes.txt", "runs/points.jsonl", "python/isoflop/_old.so", "python/isoflop/__pycache__/shape.pyc"):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).touch()
     command = [sys.executable, "-m", "build", "--no-isolation", str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return tree / "dist"
+
+    package, csrc = package_files(root), {path for path in (root / "csrc").rglob("*") if path.is_file()}
+    documents = {"CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
+    with tarfile.open(next(tree.glob("dist/*.tar.gz"))) as sdist:
+        held = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    built_from = {path.relative_to(root).as_posix() for path in csrc} | {f"python/isoflop/{name}" for name in package}
+    assert held == documents | built_from
+
+    with zipfile.ZipFile(next(tree.glob("dist/*.whl"))) as wheel:
+        held = {name.removeprefix("isoflop/") for name in wheel.namelist() if name.startswith("isoflop/")}
+    extensions = {name for name in held if name.endswith(".so")}
+    assert [name.partition(".")[0] for name in extensions] == ["_core"]
+    assert held - extensions == package
+    assert {"py.typed", "kernels/__init__.py", "examples/quickstart.toml"} <= package
+
+
+def not_source(root: Path, folder: Path, names: list[str]) -> set[str]:
+    made = {name for name in names if name == "__pycache__" or name.endswith((".so", "_cache"))}
+    at_root = {".git", ".venv", "build", "dist", "site", "runs"} if folder == root else set()
+    return made | at_root & set(names)
 
 
 def package_files(root: Path) -> set[str]:
@@ -99,23 +116,3 @@ def package_files(root: Path) -> set[str]:
     own = [path.relative_to(package) for path in package.rglob("*")]
     linked = [path.relative_to(root) for link in ("kernels", "examples") for path in (root / link).rglob("*")]
     return {path.as_posix() for path in own + linked if path.suffix in KINDS}
-
-
-@pytest.mark.slow
-def test_the_sdist_holds_exactly_the_files_meant(built: Path, root: Path) -> None:
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
-        held = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    documents = {"CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
-    csrc = {path.relative_to(root).as_posix() for path in (root / "csrc").rglob("*") if path.is_file()}
-    assert held == documents | csrc | {f"python/isoflop/{name}" for name in package_files(root)}
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_the_package_and_one_extension(built: Path, root: Path) -> None:
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
-        held = {name.removeprefix("isoflop/") for name in archive.namelist() if name.startswith("isoflop/")}
-    extensions = {name for name in held if name.endswith(".so")}
-    assert len(extensions) == 1
-    assert extensions.pop().startswith("_core.")
-    assert {name for name in held if not name.endswith(".so")} == package_files(root)
-    assert {"py.typed", "kernels/__init__.py", "examples/quickstart.toml"} <= held
