@@ -14,8 +14,7 @@ from isoflop.errors import FitError
 from isoflop.fitting.checks import require_identifiable
 from isoflop.fitting.data import FitData, read_data
 from isoflop.fitting.objective import LeastSquares, Objective
-from isoflop.fitting.solve import Certificate, Problem, minimise
-from isoflop.fitting.starts import grid_starts
+from isoflop.fitting.solve import Certificate, Problem, minimise, starting_points
 from isoflop.fitting.uncertainty import Bootstrap, Derived, covariance, percentile_interval, resample
 from isoflop.laws.catalogue import get_law
 from isoflop.laws.law import Law
@@ -23,7 +22,7 @@ from isoflop.laws.law import Law
 if TYPE_CHECKING:
     from isoflop.fitting.holdout import Holdout
 
-N_STARTS = 12
+N_STARTS = 24
 N_DRAWS = 1000
 _OTHER_STARTS = 2
 _ILL_CONDITIONED = 1e8
@@ -79,7 +78,7 @@ class Fit:
         if (n, seed) not in self._drawn:
             problem = Problem.of(self.law, self.data, self.criterion)
             own = problem.centred(self.law.form.to_vector(self.params))
-            others = grid_starts(problem.z, problem.y, problem.lower, problem.upper, _OTHER_STARTS)
+            others = starting_points(problem, _OTHER_STARTS)
             self._drawn[n, seed] = resample(problem, np.vstack([own, others]), n, seed)
         return self._drawn[n, seed]
 

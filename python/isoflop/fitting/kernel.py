@@ -1,7 +1,7 @@
-"""The solver, compiled: damped Newton steps with bounds for ln L = a ln(E + sum_k exp(c_k - g_k z_k)).
+"""The solver, compiled: damped Newton steps with bounds for ln L = a ln(E + sum_k exp((k_k - g_k z_k)/a)).
 
 Importing this module imports numba and compiles on first use (cached on disk), so it is imported where a fit runs.
-Vectors are laid out ``[a, E, c_1, g_1, c_2, g_2, ...]``, as in :mod:`isoflop.laws.power_sum`.
+Vectors are laid out ``[a, E, k_1, g_1, k_2, g_2, ...]``, as in :mod:`isoflop.laws.power_sum`; a tied term has g = a.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 CONVERGED, STALLED, EXHAUSTED = 0, 1, 2
 
@@ -33,57 +34,73 @@ def _objective(v: Array, z: Array, y: Array, w: Array, delta: float) -> float:
             continue
         inner = v[1]
         for k in range(terms):
-            inner += math.exp(v[2 + 2 * k] - v[3 + 2 * k] * z[k, i])
+            inner += math.exp((v[2 + 2 * k] - v[3 + 2 * k] * z[k, i]) / v[0])
         r = abs(v[0] * math.log(inner) - y[i]) if inner > 0.0 else math.inf
         total += w[i] * (0.5 * r * r if r <= delta else delta * (r - 0.5 * delta))
     return total
 
 
-@njit(f"void({_V},{_M},{_V},{_V},f8,{_V},{_M},{_M})", cache=True, nogil=True, error_model="numpy")
-def _derivatives(v: Array, z: Array, y: Array, w: Array, delta: float, g: Array, gn: Array, h: Array) -> None:
-    """Fill the gradient ``g``, the reweighted Gauss-Newton matrix ``gn`` and the Hessian ``h``."""
+@njit(f"void({_V},{_M},{_V},{_V},b1[::1],f8,{_V},{_M},{_M})", cache=True, nogil=True, error_model="numpy")
+def _derivatives(
+    v: Array, z: Array, y: Array, w: Array, tied: Flags, delta: float, g: Array, gn: Array, h: Array
+) -> None:
+    """Fill the gradient ``g``, the reweighted Gauss-Newton matrix ``gn`` and the Hessian ``h`` (lower triangles)."""
     terms, n = z.shape
     p = 2 + 2 * terms
-    j = np.empty(p)
-    t = np.empty(terms)
-    g[:] = 0.0
-    gn[:] = 0.0
-    h[:] = 0.0
+    a = v[0]
+    u, share = np.empty(terms), np.empty(terms)
+    dm, j = np.empty(p), np.empty(p)
+    for m in range(p):
+        g[m] = 0.0
+        for q in range(p):
+            gn[m, q] = 0.0
+            h[m, q] = 0.0
     for i in range(n):
         if w[i] == 0.0:
             continue
         inner = v[1]
         for k in range(terms):
-            t[k] = math.exp(v[2 + 2 * k] - v[3 + 2 * k] * z[k, i])
-            inner += t[k]
-        a = v[0]
-        j[0] = math.log(inner)
-        j[1] = a / inner
+            u[k] = (v[2 + 2 * k] - v[3 + 2 * k] * z[k, i]) / a
+            share[k] = math.exp(u[k])
+            inner += share[k]
+        # dm is the gradient of m = ln(inner), j of ln Lhat = a m
+        dm[0] = 0.0
+        dm[1] = 1.0 / inner
         for k in range(terms):
-            t[k] /= inner
-            j[2 + 2 * k] = a * t[k]
-            j[3 + 2 * k] = -a * t[k] * z[k, i]
-        r = a * j[0] - y[i]
+            share[k] /= inner
+            if tied[k]:
+                u[k] = v[2 + 2 * k] / a
+            dm[0] -= share[k] * u[k] / a
+            dm[2 + 2 * k] = share[k] / a
+            dm[3 + 2 * k] = 0.0 if tied[k] else -share[k] * z[k, i] / a
+        value = math.log(inner)
+        j[0] = value + a * dm[0]
+        for m in range(1, p):
+            j[m] = a * dm[m]
+        r = a * value - y[i]
         inside = abs(r) <= delta
         psi = w[i] * (r if inside else math.copysign(delta, r))
         weight = w[i] * (1.0 if inside else delta / abs(r))
         slope = w[i] if inside else 0.0
-        # second derivatives of r beyond -(dr)(dr)'/a: they come from each term's exponential and from a itself
         for k in range(terms):
             c = 2 + 2 * k
-            h[c, c] += psi * j[c]
-            h[c + 1, c] += psi * j[c + 1]
-            h[c + 1, c + 1] -= psi * j[c + 1] * z[k, i]
+            x = 0.0 if tied[k] else -z[k, i]
+            bent = psi * share[k] / a
+            h[0, 0] += bent * (u[k] * u[k] + 2.0 * u[k])
+            h[c, 0] -= bent * (u[k] + 1.0)
+            h[c + 1, 0] -= bent * x * (u[k] + 1.0)
+            h[c, c] += bent
+            h[c + 1, c] += bent * x
+            h[c + 1, c + 1] += bent * x * x
+        h[0, 0] += 2.0 * psi * dm[0]
         for m in range(1, p):
-            h[m, 0] += psi * j[m] / a
+            h[m, 0] += psi * dm[m]
         for m in range(p):
             g[m] += psi * j[m]
             for q in range(m + 1):
                 square = j[m] * j[q]
                 gn[m, q] += weight * square
-                h[m, q] += slope * square
-                if q > 0:
-                    h[m, q] -= psi * square / a
+                h[m, q] += slope * square - psi * a * dm[m] * dm[q]
 
 
 @njit(f"b1({_M},{_M},f8,{_V},i8[::1],i8,{_M},{_V})", cache=True, nogil=True, error_model="numpy")
@@ -118,9 +135,9 @@ def _solve(
     return True
 
 
-@njit(f"Tuple((f8,f8,i8))({_V},{_M},{_V},{_V},{_V},{_V},f8,{_V})", cache=True, nogil=True, error_model="numpy")
+@njit(f"Tuple((f8,f8,i8))({_V},{_M},{_V},{_V},{_V},{_V},b1[::1],f8,{_V})", cache=True, nogil=True, error_model="numpy")
 def _polish(
-    start: Array, z: Array, y: Array, w: Array, lower: Array, upper: Array, delta: float, v: Array
+    start: Array, z: Array, y: Array, w: Array, lower: Array, upper: Array, tied: Flags, delta: float, v: Array
 ) -> tuple[float, float, int]:
     """Minimise from ``start`` into ``v``; objective, largest cosine of residual and column, status."""
     p = start.size
@@ -134,13 +151,16 @@ def _polish(
         largest = max(largest, abs(y[i]))
     for m in range(p):
         v[m] = min(max(start[m], lower[m]), upper[m])
+    for k in range(tied.size):
+        if tied[k]:
+            v[3 + 2 * k] = v[0]
     value = _objective(v, z, y, w, delta)
     # residuals below this are rounding of ln L, not misfit
     exact = 0.5 * weight * (4e-15 * (1.0 + largest)) ** 2
     mu = 1e-3
     cosine = math.inf
     for _ in range(_ITERATIONS):
-        _derivatives(v, z, y, w, delta, g, gn, h)
+        _derivatives(v, z, y, w, tied, delta, g, gn, h)
         n_free = 0
         cosine = 0.0
         for m in range(p):
@@ -161,6 +181,9 @@ def _polish(
                 for i in range(n_free):
                     m = free[i]
                     trial[m] = min(max(v[m] - x[i], lower[m]), upper[m])
+                for k in range(tied.size):
+                    if tied[k]:
+                        trial[3 + 2 * k] = trial[0]
                 candidate = _objective(trial, z, y, w, delta)
                 if candidate < value:
                     for m in range(p):
@@ -175,14 +198,19 @@ def _polish(
     return value, cosine, 0 if cosine <= _LOOSE else 2
 
 
-@njit(f"void({_M},{_M},{_V},{_M},{_V},{_V},f8,{_T},{_M},{_M},i8[:,::1])", cache=True, nogil=True, error_model="numpy")
+@njit(
+    f"void({_M},{_M},{_V},{_M},{_V},{_V},b1[::1],f8,{_T},{_M},{_M},i8[:,::1])",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def polish_all(
-    starts: Array, z: Array, y: Array, w: Array, lower: Array, upper: Array, delta: float,
+    starts: Array, z: Array, y: Array, w: Array, lower: Array, upper: Array, tied: Flags, delta: float,
     vectors: Array, values: Array, cosines: Array, status: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Every start under every row of weights: starts (S, p), w (R, n), out vectors (R, S, p) and the rest (R, S)."""
     for r in range(w.shape[0]):
         for s in range(starts.shape[0]):
             values[r, s], cosines[r, s], status[r, s] = _polish(
-                starts[s], z, y, w[r], lower, upper, delta, vectors[r, s]
+                starts[s], z, y, w[r], lower, upper, tied, delta, vectors[r, s]
             )

@@ -21,7 +21,8 @@ AGREE = 1e-6
 """Starts whose objectives differ by less than this, relatively, found the same optimum."""
 
 _THREADS = 2
-_ABSENT = 1e-6
+_ABSENT = 1e-9
+_BEYOND = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,16 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Problem:
-    """ln L and centred ln inputs of the runs, with bounds of the solver's vector.
+    """ln L and ln inputs of the runs, both centred, with bounds of the solver's vector.
 
     Attributes:
         law: the law to fit.
         z: ln of each term's input less its mean, shape (terms, n).
-        y: ln L, shape (n,).
-        centre: the means taken off, shape (terms,).
+        y: ln L less its mean, shape (n,).
+        centre: the means taken off the inputs, shape (terms,).
+        level: the mean taken off ln L.
         lower, upper: bounds of the vector, shape (p,).
+        tied: which terms have the outer exponent as their own, shape (terms,).
         delta: where rho turns linear.
     """
 
@@ -64,29 +67,34 @@ class Problem:
     z: Array
     y: Array
     centre: Array
+    level: float
     lower: Array
     upper: Array
+    tied: NDArray[np.bool_]
     delta: float
 
     @classmethod
     def of(cls, law: Law, data: FitData, objective: Objective) -> Problem:
         """Centre the data's logarithms."""
         logs = np.array([np.log(data.columns[term.input]) for term in law.form.terms])
-        centre = logs.mean(axis=1)
+        y = np.log(data.columns["L"])
+        centre, level = logs.mean(axis=1), float(y.mean())
         lower, upper = law.form.bounds()
         z = np.ascontiguousarray(logs - centre[:, None])
-        return cls(law, z, np.log(data.columns["L"]), centre, lower, upper, objective.delta)
+        return cls(law, z, y - level, centre, level, lower, upper, np.array(law.form.tied), objective.delta)
 
     def centred(self, vectors: Array) -> Array:
-        """Vectors (..., p) with c_k taken from one unit of the input to the centre of the data."""
+        """Vectors (..., p) taken from one unit of inputs and loss to the centre of the data."""
         moved = vectors.copy()
-        moved[..., 2::2] -= vectors[..., 3::2] * self.centre
+        moved[..., 1] *= np.exp(-self.level)
+        moved[..., 2::2] -= vectors[..., 3::2] * self.centre + self.level
         return moved
 
     def uncentred(self, vectors: Array) -> Array:
         """The way back."""
         moved = vectors.copy()
-        moved[..., 2::2] += vectors[..., 3::2] * self.centre
+        moved[..., 1] *= np.exp(self.level)
+        moved[..., 2::2] += vectors[..., 3::2] * self.centre + self.level
         return moved
 
     def to_natural(self, vectors: Array) -> Array:
@@ -113,14 +121,19 @@ class Problem:
 
     def residuals(self, vector: Array) -> tuple[Array, Array]:
         """r = ln Lhat - ln L (n,) and its Jacobian by the vector (n, p)."""
-        powers = np.exp(vector[2::2, None] - vector[3::2, None] * self.z)
+        a = vector[0]
+        exponents = (vector[2::2, None] - vector[3::2, None] * self.z) / a
+        powers = np.exp(exponents)
         inner = vector[1] + powers.sum(axis=0)
-        jacobian = np.empty((self.y.size, vector.size))
-        jacobian[:, 0] = np.log(inner)
-        jacobian[:, 1] = vector[0] / inner
-        jacobian[:, 2::2] = (vector[0] * powers / inner).T
-        jacobian[:, 3::2] = -jacobian[:, 2::2] * self.z.T
-        return vector[0] * np.log(inner) - self.y, jacobian
+        share = powers / inner
+        # of a tied term only k/a moves with a: its g/a stays 1
+        moved = np.where(self.tied[:, None], vector[2::2, None] / a, exponents)
+        jacobian = np.zeros((self.y.size, vector.size))
+        jacobian[:, 0] = np.log(inner) - (share * moved).sum(axis=0)
+        jacobian[:, 1] = a / inner
+        jacobian[:, 2::2] = share.T
+        jacobian[:, 3::2] = np.where(self.tied, 0.0, -share.T * self.z.T)
+        return a * np.log(inner) - self.y, jacobian
 
 
 def polish(
@@ -139,7 +152,7 @@ def polish(
         vectors, values, cosines = np.empty((*shape, starts.shape[1])), np.empty(shape), np.empty(shape)
         status = np.empty(shape, dtype=np.int64)
         p = problem
-        polish_all(starts, p.z, p.y, batch, p.lower, p.upper, p.delta, vectors, values, cosines, status)
+        polish_all(starts, p.z, p.y, batch, p.lower, p.upper, p.tied, p.delta, vectors, values, cosines, status)
         return vectors, values, cosines, status
 
     batches = [np.ascontiguousarray(batch) for batch in weights]
@@ -150,6 +163,11 @@ def polish(
         yield from pool.map(run, batches)
 
 
+def starting_points(problem: Problem, count: int) -> Array:
+    """The grid's best starts and some spread over it, shape (count, p)."""
+    return grid_starts(problem.z, problem.y, problem.lower, problem.upper, problem.tied, count)
+
+
 def minimise(problem: Problem, n_starts: int) -> tuple[Array, float, Certificate]:
     """The best vector over the starts, its objective and its certificate.
 
@@ -157,17 +175,21 @@ def minimise(problem: Problem, n_starts: int) -> tuple[Array, float, Certificate
         FitError: the best start did not converge.
         NotIdentifiable: the loss does not depend on an input, so a coefficient runs to zero.
     """
-    starts = grid_starts(problem.z, problem.y, problem.lower, problem.upper, n_starts)
+    starts = starting_points(problem, n_starts)
     ((vectors, values, cosines, status),) = polish(problem, starts, [np.ones((1, problem.y.size))])
     values = np.where(np.isfinite(values[0]), values[0], np.inf)
     # rounding of ln L alone gives this much: below it all objectives are the same
-    noise = problem.y.size * (1e-14 * (1 + float(np.abs(problem.y).max()))) ** 2
+    noise = problem.y.size * (1e-14 * (1 + abs(problem.level) + float(np.abs(problem.y).max()))) ** 2
     same = values <= values.min() * (1 + AGREE) + noise
     converged = status[0] == 0
-    if not np.isfinite(values).any() or not (same & converged).any():
-        _explain_failure(problem, vectors[0, int(np.argmin(values))], float(cosines[0].min()))
     best = int(np.argmin(np.where(same & converged, values, np.inf)))
     vector, value = vectors[0, best], float(values[best])
+    _require_all_terms(problem, vectors[0, int(np.argmin(values))])
+    if not (same & converged).any():
+        raise FitError(
+            f"{problem.law.name}: the best of {len(starts)} starts did not converge (cosine {cosines[0].min():.1e})",
+            hint="plot the runs: the law may not be of their form; or give more starts",
+        )
     settled = values[converged]
     certificate = Certificate(
         starts=len(starts),
@@ -189,18 +211,22 @@ def condition(problem: Problem, vector: Array) -> float:
     return float((singular[0] / max(singular[-1], 1e-300)) ** 2)
 
 
-def _explain_failure(problem: Problem, vector: Array, cosine: float) -> None:
-    if np.isfinite(vector).all():
-        powers = np.exp(vector[2::2, None] - vector[3::2, None] * problem.z)
-        share = (powers / (vector[1] + powers.sum(axis=0))).max(axis=1)
-        for term, largest in zip(problem.law.form.terms, share, strict=True):
-            if largest < _ABSENT:
-                raise NotIdentifiable(
-                    f"{problem.law.name}: {term.coefficient} runs to zero, the loss of these runs does not fall with"
-                    f" {term.input}",
-                    hint=f"add runs that differ more in {term.input}, or fit a law without it",
-                )
-    raise FitError(
-        f"{problem.law.name}: no start converged to the best objective (gradient cosine {cosine:.1e})",
-        hint="plot the runs: the law may not be of their form; or give more starts",
-    )
+def absent_terms(problem: Problem, vectors: Array) -> NDArray[np.bool_]:
+    """Whether a term has run out of the law, shape (..., terms): too small to see, or its scale beyond any number."""
+    a, k, g = vectors[..., :1], vectors[..., 2::2], vectors[..., 3::2]
+    largest = (k + np.abs(g) * np.abs(problem.z).max(axis=1)) / a
+    scale = problem.uncentred(vectors)[..., 2::2]
+    if problem.law.form.outer:
+        scale = scale / g
+    absent: NDArray[np.bool_] = ~((largest > np.log(_ABSENT)) & (np.abs(scale) < _BEYOND))
+    return absent
+
+
+def _require_all_terms(problem: Problem, vector: Array) -> None:
+    for term, absent in zip(problem.law.form.terms, absent_terms(problem, vector), strict=True):
+        if absent:
+            raise NotIdentifiable(
+                f"{problem.law.name}: {term.coefficient} runs out of bounds, the loss of these runs does not fall with"
+                f" {term.input} as the law says",
+                hint=f"add runs that differ more in {term.input}, or fit a law without it",
+            )

@@ -1,7 +1,7 @@
 """Where the solver starts: a grid over the exponents, with everything that is linear given them solved exactly.
 
-For fixed a and g_k the law is linear in E and exp(c_k): L**(1/a) = E + sum_k exp(c_k) x_k**-g_k. Dividing by L**(1/a)
-turns small residuals of log loss into a linear least-squares problem with nonnegative unknowns (variable projection).
+For fixed a and g_k the law is linear in E and exp(k_k/a): L**(1/a) = E + sum_k exp(k_k/a) x_k**(-g_k/a). Dividing it
+by L**(1/a) turns small residuals of log loss into linear least squares with nonnegative unknowns (variable projection).
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ _CHUNK = 2_000_000
 _POINTS = {1: 200, 2: 24}
 
 
-def grid_starts(z: Array, y: Array, lower: Array, upper: Array, count: int) -> Array:
+def grid_starts(z: Array, y: Array, lower: Array, upper: Array, tied: NDArray[np.bool_], count: int) -> Array:
     """``count`` solver's vectors, best first, then spread over the whole grid; shape (count, p).
 
     Args:
         z: centred log inputs, shape (terms, n).
-        y: log loss, shape (n,).
+        y: centred log loss, shape (n,).
         lower, upper: bounds of the solver's vector; equal where fixed.
+        tied: which terms have g = a.
     """
     rows = np.unique(np.linspace(0, y.size - 1, min(y.size, _RUNS)).astype(np.int64))
     z, y = z[:, rows], y[rows]
@@ -32,31 +33,31 @@ def grid_starts(z: Array, y: Array, lower: Array, upper: Array, count: int) -> A
     exponents = [0, *(3 + 2 * k for k in range(terms))]
     free = [m for m in exponents if lower[m] < upper[m]]
     points = _POINTS.get(len(free), 10)
-    axes = [
-        np.geomspace(max(lower[m], 0.02), min(upper[m], 3.0), points) if m in free else lower[m : m + 1]
-        for m in exponents
-    ]
+    axes = [np.geomspace(max(lower[m], 0.03), upper[m], points) if m in free else lower[m : m + 1] for m in exponents]
     grid = np.array(list(itertools.product(*axes)))
-    with_floor = upper[1] > 0
+    grid[:, 1:][:, tied] = grid[:, :1]
+    with_floor = bool(upper[1] > 0)
     values, linear = np.empty(len(grid)), np.zeros((len(grid), 1 + terms))
     step = max(1, _CHUNK // (y.size * (1 + terms)))
     for first in range(0, len(grid), step):
         part = slice(first, first + step)
-        values[part], linear[part] = _project(grid[part], z, y, with_floor)
+        with np.errstate(all="ignore"):  # a grid point where powers overflow is never chosen
+            values[part], linear[part] = _project(grid[part], z, y, with_floor)
     vectors = np.zeros((len(grid), 2 + 2 * terms))
     vectors[:, exponents] = grid
-    vectors[:, 1] = linear[:, 0]
+    if with_floor:
+        vectors[:, 1] = linear[:, 0]
     # a term that the projection drops is started small, not absent, so that the solver can bring it back
-    smallest = 1e-3 * np.exp(y.mean() / grid[:, 0])
-    vectors[:, 2::2] = np.log(np.maximum(linear[:, 1:], smallest[:, None]))
+    vectors[:, 2::2] = grid[:, :1] * np.log(np.maximum(linear[:, 1:], 1e-3))
     return vectors[_choose(values, [len(axis) for axis in axes], count)]
 
 
 def _project(grid: Array, z: Array, y: Array, with_floor: bool) -> tuple[Array, Array]:
-    """Least weighted residual and nonnegative linear unknowns (E, exp c_k) at grid points; by all active sets."""
+    """Least weighted residual and nonnegative unknowns (E, exp(k_k/a)) at grid points; by all active sets."""
     terms = z.shape[0]
     inverse = np.exp(-y[None] / grid[:, :1])
-    columns = [inverse, *(np.exp(-grid[:, 1 + k, None] * z[k]) * inverse for k in range(terms))]
+    powers = grid[:, 1:] / grid[:, :1]
+    columns = [inverse, *(np.exp(-powers[:, k, None] * z[k]) * inverse for k in range(terms))]
     design = np.stack(columns, axis=1)
     gram = design @ design.transpose(0, 2, 1)
     target = design.sum(axis=2)

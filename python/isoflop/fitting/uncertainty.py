@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoflop.errors import FitError
 from isoflop.fitting.checks import fewest_values
-from isoflop.fitting.solve import Problem, polish
+from isoflop.fitting.solve import Problem, absent_terms, polish
 
 Array = NDArray[np.float64]
 
@@ -88,6 +88,7 @@ def resample(problem: Problem, starts: Array, n: int, seed: int) -> Bootstrap:
         best = np.argmin(np.where((status == 0) & np.isfinite(values), values, np.inf), axis=1)
         row = np.arange(len(batch))
         good = (status[row, best] == 0) & _enough_values(problem, batch)
+        good &= ~absent_terms(problem, vectors[row, best]).any(axis=1)
         kept.append(vectors[row, best][good])
     draws = problem.to_natural(np.concatenate(kept))
     return Bootstrap(problem.law.names, draws, n - len(draws), seed)
@@ -122,8 +123,9 @@ def covariance(problem: Problem, vector: Array) -> Array:
     in_vector = np.zeros((vector.size, vector.size))
     in_vector[np.ix_(moving, moving)] = variance * inverse @ inverse.T
     uncentre = np.eye(vector.size)
+    uncentre[1, 1] = np.exp(problem.level)
     for k, centre in enumerate(problem.centre):
-        uncentre[2 + 2 * k, 3 + 2 * k] = centre
+        uncentre[2 + 2 * k, 0 if problem.tied[k] else 3 + 2 * k] = centre
     jacobian = problem.law.form.natural_jacobian(problem.uncentred(vector), problem.law.names) @ uncentre
     natural: Array = jacobian @ in_vector @ jacobian.T
     stuck = {problem.name_of(int(m)) for m in np.flatnonzero(problem.at_bounds(vector))}

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from isoflop.errors import LawError, nearest
 from isoflop.laws.law import Law, Parameter
-from isoflop.laws.power_sum import EXPONENT_BOUNDS, PowerSum, Term
+from isoflop.laws.power_sum import EXPONENT_BOUNDS, OUTER_BOUNDS, PowerSum, Term
 
 POSITIVE = (0.0, math.inf)
 FLOOR = Parameter("E", "loss that no amount of scale removes", "nats/token", POSITIVE)
@@ -66,7 +66,7 @@ _KAPLAN = Law(
     inputs=("N", "D"),
     parameters=(
         _exponent("alpha_N", "parameters"),
-        _exponent("alpha_D", "tokens"),
+        Parameter("alpha_D", "how fast the loss falls with tokens", "1", OUTER_BOUNDS),
         Parameter("N_c", "parameters at which unlimited data give one nat/token", "parameters", POSITIVE),
         Parameter("D_c", "tokens at which unlimited parameters give one nat/token", "tokens", POSITIVE),
     ),

@@ -1,0 +1,87 @@
+"""What a plan rests on: a fit or a published set, reduced to a law, its constants and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.errors import LawError, PlanError, nearest
+from isoflop.fitting.fit import Fit
+from isoflop.laws.catalogue import LAWS
+from isoflop.laws.law import Law
+from isoflop.laws.presets import PRESETS, Allocation, Preset
+from isoflop.planning.optimum import FLOP_PER_PARAM_TOKEN, require_optimum
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A law with constants.
+
+    Attributes:
+        name: of the law or the published set.
+        law: the law.
+        params: its constants in the law's order, shape (1, p).
+        draws: bootstrap draws of them, shape (n, p), or None where there are none.
+        source: where the constants come from.
+        n_convention: which parameters N counts; empty where unknown.
+        largest: largest N, D and C = 6 N D of the runs behind it, where known.
+        notes: what to know before using it.
+    """
+
+    name: str
+    law: Law
+    params: Array
+    draws: Array | None
+    source: str
+    n_convention: str
+    largest: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def get_basis(law: str | Fit | Preset | Allocation) -> Basis | Allocation:
+    """The basis of a plan.
+
+    Raises:
+        LawError: no published set of that name.
+        PlanError: a law without constants, or one that cannot trade N against D.
+    """
+    if isinstance(law, str):
+        law = _named(law)
+    if isinstance(law, Allocation):
+        return law
+    if isinstance(law, Preset):
+        shape = LAWS[law.law]
+        require_optimum(shape)
+        params = np.array([[law.values[name] for name in shape.names]])
+        notes = (law.note,) if law.note else ()
+        return Basis(law.name, shape, params, None, law.source, law.n_convention, {}, notes)
+    if isinstance(law, Fit):
+        return _of_fit(law)
+    raise PlanError(f"cannot plan from {type(law).__name__}", hint="give a fit or the name of a published set")
+
+
+def _named(name: str) -> Preset | Allocation:
+    if name in PRESETS:
+        return PRESETS[name]
+    if name in LAWS:
+        require_optimum(LAWS[name])
+        sets = [preset.name for preset in PRESETS.values() if isinstance(preset, Preset) and preset.law == name]
+        raise PlanError(
+            f"{name} is a law without constants", hint=f"plan from a fit of it, or from {', '.join(sets) or 'a set'}"
+        )
+    raise LawError(f"unknown law {name!r}", hint=nearest(name, PRESETS))
+
+
+def _of_fit(fit: Fit) -> Basis:
+    require_optimum(fit.law)
+    params = np.array([[fit.params[name] for name in fit.law.names]])
+    n, d = fit.data.columns["N"], fit.data.columns["D"]
+    largest = {"N": float(n.max()), "D": float(d.max()), "C": float((FLOP_PER_PARAM_TOKEN * n * d).max())}
+    source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
+    drawn = fit.bootstrap()
+    notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
+    return Basis(fit.law.name, fit.law, params, drawn.draws, source, fit.data.n_convention, largest, notes)
