@@ -15,7 +15,7 @@ CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint con
 help:
 	@echo "make demo    a small scaling study, start to end, in about three minutes"
 	@echo "make test    all tests"
-	@echo "make lint    ruff, mypy, import contracts"
+	@echo "make lint    ruff, clang-format, mypy, import contracts"
 	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench   timings, side by side"
 	@echo "make docs    the documentation, into site/"
@@ -31,6 +31,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.[ch]pp')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -26,6 +26,7 @@ struct Feature {
   std::uint64_t state;
 };
 
+// clang-format off
 constexpr std::array features{
     Feature{"sse4_2", 1, 0, ecx, 20, no_state},
     Feature{"avx", 1, 0, ecx, 28, ymm},
@@ -45,6 +46,7 @@ constexpr std::array features{
     Feature{"amx_bf16", 7, 0, edx, 22, tiles},
     Feature{"amx_fp16", 7, 1, eax, 21, tiles},
 };
+// clang-format on
 
 std::uint64_t saved_state() {
   std::uint32_t a = 0, b = 0, c = 0, d = 0;

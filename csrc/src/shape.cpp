@@ -43,7 +43,8 @@ std::int64_t n_embedding(const Shape& shape) {
 }
 
 std::int64_t n_nonembedding(const Shape& shape) {
-  const std::int64_t norms = checked_product({checked_sum({checked_product({2, shape.n_layer}), 1}), norm_params(shape)});
+  const std::int64_t norms =
+      checked_product({checked_sum({checked_product({2, shape.n_layer}), 1}), norm_params(shape)});
   return checked_sum({n_kaplan(shape), checked_product({shape.n_layer, block_biases(shape)}), norms});
 }
 

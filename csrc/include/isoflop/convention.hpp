@@ -13,8 +13,8 @@ namespace isoflop {
 /// Which parameters are charged 2 FLOPs a token.
 enum class Params { none, kaplan, total };
 
-/// Forward FLOPs are 2 FLOPs a token for each parameter of `params`, plus the terms in `terms` (a bit for each Term) with
-/// attention over `pairs`; training is `training_factor` times forward.
+/// Forward FLOPs are 2 FLOPs a token for each parameter of `params`, plus the terms in `terms` (a bit for each Term)
+/// with attention over `pairs`; training is `training_factor` times forward.
 struct Convention {
   std::string_view name;
   Params params;

@@ -45,8 +45,8 @@ struct Row {
 
 using Table1 = std::array<Row, 7>;
 
-/// Parameters and forward FLOPs per token of each operation at context length `seq`; the last row, the total, leaves out
-/// embedding and de-embedding. Biases, norms and nonlinearities are not counted.
+/// Parameters and forward FLOPs per token of each operation at context length `seq`; the last row, the total, leaves
+/// out embedding and de-embedding. Biases, norms and nonlinearities are not counted.
 Table1 kaplan_table1(const Shape& shape, std::int64_t seq);
 
 }  // namespace isoflop
