@@ -99,9 +99,12 @@ class PowerSum:
 
     def log_loss(self, vector: Array, columns: Mapping[str, Array]) -> Array:
         """ln L at columns of inputs, for one solver's vector."""
-        a = vector[0]
-        inner = vector[1] + sum(
-            np.exp((vector[2 + 2 * i] - vector[3 + 2 * i] * np.log(columns[term.input])) / a)
+        a, floor = vector[0], vector[1]
+        powers = [
+            (vector[2 + 2 * i] - vector[3 + 2 * i] * np.log(columns[term.input])) / a
             for i, term in enumerate(self.terms)
-        )
-        return np.asarray(a * np.log(inner), dtype=np.float64)
+        ]
+        if floor > 0:
+            powers.append(np.full_like(powers[0], np.log(floor)))
+        inner = np.logaddexp.reduce(powers)
+        return np.asarray(a * inner, dtype=np.float64)

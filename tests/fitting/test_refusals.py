@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fitting.synthetic import TRUTHS, runs
+from isoflop.errors import FitError, LawError, NotIdentifiable
+from isoflop.fitting import Huber, fit
+from isoflop.laws import LAWS
+
+
+@pytest.mark.parametrize("column", ["N", "D", "L"])
+@pytest.mark.parametrize("value", [np.nan, 0.0, -1.0, np.inf])
+def test_impossible_value_is_refused_by_column_and_row(column: str, value: float) -> None:
+    columns = runs("chinchilla", 0.01)
+    columns[column][7] = value
+    with pytest.raises(FitError, match=f"column '{column}', row 7"):
+        fit("chinchilla", columns)
+
+
+def test_impossible_compute_is_refused_by_row() -> None:
+    columns = runs("power-c", 0.01)
+    columns["C"][3] = 0.0
+    with pytest.raises(FitError, match="column 'C', row 3"):
+        fit("power-c", columns)
+
+
+@pytest.mark.parametrize("column", ["N", "D", "L"])
+def test_missing_column_is_named(column: str) -> None:
+    columns = {name: values for name, values in runs("chinchilla").items() if name not in (column, "C")}
+    with pytest.raises(FitError, match=f"needs the column '{column}'"):
+        fit("chinchilla", columns)
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    columns = runs("chinchilla")
+    with pytest.raises(FitError, match="N has 30, D has 29, L has 30"):
+        fit("chinchilla", {**columns, "D": columns["D"][:-1]})
+
+
+@pytest.mark.parametrize(("column", "text"), [("N", "not numeric"), ("L", "one value a run")])
+def test_columns_that_are_not_numbers_are_refused(column: str, text: str) -> None:
+    columns = runs("chinchilla")
+    columns[column] = np.array(["many"] * 30) if column == "N" else columns[column][:, None]
+    with pytest.raises(FitError, match=text):
+        fit("chinchilla", columns)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_fewer_runs_than_parameters_plus_one_are_refused(law: str) -> None:
+    columns = runs(law, 0.01)
+    needed = len(LAWS[law].parameters) + 1
+    few = {name: values[:: max(1, 30 // needed)][: needed - 1] for name, values in columns.items()}
+    with pytest.raises(FitError, match=f"needs at least {needed} runs; got {needed - 1}"):
+        fit(law, few)
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "kaplan"])
+@pytest.mark.parametrize("fixed", ["N", "D"])
+def test_one_distinct_value_is_not_identifiable(law: str, fixed: str) -> None:
+    columns = runs(law, 0.01)
+    columns[fixed] = np.full(30, columns[fixed][0])
+    with pytest.raises(NotIdentifiable, match=r"1 distinct .* cannot be separated") as caught:
+        fit(law, columns)
+    assert f"other values of {fixed}" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "power-n-floor"])
+def test_floor_needs_three_distinct_values(law: str) -> None:
+    with pytest.raises(NotIdentifiable, match=r"2 distinct model sizes .* fewer than 3"):
+        fit(law, runs(law, 0.01, n_sizes=2, n_tokens=10))
+    assert fit(law, runs(law, 0.001, n_sizes=3, n_tokens=10)).certificate.converged
+
+
+def test_power_without_floor_needs_two_distinct_values() -> None:
+    with pytest.raises(NotIdentifiable, match="1 distinct model size "):
+        fit("power-n", runs("power-n", 0.01, n_sizes=1, n_tokens=10))
+    assert fit("power-n", runs("power-n", n_sizes=2, n_tokens=10)).params == pytest.approx(TRUTHS["power-n"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("slope", "said"), [(1.0, "D/N is the same"), (-1.0, "one compute budget"), (0.5, r"D goes as N\*\*0.50")]
+)
+@pytest.mark.parametrize("law", ["chinchilla", "kaplan"])
+def test_n_and_d_along_one_line_are_not_identifiable(law: str, slope: float, said: str) -> None:
+    n = np.geomspace(1e6, 1e9, 20)
+    d = 2e9 * (n / 3e7) ** slope * (1 + 1e-3 * np.cos(np.arange(20)))  # rounded to whole batches
+    loss = LAWS[law].predict(TRUTHS[law], N=n, D=d)
+    with pytest.raises(NotIdentifiable, match=said) as caught:
+        fit(law, {"N": n, "D": d, "L": loss})
+    assert "add runs off that line" in str(caught.value.hint)
+
+
+def test_loss_that_rises_with_n_is_not_fitted_quietly() -> None:
+    columns = runs("chinchilla", 0.01)
+    rising = 3.0 * (columns["N"] / 1e6) ** 0.1
+    try:
+        result = fit("chinchilla", {**columns, "L": rising})
+    except FitError:
+        return
+    assert result.certificate.at_bounds
+    assert any("bound" in note for note in result.notes)
+
+
+def test_no_convergence_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    from isoflop.fitting import kernel
+
+    def gives_up(starts, z, y, w, lower, upper, tied, delta, vectors, values, cosines, status) -> None:
+        vectors[:], values[:], cosines[:], status[:] = starts, 1.0, 0.5, 2
+
+    monkeypatch.setattr(kernel, "polish_all", gives_up)
+    with pytest.raises(FitError, match="did not converge"):
+        fit("chinchilla", runs("chinchilla", 0.01))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda c: fit("chinchila", c), LawError, "unknown law"),
+        (lambda c: fit("chinchilla", 7), FitError, "cannot read runs from int"),
+        (lambda c: fit("chinchilla", c, starts=0), FitError, "starts must be positive"),
+        (lambda c: fit("chinchilla", c, level=1.0), FitError, "level must lie"),
+        (lambda c: fit("chinchilla", c, objective=Huber(0.0)), FitError, "delta must be positive"),
+        (lambda c: fit("chinchilla", c, objective=Huber(1e-3, log=False)), FitError, "plain loss"),
+        (lambda c: fit("chinchilla", c).interval("gamma"), FitError, "no parameter 'gamma'"),
+        (lambda c: fit("chinchilla", c).bootstrap(0), FitError, "must be positive"),
+        (lambda c: fit("chinchilla", c).holdout(by="L"), FitError, "cannot hold out by 'L'"),
+    ],
+)
+def test_wrong_requests_are_refused(call, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        call(runs("chinchilla", 0.01))
