@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import linregress
 from scipy.stats import t as student
 
 from fitting.synthetic import TRUTHS, runs
@@ -76,3 +77,29 @@ def test_standard_errors_match_the_scatter_of_refits() -> None:
         scatter = np.std(np.log([f.params[name] for f in fits]))
         quoted = np.median([f.standard_errors[name] / f.params[name] for f in fits])
         assert quoted == pytest.approx(scatter, rel=0.25), name
+
+
+def test_standard_errors_of_a_power_law_are_those_of_a_straight_line() -> None:
+    columns = runs("power-n", 0.05)
+    result = fit("power-n", columns)
+    line = linregress(np.log(columns["N"]), np.log(columns["L"]))
+    assert result.params["alpha"] == pytest.approx(-line.slope, rel=1e-9)
+    assert result.standard_errors["alpha"] == pytest.approx(line.stderr, rel=1e-6)
+    assert result.standard_errors["A"] == pytest.approx(np.exp(line.intercept) * line.intercept_stderr, rel=1e-6)
+
+
+def test_huber_beyond_every_residual_is_least_squares() -> None:
+    columns = runs("chinchilla", 0.01)
+    plain, wide = fit("chinchilla", columns), fit("chinchilla", columns, objective=Huber(1.0))
+    assert wide.params == pytest.approx(plain.params, rel=1e-6)
+    assert wide.standard_errors == pytest.approx(plain.standard_errors, rel=1e-6)
+
+
+def test_huber_is_not_moved_by_an_outlier_that_moves_least_squares() -> None:
+    columns = runs("chinchilla", 0.002)
+    columns["L"][4] *= 1.5
+    errors = [
+        abs(fit("chinchilla", columns, objective=objective).params["E"] - TRUTHS["chinchilla"]["E"])
+        for objective in (Huber(1e-3), LeastSquares())
+    ]
+    assert errors[0] < 0.05 < errors[1]
