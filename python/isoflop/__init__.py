@@ -14,6 +14,7 @@ from isoflop._core import __version__
 if TYPE_CHECKING:
     from isoflop.counting import flops, table1
     from isoflop.fitting.fit import Fit, fit
+    from isoflop.fitting.objective import Huber, LeastSquares
     from isoflop.laws.law import Law
     from isoflop.planning.plan import Plan, plan
     from isoflop.runs.recorder import Recorder
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Fit": "isoflop.fitting.fit",
+    "Huber": "isoflop.fitting.objective",
     "Law": "isoflop.laws.law",
+    "LeastSquares": "isoflop.fitting.objective",
     "Plan": "isoflop.planning.plan",
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
@@ -35,7 +38,9 @@ _HOME = {
 
 __all__ = [
     "Fit",
+    "Huber",
     "Law",
+    "LeastSquares",
     "Plan",
     "Recorder",
     "RunStore",

@@ -124,7 +124,15 @@ def test_extrapolation_is_said_in_decades(fitted: Fit) -> None:
     largest = 6 * 1e9 * 3e10
     assert not any("extrapolates" in warning for warning in plan(5 * largest, fitted).warnings)
     warnings = plan(1000 * largest, fitted).warnings
-    assert any("extrapolates 3.0 decades" in warning for warning in warnings)
+    assert any("C lies 3.0 decades above" in warning for warning in warnings)
+
+
+def test_an_optimum_far_below_the_runs_is_said_in_decades() -> None:
+    n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e3, 1e6, 5), np.geomspace(1e6, 1e9, 5)))
+    flat_in_n = fit("chinchilla", {"N": n, "D": d, "L": 1.0 + 1e-3 / n**0.1 + 100 / d**0.3})
+    planned = plan(1e12, flat_in_n)
+    assert planned.n_params < 100
+    assert any(f"N lies {np.log10(1e3 / planned.n_params):.1f} decades below" in warning for warning in planned.warnings)
 
 
 def test_notes_of_the_fit_reach_the_plan(fitted: Fit) -> None:

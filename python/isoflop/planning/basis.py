@@ -28,7 +28,7 @@ class Basis:
         draws: bootstrap draws of them, shape (n, p), or None where there are none.
         source: where the constants come from.
         n_convention: which parameters N counts; empty where unknown.
-        largest: largest N, D and C = 6 N D of the runs behind it, where known.
+        seen: smallest and largest N, D and C = 6 N D of the runs behind it, where known.
         notes: what to know before using it.
     """
 
@@ -38,7 +38,7 @@ class Basis:
     draws: Array | None
     source: str
     n_convention: str
-    largest: dict[str, float]
+    seen: dict[str, tuple[float, float]]
     notes: tuple[str, ...]
 
 
@@ -80,8 +80,9 @@ def _of_fit(fit: Fit) -> Basis:
     require_optimum(fit.law)
     params = np.array([[fit.params[name] for name in fit.law.names]])
     n, d = fit.data.columns["N"], fit.data.columns["D"]
-    largest = {"N": float(n.max()), "D": float(d.max()), "C": float((FLOP_PER_PARAM_TOKEN * n * d).max())}
+    ranges = {"C": FLOP_PER_PARAM_TOKEN * n * d, "N": n, "D": d}
+    seen = {name: (float(values.min()), float(values.max())) for name, values in ranges.items()}
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
     notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
-    return Basis(fit.law.name, fit.law, params, drawn.draws, source, fit.data.n_convention, largest, notes)
+    return Basis(fit.law.name, fit.law, params, drawn.draws, source, fit.data.n_convention, seen, notes)

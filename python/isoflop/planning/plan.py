@@ -20,7 +20,7 @@ from isoflop.planning.optimum import FLOP_PER_PARAM_TOKEN, optimum
 Array = NDArray[np.float64]
 
 _FAR = 1.0
-"""Decades beyond the largest run after which a plan says that it extrapolates."""
+"""Decades outside the runs after which a plan says that it extrapolates."""
 
 _LABELS = {
     "n_params": ("N", "parameters"),
@@ -124,6 +124,7 @@ def plan(
         tails = [(1 - level) / 2, (1 + level) / 2]
         drawn = _values(basis, basis.draws, flops)
         intervals = {name: tuple(np.quantile(values, tails).tolist()) for name, values in drawn.items()}
+    answer = {"C": flops, "N": float(best["n_params"][0]), "D": float(best["n_tokens"][0])}
     return Plan(
         compute=flops,
         **{name: float(values[0]) for name, values in best.items()},
@@ -132,7 +133,7 @@ def plan(
         law=basis.name,
         source=basis.source,
         n_convention=basis.n_convention,
-        warnings=(*_extrapolation(basis, flops), *basis.notes),
+        warnings=(*_extrapolation(basis, answer), *basis.notes),
     )
 
 
@@ -142,14 +143,17 @@ def _values(basis: Basis, draws: Array, flops: float) -> dict[str, Array]:
     return {"n_params": n, "n_tokens": d, "loss": best.loss[:, 0], "tokens_per_param": d / n, "a": best.a, "b": best.b}
 
 
-def _extrapolation(basis: Basis, flops: float) -> list[str]:
-    if "C" not in basis.largest:
+def _extrapolation(basis: Basis, answer: dict[str, float]) -> list[str]:
+    """A warning where C, N or D lie more than ``_FAR`` decades outside the runs."""
+    far = []
+    for name, (smallest, largest) in basis.seen.items():
+        above, below = math.log10(answer[name] / largest), math.log10(smallest / answer[name])
+        if max(above, below) > _FAR:
+            side = f"{above:.1f} decades above" if above > below else f"{below:.1f} decades below"
+            far.append(f"{name} lies {side}")
+    if not far:
         return []
-    decades = math.log10(flops / basis.largest["C"])
-    if decades <= _FAR:
-        return []
-    run = f"the largest run ({basis.largest['C']:.2g} FLOP)"
-    return [f"extrapolates {decades:.1f} decades beyond {run}; the intervals hold only if the law does"]
+    return [f"extrapolates: {', '.join(far)} the runs; the intervals hold only if the law does"]
 
 
 def _allocate(flops: float, preset: Allocation, level: float) -> Plan:

@@ -1,0 +1,157 @@
+"""What a study says: its laws fitted, checked on runs they did not see, and the plan that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isoflop.errors import FitError
+from isoflop.fitting import Fit, FitData, fit
+from isoflop.fitting.holdout import Holdout
+from isoflop.laws import get_law
+from isoflop.planning import Plan, plan
+from isoflop.runs import RunStore
+
+JOINT = ("chinchilla", "kaplan")
+_SAME = 0.01
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which runs a law of one variable is fitted to: a line through the study."""
+
+    law: str
+    runs: str
+
+
+SLICES = (
+    Slice("power-n", "largest D"),
+    Slice("power-n-floor", "largest D"),
+    Slice("power-d", "largest N"),
+    Slice("power-d-floor", "largest N"),
+    Slice("power-c", "frontier"),
+    Slice("power-c-floor", "frontier"),
+)
+
+
+@dataclass(frozen=True)
+class FittedLaw:
+    """A fit, the runs it is of, and its check on runs it did not see: of the largest N, or D or C for a law in it.
+
+    Where nothing can be held out, ``holdout`` is None and ``unchecked`` says why.
+    """
+
+    fit: Fit
+    runs: str
+    holdout: Holdout | None
+    unchecked: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the table of laws shows, as plain values."""
+        return {
+            "law": self.fit.law.name,
+            "formula": self.fit.law.formula,
+            "runs": self.runs,
+            "n_runs": self.fit.n_runs,
+            "params": {
+                name: {"value": value, "interval": list(self.fit.interval(name))}
+                for name, value in self.fit.params.items()
+            },
+            "residual_rms": self.fit.residual_rms,
+            "holdout_by": None if self.holdout is None else self.holdout.by,
+            "holdout_error": None if self.holdout is None else self.holdout.mean_absolute_relative_error,
+            "unchecked": self.unchecked,
+            "notes": list(self.fit.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study's answer. ``best`` is the joint law with the smallest error on the largest model held out.
+
+    ``skipped`` names each law that these runs cannot determine, and why.
+    """
+
+    store: RunStore
+    data: FitData
+    laws: tuple[FittedLaw, ...]
+    best: FittedLaw
+    plan: Plan
+    skipped: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "store": str(self.store.path),
+            "n_runs": self.data.n_runs,
+            "excluded": list(self.data.excluded),
+            "laws": [law.to_dict() for law in self.laws],
+            "best": self.best.fit.law.name,
+            "skipped": self.skipped,
+            "plan": self.plan.to_dict(),
+        }
+
+
+def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> Analysis:
+    """Fit the joint laws to all finished runs and the laws of one variable to their slices, and plan for ``compute``.
+
+    Raises:
+        FitError: the runs determine neither joint law; the message is that of the first.
+        PlanError: an unreadable budget.
+    """
+    data = store.fit_data()
+    laws: list[FittedLaw] = []
+    skipped: dict[str, str] = {}
+    failures: list[FitError] = []
+    for name in JOINT:
+        try:
+            laws.append(_fitted(name, data, "all", level))
+        except FitError as error:
+            failures.append(error)
+            skipped[name] = error.message
+    if not laws:
+        raise failures[0]
+    best = min(laws, key=_merit)
+    for part in SLICES:
+        try:
+            runs = select(data, part.runs)
+            alone = {name: runs.columns[name] for name in (*get_law(part.law).inputs, "L")}
+            laws.append(_fitted(part.law, replace(runs, columns=alone), part.runs, level))
+        except FitError as error:
+            skipped[part.law] = error.message
+    return Analysis(store, data, tuple(laws), best, plan(compute, best.fit, level=level), skipped)
+
+
+def select(data: FitData, runs: str) -> FitData:
+    """The runs of a slice: of the ``largest D`` or ``largest N`` (within a percent), or on the compute ``frontier``.
+
+    A run is on the frontier if no run of as little or less compute has a lower loss.
+    """
+    columns = data.columns
+    if runs == "frontier":
+        order = np.lexsort((columns["L"], columns["C"]))
+        best_so_far = np.minimum.accumulate(columns["L"][order])
+        kept = np.zeros(data.n_runs, bool)
+        kept[order] = np.r_[True, columns["L"][order][1:] < best_so_far[:-1]]
+        return data.select(kept)
+    values = columns[runs.removeprefix("largest ")]
+    return data.select(values >= values.max() * (1 - _SAME))
+
+
+def _fitted(law: str, data: FitData, runs: str, level: float) -> FittedLaw:
+    if not data.n_runs:
+        raise FitError("there are no finished runs to fit", hint="isoflop runs ls shows the state of each run")
+    fitted = fit(law, data, level=level)
+    try:
+        return FittedLaw(fitted, runs, fitted.holdout(by=fitted.law.inputs[0]))
+    except FitError as error:
+        return FittedLaw(fitted, runs, None, error.message)
+
+
+def _merit(law: FittedLaw) -> tuple[bool, float]:
+    """Laws with a hold-out check come first, by its error; the others by their residual."""
+    if law.holdout is None:
+        return True, law.fit.residual_rms
+    return False, law.holdout.mean_absolute_relative_error

@@ -1,0 +1,159 @@
+"""The command line: data on standard output, errors in words on standard error, exit codes that tell them apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from isoflop import cli
+from isoflop.runs import Recorder, RunStore
+
+VERBS = ["demo", "sweep", "fit", "plan", "count", "report", "info", "runs ls", "runs show"]
+GPT2 = "count --n-layer 12 --d-model 768 --n-head 12 --n-ctx 1024 --n-vocab 50257"
+
+
+@dataclass
+class Called:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def isoflop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """Call the command line in this process."""
+
+    def call(words: str, *more: str) -> Called:
+        monkeypatch.setattr(sys, "argv", ["isoflop", *words.split(), *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+            raise SystemExit(0)
+        captured = capsys.readouterr()
+        return Called(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    made = RunStore(tmp_path / "store")
+    for n in (1e3, 1e4, 1e5, 1e6):
+        for d in (1e6, 1e7, 1e8):
+            loss = 1.5 + 20 / n**0.4 + 90 / d**0.3
+            with Recorder(made, {"n": n, "d": d}, counts={"N": n, "D": d, "C": 6 * n * d}) as rec:
+                rec.log(1, tokens=d, loss=loss)
+                rec.finish(loss=loss, tokens=d)
+    return made
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_ends_in_an_example(isoflop: Callable[..., Called], verb: str) -> None:
+    called = isoflop(f"{verb} --help")
+    assert called.code == 0
+    assert f"Example: isoflop {verb}" in called.out
+
+
+def test_count_as_json_holds_the_exact_parameters(isoflop: Callable[..., Called]) -> None:
+    counted = json.loads(isoflop(f"{GPT2} --json").out)
+    assert counted["n_params"] == 124_439_808
+    assert counted["table1"][1]["params"] == 21_233_664
+
+
+def test_count_as_a_table_names_every_convention(isoflop: Callable[..., Called]) -> None:
+    called = isoflop(GPT2)
+    assert called.code == 0
+    assert "124,439,808" in called.out
+    assert all(name in called.out for name in ("kaplan-6n", "kaplan-table1", "6n-total", "exact-causal"))
+
+
+def test_a_shape_that_cannot_be_exits_2_and_says_what_could(isoflop: Callable[..., Called]) -> None:
+    called = isoflop(GPT2.replace("768", "770"))
+    assert (called.code, called.out) == (2, "")
+    assert "d_model is 770" in called.err
+    assert "hint: use d_model = 768" in called.err
+
+
+def test_plan_from_a_published_set_names_it_and_its_source(isoflop: Callable[..., Called]) -> None:
+    called = isoflop("plan --law chinchilla-besiroglu --compute", "5.76e23 FLOP")
+    assert "7.236e+10" in called.out
+    assert "arXiv 2404.10102" in called.out
+
+
+def test_an_unreadable_budget_exits_2_and_says_how_to_write_it(isoflop: Callable[..., Called]) -> None:
+    called = isoflop("plan --compute", "many FLOPs")
+    assert (called.code, called.out) == (2, "")
+    assert "hint: write FLOPs or PF-days" in called.err
+
+
+def test_an_unknown_published_set_names_the_nearest(isoflop: Callable[..., Called]) -> None:
+    called = isoflop("plan --compute 1e24 --law chinchilla-besiroglou")
+    assert called.code == 2
+    assert "did you mean 'chinchilla-besiroglu'?" in called.err
+
+
+def test_a_fit_saved_and_planned_from_equals_the_fit_planned_from_the_store(
+    isoflop: Callable[..., Called], store: RunStore, tmp_path: Path
+) -> None:
+    saved = tmp_path / "fit.json"
+    assert "alpha" in isoflop(f"fit {store.path} --law chinchilla --save {saved}").out
+    from_fit = json.loads(isoflop(f"plan --compute 1e15 --fit {saved} --json").out)
+    from_store = json.loads(isoflop(f"plan --compute 1e15 --store {store.path} --json").out)
+    assert from_fit == from_store
+    assert from_fit["intervals"]["n_params"][0] <= from_fit["n_params"] <= from_fit["intervals"]["n_params"][1]
+
+
+def test_fit_without_a_law_shows_all_of_them_and_the_plan(isoflop: Callable[..., Called], store: RunStore) -> None:
+    answer = json.loads(isoflop(f"fit {store.path} --compute 1e15 --json").out)
+    assert answer["best"] == "chinchilla"
+    assert {"chinchilla", "kaplan", "power-n", "power-c"} <= {law["law"] for law in answer["laws"]}
+    table = isoflop(f"fit {store.path} --compute 1e15").out
+    assert "planned from chinchilla" in table
+    assert "held out" in table
+
+
+def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Callable[..., Called], store: RunStore) -> None:
+    listed = json.loads(isoflop(f"runs ls {store.path} --json").out)
+    assert len(listed) == 12
+    assert "12 finished" in isoflop(f"runs ls {store.path}").out
+    shown = json.loads(isoflop(f"runs show {store.path} {listed[0]['id'][:8]}").out)
+    assert shown["id"] == listed[0]["id"]
+    assert shown["state"] == "finished"
+
+
+def test_a_store_that_is_not_there_is_not_made(isoflop: Callable[..., Called], tmp_path: Path) -> None:
+    called = isoflop(f"runs ls {tmp_path / 'nowhere'}")
+    assert called.code == 1
+    assert "no run store" in called.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_unknown_key_in_a_study_names_the_nearest_and_trains_nothing(
+    isoflop: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text("tokns = [1e5]\nshapes = []\n")
+    called = isoflop("sweep study.toml")
+    assert called.code == 2
+    assert "did you mean 'tokens'?" in called.err
+    assert not Path("runs").exists()
+
+
+def test_info_as_json_names_the_cpu_and_the_packages(isoflop: Callable[..., Called]) -> None:
+    facts = json.loads(isoflop("info --json").out)
+    assert facts["cores"] >= 1
+    assert facts["packages"]["numpy"]
+
+
+def test_a_process_prints_no_colour_where_no_color_is_set() -> None:
+    env = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "isoflop", *GPT2.split()]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "\x1b[" not in done.stdout

@@ -1,0 +1,127 @@
+"""What a user does, start to end: a real sweep from the command line, and every command and snippet of README and docs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+STUDY = """
+name = "study"
+corpus = "{corpus}"
+tokens = [2e4, 8e4, 3.2e5]
+shapes = [{{ n_layer = 1, d_model = [4, 8, 16, 32], n_head = 1 }}]
+shape = {{ n_ctx = 32, n_vocab = 256 }}
+train = {{ evaluations = 2, eval_tokens = 4096 }}
+plan = {{ compute = "1e12 FLOP" }}
+"""
+
+
+def isoflop(command: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user would, in ``folder``."""
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command, comments=True)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with a study file and its twelve runs, made in less than a minute."""
+    pytest.importorskip("torch")
+    here = tmp_path_factory.mktemp("user")
+    (here / "study.toml").write_text(STUDY.format(corpus="stdlib"))
+    began = time.monotonic()
+    isoflop("isoflop sweep study.toml", here)
+    assert time.monotonic() - began < 60
+    return here
+
+
+def runs_of(folder: Path) -> dict[str, bytes]:
+    files = (folder / "runs" / "study" / "runs").glob("*/*.json*")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_a_sweep_makes_every_run_and_larger_models_are_better_at_the_largest_D(folder: Path) -> None:
+    runs = json.loads(isoflop("isoflop runs ls runs/study --json", folder).stdout)
+    assert len(runs) == 12
+    assert {run["state"] for run in runs} == {"finished"}
+    largest = sorted((run["N"], run["loss"]) for run in runs if run["D"] > 3e5)
+    losses = [loss for _, loss in largest]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_second_sweep_trains_nothing_and_touches_no_run(folder: Path) -> None:
+    before = runs_of(folder)
+    done = isoflop("isoflop sweep study.toml", folder)
+    assert "12 runs are done already; 0 to go" in done.stderr
+    assert runs_of(folder) == before
+
+
+def test_fits_plan_and_report_follow_from_the_runs(folder: Path) -> None:
+    answer = json.loads(isoflop("isoflop fit runs/study --compute 1e12 --json", folder).stdout)
+    assert {"chinchilla", "kaplan"} <= {law["law"] for law in answer["laws"]} | set(answer["skipped"])
+    assert 1e3 < answer["plan"]["n_params"] < 1e8
+    done = isoflop("isoflop report runs/study --compute '1e12 FLOP'", folder)
+    page = Path(folder, done.stdout.rpartition("report: ")[2].strip())
+    assert page.stat().st_size > 50_000
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+# Commands that another check runs: the whole demo and the make targets are steps of .ci/run.
+ELSEWHERE = ("make ",)
+COMMANDS = [
+    pytest.param(line, id=f"{page.name}: {line.partition('#')[0].strip()}")
+    for page in PAGES
+    for block in fenced(page, "sh")
+    for line in block.splitlines()
+    if line.strip() and not line.startswith(ELSEWHERE)
+]
+SNIPPETS = [pytest.param(code, id=page.name) for page in PAGES for code in fenced(page, "python")]
+
+
+def test_the_pages_hold_commands_and_snippets_to_run() -> None:
+    assert len(COMMANDS) >= 10
+    assert len(SNIPPETS) >= 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_pages_works_as_printed(command: str, folder: Path) -> None:
+    if "--fit fit.json" in command and not (folder / "fit.json").exists():  # saved by the line before it on the page
+        isoflop("isoflop fit runs/study --law chinchilla --save fit.json", folder)
+    assert isoflop(command, folder).stdout
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_every_snippet_of_the_pages_runs(code: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_readme_snippet_prints_the_numbers_it_promises(tmp_path: Path) -> None:
+    (code,) = fenced(ROOT / "README.md", "python")
+    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120).stdout
+    assert "124439808 85056000" in out
+    assert "7.236e+10" in out
+    assert re.search(r"mean absolute relative error 0\.\d+%", out)
