@@ -1,7 +1,7 @@
 """The op set as plain torch: the definition that every faster implementation is compared with.
 
 Shapes: ``x`` is (..., d); weights are (d_out, d_in) as in ``torch.nn.Linear``; attention takes (batch, heads, seq, d_head).
-All functions are differentiable by autograd, keep the dtype of ``x``, and allocate what they return.
+All functions are differentiable by autograd, keep the dtype of ``x`` (losses aside), and allocate what they return.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def norm(x: Tensor, gain: Tensor, bias: Tensor | None, *, kind: str, eps: float 
     """``kind="layer"``: (x - mean)/sqrt(var + eps); ``kind="rms"``: x/sqrt(mean(x^2) + eps); times gain, plus bias."""
     if kind == "layer":
         return F.layer_norm(x, gain.shape, gain, bias, eps)
-    return F.rms_norm(x, gain.shape, gain, eps)
+    scaled = F.rms_norm(x, gain.shape, gain, eps)
+    return scaled if bias is None else scaled + bias
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -62,8 +63,9 @@ def mlp(x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tens
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     """Cross-entropy in nats of the logits x W^T: (batch, seq, d_model), (n_vocab, d_model), (batch, seq) int64.
 
-    ``reduction="mean"`` gives a scalar, ``"none"`` the (batch, seq) losses. Logits are taken in float32.
+    ``reduction="mean"`` gives a scalar, ``"none"`` the (batch, seq) losses. Logits are taken in float32 at least.
     """
-    logits = linear(x, weight).float()
+    logits = linear(x, weight)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction=reduction)
     return losses if reduction == "mean" else losses.view(targets.shape)

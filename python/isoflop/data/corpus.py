@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,25 +69,32 @@ def load_corpus(source: str, cache: Path | None = None) -> Corpus:
     if cache is None:
         return corpus
     _save(corpus, cache / corpus.fingerprint)
-    return open_corpus(cache, corpus.fingerprint)
+    # Another source with the same text may have put it there.
+    return replace(open_corpus(cache, corpus.fingerprint), source=source, n_vocab=n_vocab)
 
 
 def open_corpus(cache: Path, fingerprint: str) -> Corpus:
     """Open a corpus that :func:`load_corpus` has prepared in ``cache``, memory-mapped.
 
     Raises:
-        CorpusError: no such corpus in the cache.
+        CorpusError: no such corpus in the cache, or its files are damaged.
     """
     folder = cache / fingerprint
+    if not folder.is_dir():
+        raise CorpusError(f"no corpus {fingerprint} in {cache}", hint="load_corpus(source, cache) puts it there")
     try:
         meta = json.loads((folder / "corpus.json").read_text())
-    except FileNotFoundError as error:
-        raise CorpusError(f"no corpus {fingerprint} in {cache}", hint="load_corpus(source, cache) puts it there") from error
-    train, held_out = (
-        Stream(np.memmap(folder / f"{name}.bin", np.uint16, "r"), np.load(folder / f"{name}.offsets.npy"))
-        for name in ("train", "held_out")
-    )
-    return Corpus(meta["source"], fingerprint, meta["n_vocab"], train, held_out)
+        train, held_out = (
+            Stream(np.memmap(folder / f"{name}.bin", np.uint16, "r"), np.load(folder / f"{name}.offsets.npy"))
+            for name in ("train", "held_out")
+        )
+        whole = all(len(stream.tokens) == stream.offsets[-1] for stream in (train, held_out))
+        corpus = Corpus(meta["source"], fingerprint, meta["n_vocab"], train, held_out)
+    except (OSError, ValueError, LookupError) as error:
+        raise CorpusError(f"corpus {folder} cannot be read: {error}", hint="delete that folder; it is made again") from error
+    if not whole:
+        raise CorpusError(f"corpus {folder} lacks some of its tokens", hint="delete that folder; it is made again")
+    return corpus
 
 
 def _read_text(source: str) -> tuple[Stream, Stream, int]:
@@ -147,7 +152,7 @@ def _fingerprint(*streams: Stream) -> str:
     digest = hashlib.sha256()
     for stream in streams:
         digest.update(stream.offsets.tobytes())
-        digest.update(np.ascontiguousarray(stream.tokens))
+        digest.update(np.ascontiguousarray(stream.tokens).data)
     return digest.hexdigest()[:16]
 
 
@@ -155,17 +160,19 @@ def _save(corpus: Corpus, folder: Path) -> None:
     """Publish the tokens by renaming a finished folder, so that no reader sees half of one."""
     if folder.exists():
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".corpus-", dir=folder.parent))
     try:
-        for name, stream in (("train", corpus.train), ("held_out", corpus.held_out)):
-            stream.tokens.tofile(unfinished / f"{name}.bin")
-            np.save(unfinished / f"{name}.offsets.npy", stream.offsets)
-        meta = {"format": _FORMAT, "source": corpus.source, "n_vocab": corpus.n_vocab}
-        (unfinished / "corpus.json").write_text(json.dumps(meta))
-        unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".corpus-", dir=folder.parent) as private:
+            unfinished = Path(private) / folder.name  # unlike the private folder, as readable as the user's other files
+            unfinished.mkdir()
+            for name, stream in (("train", corpus.train), ("held_out", corpus.held_out)):
+                (unfinished / f"{name}.bin").write_bytes(np.ascontiguousarray(stream.tokens).data)
+                np.save(unfinished / f"{name}.offsets.npy", stream.offsets)
+            meta = {"format": _FORMAT, "source": corpus.source, "n_vocab": corpus.n_vocab}
+            (unfinished / "corpus.json").write_text(json.dumps(meta))
+            unfinished.rename(folder)
     except OSError as error:
         if not folder.exists():  # else another process published the same tokens first
-            raise CorpusError(f"cannot cache corpus {corpus.source!r} in {folder.parent}: {os.strerror(error.errno or 0)}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            raise CorpusError(
+                f"cannot cache corpus {corpus.source!r} in {folder.parent}: {error.strerror or error}"
+            ) from error

@@ -20,7 +20,7 @@ def nested_subset(stream: Stream, n_tokens: int, *, seed: int) -> Tokens:
         CorpusError: the stream holds fewer tokens.
     """
     if n_tokens > len(stream.tokens):
-        raise CorpusError(f"{n_tokens:,} tokens asked of a corpus that holds {len(stream.tokens):,} to train on")
+        raise CorpusError(f"{n_tokens:,} tokens asked of a stream that holds {len(stream.tokens):,}")
     taken, parts = 0, []
     for index in np.random.default_rng(seed).permutation(stream.n_documents):
         document = stream.document(int(index))[: n_tokens - taken]

@@ -18,7 +18,7 @@ def explained(action: str, path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(f"cannot {action} {path}: {error.strerror}", hint=_HINTS.get(error.errno or 0)) from error
+        raise StoreError(f"cannot {action} {path}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)) from error
 
 
 _HINTS = {

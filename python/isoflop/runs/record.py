@@ -11,10 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from isoflop.errors import SpecError, StoreError
+from isoflop.runs.files import explained
 
 FORMAT = 1
 
 Status = Literal["running", "finished", "diverged", "failed"]
+
+# The ends that a second try would not change.
+ENDED: tuple[Status, ...] = ("finished", "diverged")
 
 
 class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
@@ -40,6 +44,12 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     environment: dict[str, str] = {}
 
 
+class _Format(msgspec.Struct):
+    """The one field that every format of ``run.json`` has."""
+
+    format: int
+
+
 def run_id(spec: Mapping[str, Any]) -> str:
     """The identity of a run: the first 16 hex digits of SHA-256 over its spec as canonical JSON.
 
@@ -57,16 +67,16 @@ def read_record(file: Path) -> RunRecord | None:
     """The record in a ``run.json``, or None where there is no such file.
 
     Raises:
-        StoreError: the file is damaged, or was written by a newer format.
+        StoreError: the file is damaged, cannot be read, or was written by a newer format.
     """
     try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        record = msgspec.json.decode(content, type=RunRecord)
+        with explained("read", file):
+            if not file.exists():
+                return None
+            content = file.read_bytes()
+        written = msgspec.json.decode(content, type=_Format).format
+        if written > FORMAT:
+            raise StoreError(f"{file} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+        return msgspec.json.decode(content, type=RunRecord)
     except msgspec.MsgspecError as error:
         raise StoreError(f"{file} is damaged: {error}", hint="move its folder away; the run will be made again") from error
-    if record.format > FORMAT:
-        raise StoreError(f"{file} has format {record.format}; this version reads up to {FORMAT}", hint="upgrade isoflop")
-    return record

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from isoflop.errors import RunTaken, StoreError
+from isoflop.errors import RunTaken, SpecError, StoreError
 from isoflop.runs.files import cut_torn_tail, explained, replace_file
 from isoflop.runs.lease import Lease
-from isoflop.runs.record import RunRecord, Status, read_record, run_id
+from isoflop.runs.record import ENDED, RunRecord, Status, read_record, run_id
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -38,6 +38,7 @@ class Recorder:
 
     Raises:
         RunTaken: another process is writing this run, or it has ended already.
+        SpecError: the spec is not plain JSON, or a count is not finite.
         StoreError: the disk refuses.
     """
 
@@ -50,9 +51,12 @@ class Recorder:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.id = run_id(spec)
+        for name, value in (counts or {}).items():
+            if not math.isfinite(value):
+                raise SpecError(f"count {name} = {value!r} of run {self.id} must be a finite number")
         self._folder = store.folder(self.id)
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = msgspec.json.Encoder(enc_hook=float)  # numbers of numpy and torch
         self._lines: list[bytes] = []
         self._diverged_at: int | None = None
         self._result: dict[str, float] | None = None
@@ -73,7 +77,7 @@ class Recorder:
 
     def _open_attempt(self) -> None:
         earlier = read_record(self._folder / "run.json")
-        if earlier is not None and earlier.status in ("finished", "diverged"):
+        if earlier is not None and earlier.status in ENDED:
             raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
         self._lease.sign()
         points = self._folder / "points.jsonl"
@@ -110,14 +114,22 @@ class Recorder:
         self._lines.clear()
         self._flushed = time.monotonic()
         with explained("append points to", self._folder / "points.jsonl"):
-            while content:
-                content = content[os.write(self._descriptor, content) :]
+            size = os.fstat(self._descriptor).st_size
+            try:
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
+            except BaseException:  # an interrupt too may come between two writes
+                os.ftruncate(self._descriptor, size)
+                raise
 
-    def finish(self, **result: float) -> None:
-        """State the outcome: ``loss`` (held-out, nats/token), ``loss_se``, ``tokens``, ... It is written when the block is left."""
-        if not math.isfinite(result.get("loss", math.nan)):
-            self._diverged_at = self._diverged_at or int(result.get("steps", 0))
-        self._result = dict(result)
+    def finish(self, *, loss: float, **result: float) -> None:
+        """State the outcome: ``loss`` (held-out, nats/token), ``loss_se``, ``tokens``, ...; what is not finite is left out.
+
+        It is written when the block is left.
+        """
+        if not math.isfinite(loss) and self._diverged_at is None:
+            self._diverged_at = int(result.get("step", 0))
+        self._result = {name: value for name, value in {"loss": loss, **result}.items() if math.isfinite(value)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -150,8 +162,6 @@ class Recorder:
                 self._end("failed", f"{type(error).__name__}: {error}")
         except StoreError as second:
             error.add_note(f"and the run could not be closed: {second.message}")
-        finally:
-            cut_torn_tail(self._folder / "points.jsonl")
 
     def _end(self, status: Status, error: str | None) -> None:
         record = self.record
@@ -163,4 +173,4 @@ class Recorder:
 
     def _write_record(self) -> None:
         with explained("write", self._folder / "run.json"):
-            replace_file(self._folder / "run.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1) + b"\n")
+            replace_file(self._folder / "run.json", msgspec.json.format(self._encoder.encode(self.record), indent=1) + b"\n")

@@ -24,7 +24,7 @@ from isoflop.errors import StoreError
 from isoflop.fitting.data import FitData
 from isoflop.runs.files import explained, replace_file, whole_lines
 from isoflop.runs.lease import is_held
-from isoflop.runs.record import FORMAT, RunRecord, read_record
+from isoflop.runs.record import ENDED, FORMAT, RunRecord, read_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ class RunStore:
         self._check(marker)
 
     def _create(self, marker: Path) -> None:
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(not _of_a_new_store(item.name) for item in self.path.iterdir()):
             raise StoreError(f"{self.path} is a folder with other things in it", hint="give a new or an empty folder")
         with explained("make a run store at", self.path):
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
@@ -77,14 +77,19 @@ class RunStore:
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        for folder in sorted((self.path / "runs").iterdir()):
-            record = read_record(folder / "run.json")
+        for file in sorted((self.path / "runs").glob("*/run.json")):
+            record = read_record(file)
             if record is not None:
                 yield record
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
         return read_record(self.folder(run) / "run.json")
+
+    def has_ended(self, run: str) -> bool:
+        """Whether the run came to an end that a second try would not change: finished or diverged."""
+        record = self.get(run)
+        return record is not None and record.status in ENDED
 
     def find(self, prefix: str) -> RunRecord:
         """The record of the one run whose id starts with ``prefix``.
@@ -104,11 +109,20 @@ class RunStore:
         return record.status
 
     def points(self, run: str) -> dict[str, NDArray[np.float64]]:
-        """The logged points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out."""
-        with explained("read", self.folder(run) / "points.jsonl"):
-            lines = whole_lines(self.folder(run) / "points.jsonl").splitlines()
+        """The logged points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
+
+        Raises:
+            StoreError: there is no such run, or its points are damaged.
+        """
+        file = self.folder(run) / "points.jsonl"
+        with explained("read", file):
+            just_begun = not file.exists() and self.get(run) is not None
+            lines = [] if just_begun else whole_lines(file).splitlines()
         decoder = msgspec.json.Decoder(dict[str, float | None])
-        rows = [decoder.decode(line) for line in lines]
+        try:
+            rows = [decoder.decode(line) for line in lines]
+        except msgspec.MsgspecError as error:
+            raise StoreError(f"{file} is damaged: {error}", hint="move its folder away; the run will be made again") from error
         names = dict.fromkeys(name for row in rows for name in row)
         return {
             name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], float) for name in names
@@ -131,20 +145,28 @@ class RunStore:
     def fit_data(self) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        Runs that are not finished are left out and named, by how they ended, in ``excluded``.
+        Runs that are not finished, or were recorded without these counts, are left out and named in ``excluded``.
         """
-        records = list(self)
-        finished = [record for record in records if record.status == "finished" and record.result]
-        columns = {name: np.array([record.counts[name] for record in finished], float) for name in ("N", "D", "C")}
-        columns["L"] = np.array([(record.result or {})["loss"] for record in finished], float)
-        excluded = tuple(
-            f"run {record.id}: {self.state(record)}" for record in records if record.status != "finished"
-        )
-        return FitData(columns=columns, excluded=excluded, source=str(self.path))
+        rows, excluded = [], []
+        for record in self:
+            lacking = [name for name in ("N", "D", "C") if name not in record.counts]
+            if record.status != "finished" or record.result is None:
+                excluded.append(f"run {record.id}: {self.state(record)}")
+            elif lacking:
+                excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
+            else:
+                rows.append((*(record.counts[name] for name in ("N", "D", "C")), record.result["loss"]))
+        columns = dict(zip("NDCL", np.array(rows, float).reshape(-1, 4).T, strict=True))
+        return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
         return dict(Counter(self.state(record) for record in self))
+
+
+def _of_a_new_store(name: str) -> bool:
+    """Whether a process that is making this store now, or was killed at it, leaves a file of this name."""
+    return name == "runs" or name.startswith(".store.json.")
 
 
 def _flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:

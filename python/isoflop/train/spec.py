@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, fields
+from numbers import Real
 from typing import Any
 
 from isoflop.counting import flops
@@ -55,19 +59,37 @@ class TrainSpec:
     engine: str = ENGINE
 
     def __post_init__(self) -> None:
+        """Check every field, and make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
+        _demand(isinstance(self.shape, Shape), "shape", self.shape, "a Shape")
+        _demand(isinstance(self.corpus, str), "corpus", self.corpus, "the fingerprint of a corpus")
         for name in ("tokens", "unique_tokens", "batch_tokens", "evaluations", "eval_tokens"):
-            _demand(getattr(self, name) >= 1, name, getattr(self, name), "a positive whole number")
+            self._set_count(name, least=1, allowed="a positive whole number")
+        for name in ("warmup_steps", "patience", "seed", "data_seed"):
+            self._set_count(name, least=0, allowed="a whole number, zero or more")
         for name in ("learning_rate", "grad_clip"):
-            _demand(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "patience", "seed", "data_seed"):
-            _demand(getattr(self, name) >= 0, name, getattr(self, name), "zero or more")
+            self._set_number(name, lambda value: value > 0, allowed="a positive number")
+        for name in ("final_learning_rate", "weight_decay"):
+            self._set_number(name, lambda value: value >= 0, allowed="a number, zero or more")
         for name in ("beta1", "beta2"):
-            _demand(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+            self._set_number(name, lambda value: 0 <= value < 1, allowed="a number in [0, 1)")
         n_ctx, batch = self.shape.n_ctx, self.batch_tokens
         _demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
         _demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
         _demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
+        _demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
         _demand(self.engine == ENGINE, "engine", self.engine, repr(ENGINE))
+
+    def _set_count(self, name: str, *, least: int, allowed: str) -> None:
+        value = getattr(self, name)
+        whole = hasattr(value, "__index__") and not isinstance(value, bool)
+        _demand(whole and value >= least, name, value, allowed)
+        object.__setattr__(self, name, operator.index(value))
+
+    def _set_number(self, name: str, holds: Callable[[float], bool], *, allowed: str) -> None:
+        value = getattr(self, name)
+        number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+        _demand(number and holds(value), name, value, allowed)
+        object.__setattr__(self, name, float(value))
 
     @property
     def n_steps(self) -> int:
@@ -99,12 +121,16 @@ class TrainSpec:
         """The spec that :meth:`to_dict` gave.
 
         Raises:
-            SpecError: an unknown key.
+            SpecError: an unknown or a missing key, or a value out of its domain.
+            ShapeError: the same in its shape.
         """
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
                 raise SpecError(f"unknown key {name!r} in a run spec", hint=nearest(name, known))
+        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
+        if missing:
+            raise SpecError(f"a run spec needs {', '.join(missing)}", hint=f"given: {', '.join(values) or 'nothing'}")
         return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
 
 
