@@ -1,0 +1,71 @@
+"""Subsets nest, windows lose nothing they need not, and both are the same for everybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop.data import Stream, nested_subset, windows
+from isoflop.errors import CorpusError
+
+
+def stream_of(lengths: list[int]) -> Stream:
+    """Documents of these lengths, every token of all of them different."""
+    offsets = np.cumsum([0, *lengths], dtype=np.int64)
+    return Stream(np.arange(offsets[-1], dtype=np.uint16), offsets)
+
+
+LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=20)
+
+
+@given(LENGTHS, st.data(), st.integers(0, 5))
+def test_a_smaller_subset_is_the_beginning_of_every_larger_one(
+    lengths: list[int], data: st.DataObject, seed: int
+) -> None:
+    stream = stream_of(lengths)
+    small, large = sorted(data.draw(st.lists(st.integers(1, sum(lengths)), min_size=2, max_size=2)))
+    subset = nested_subset(stream, large, seed=seed)
+    assert len(subset) == large
+    np.testing.assert_array_equal(nested_subset(stream, small, seed=seed), subset[:small])
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_the_whole_stream_is_every_document_once_and_whole(lengths: list[int], seed: int) -> None:
+    stream = stream_of(lengths)
+    taken = nested_subset(stream, sum(lengths), seed=seed).tolist()
+    assert sorted(taken) == stream.tokens.tolist()
+    jumps = sum(b != a + 1 for a, b in zip(taken, taken[1:], strict=False))
+    assert jumps <= len(lengths) - 1
+
+
+def test_subsets_follow_the_seed() -> None:
+    stream = stream_of([10] * 20)
+    one, same, other = (nested_subset(stream, 50, seed=seed).tolist() for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_the_order_of_documents_is_the_same_with_every_numpy() -> None:
+    assert nested_subset(stream_of([1] * 8), 8, seed=0).tolist() == [2, 4, 3, 6, 5, 0, 1, 7]
+
+
+def test_more_tokens_than_there_are_is_refused() -> None:
+    with pytest.raises(CorpusError, match="31 tokens asked of a stream that holds 30"):
+        nested_subset(stream_of([10, 20]), 31, seed=0)
+
+
+@given(st.integers(2, 200), st.integers(1, 20))
+def test_each_target_occurs_once_and_follows_its_input(n_tokens: int, n_ctx: int) -> None:
+    if n_tokens <= n_ctx:
+        with pytest.raises(CorpusError, match=f"fewer than one context of {n_ctx} and its next token"):
+            windows(np.arange(n_tokens, dtype=np.uint16), n_ctx)
+        return
+    cut = windows(np.arange(n_tokens, dtype=np.uint16), n_ctx)
+    np.testing.assert_array_equal(cut[:, 1:], cut[:, :-1] + 1)
+    targets = Counter(cut[:, 1:].ravel().tolist())
+    assert set(targets.values()) == {1}
+    assert sorted(targets) == list(range(1, len(targets) + 1))
+    assert n_tokens - 1 - n_ctx < len(targets) <= n_tokens - 1, "less than one context is left over"

@@ -1,0 +1,137 @@
+"""The definition of each op, held against its formula written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from isoflop.kernels import reference as ops
+
+
+@pytest.fixture
+def randn() -> Callable[..., Tensor]:
+    return partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_linear_cross_entropy_is_the_negative_log_softmax_of_the_target(randn: Callable[..., Tensor]) -> None:
+    x, weight = randn(2, 3, 5), randn(7, 5)
+    targets = torch.tensor([[0, 6, 3], [3, 1, 2]])
+    logits = torch.einsum("bsd,vd->bsv", x, weight)
+    log_probability = logits - logits.exp().sum(-1, keepdim=True).log()
+    expected = -log_probability.gather(-1, targets[..., None])[..., 0]
+    assert_close(ops.linear_cross_entropy(x, weight, targets, reduction="none"), expected)
+    assert_close(ops.linear_cross_entropy(x, weight, targets), expected.mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_losses_of_narrow_types_are_float32(dtype: torch.dtype) -> None:
+    loss = ops.linear_cross_entropy(
+        torch.ones(1, 2, 4, dtype=dtype), torch.ones(3, 4, dtype=dtype), torch.zeros(1, 2).long()
+    )
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(1.0986122887)
+
+
+def test_norms_follow_their_formulas(randn: Callable[..., Tensor]) -> None:
+    x, gain, bias = randn(2, 3, 8), randn(8), randn(8)
+    centred = x - x.mean(-1, keepdim=True)
+    layer = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * gain
+    rms = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * gain
+    assert_close(ops.norm(x, gain, None, kind="layer"), layer)
+    assert_close(ops.norm(x, gain, bias, kind="layer"), layer + bias)
+    assert_close(ops.norm(x, gain, None, kind="rms"), rms)
+    assert_close(ops.norm(x, gain, bias, kind="rms"), rms + bias)
+
+
+def test_rope_preserves_the_norm_of_every_pair(randn: Callable[..., Tensor]) -> None:
+    x = randn(2, 3, 40, 8)
+    turned = ops.rope(x)
+    for half in (0, 1, 2, 3):
+        pair = [half, half + 4]
+        assert_close(turned[..., pair].norm(dim=-1), x[..., pair].norm(dim=-1), 1e-6)
+    assert_close(turned[:, :, 0], x[:, :, 0])
+
+
+def test_rope_scores_depend_on_the_distance_alone(randn: Callable[..., Tensor]) -> None:
+    q, k = (randn(1, 1, 1, 8).expand(1, 1, 32, 8) for _ in range(2))
+    scores = (ops.rope(q) @ ops.rope(k).transpose(-1, -2))[0, 0]
+    for distance in range(-8, 9):
+        diagonal = scores.diagonal(distance)
+        assert_close(diagonal, diagonal[0].expand_as(diagonal), 1e-5)
+    assert float(scores.diagonal(1)[0] - scores.diagonal(9)[0]) != pytest.approx(0.0, abs=1e-3)
+
+
+def test_attention_is_the_masked_softmax_written_out(randn: Callable[..., Tensor]) -> None:
+    q, k, v = (randn(2, 3, 6, 4) for _ in range(3))
+    scores = q @ k.transpose(-1, -2) / 2.0
+    scores = scores.masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf)
+    assert_close(ops.attention(q, k, v), scores.softmax(-1) @ v)
+
+
+@pytest.mark.parametrize("changed", [1, 4, 6])
+def test_attention_is_causal(randn: Callable[..., Tensor], changed: int) -> None:
+    q, k, v = (randn(1, 2, 7, 4) for _ in range(3))
+    before = ops.attention(q, k, v)
+    for tensor in (q, k, v):
+        tensor[:, :, changed] += 1
+    after = ops.attention(q, k, v)
+    assert torch.equal(before[:, :, :changed], after[:, :, :changed])
+    assert not torch.allclose(before[:, :, changed], after[:, :, changed])
+
+
+@pytest.mark.parametrize("n_kv_head", [1, 2, 3])
+def test_grouped_heads_equal_repeated_heads(randn: Callable[..., Tensor], n_kv_head: int) -> None:
+    q, k, v = randn(2, 6, 5, 4), randn(2, n_kv_head, 5, 4), randn(2, n_kv_head, 5, 4)
+    each = 6 // n_kv_head
+    repeated = ops.attention(q, k.repeat_interleave(each, dim=1), v.repeat_interleave(each, dim=1))
+    assert_close(ops.attention(q, k, v), repeated)
+
+
+def test_mlp_follows_the_formula_of_each_activation(randn: Callable[..., Tensor]) -> None:
+    x, w_out, b_out = randn(2, 3, 4), randn(4, 6), randn(4)
+    plain, gated = (randn(6, 4), randn(6)), (randn(12, 4), randn(12))
+    hidden = x @ plain[0].T + plain[1]
+    gate, value = x @ gated[0][:6].T + gated[1][:6], x @ gated[0][6:].T + gated[1][6:]
+    expected = {
+        "gelu": hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5)),
+        "relu2": hidden.clamp(min=0) ** 2,
+        "swiglu": gate / (1 + (-gate).exp()) * value,
+    }
+    for kind, activated in expected.items():
+        w_in, b_in = gated if kind == "swiglu" else plain
+        assert_close(ops.mlp(x, w_in, b_in, w_out, b_out, kind=kind), activated @ w_out.T + b_out)
+        assert_close(ops.mlp(x, w_in, None, w_out, None, kind=kind), ops.activation(x @ w_in.T, kind=kind) @ w_out.T)
+
+
+def test_embedding_adds_the_position_of_each_token(randn: Callable[..., Tensor]) -> None:
+    tokens, table, positions = torch.tensor([[2, 0, 2]]), randn(3, 4), randn(5, 4)
+    assert torch.equal(ops.embed(tokens, table), table[tokens])
+    assert torch.equal(ops.embed(tokens, table, positions), table[tokens] + positions[:3])
+
+
+def test_gradients_agree_with_finite_differences(randn: Callable[..., Tensor]) -> None:
+    def leaf(*shape: int) -> Tensor:
+        return randn(*shape).requires_grad_()
+
+    tokens = torch.tensor([[2, 0, 2]])
+    assert gradcheck(partial(ops.embed, tokens), (leaf(3, 4), leaf(5, 4)))
+    for kind in ("layer", "rms"):
+        assert gradcheck(partial(ops.norm, kind=kind), (leaf(2, 4), leaf(4), leaf(4)))
+    assert gradcheck(ops.linear, (leaf(2, 3), leaf(4, 3), leaf(4)))
+    assert gradcheck(ops.rope, (leaf(1, 2, 3, 4),))
+    assert gradcheck(ops.attention, (leaf(1, 2, 3, 2), leaf(1, 1, 3, 2), leaf(1, 1, 3, 2)))
+    for kind, rows in (("gelu", 3), ("relu2", 3), ("swiglu", 6)):
+        assert gradcheck(partial(ops.mlp, kind=kind), (leaf(2, 2), leaf(rows, 2), leaf(rows), leaf(2, 3), leaf(2)))
+    targets = torch.tensor([[1, 0, 3]])
+    for reduction in ("mean", "none"):
+        loss = partial(ops.linear_cross_entropy, targets=targets, reduction=reduction)
+        assert gradcheck(lambda x, w, loss=loss: loss(x, w), (leaf(1, 3, 2), leaf(4, 2)))

@@ -1,0 +1,232 @@
+"""What is logged can be read, however the run ends; an ended run is closed for good."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isoflop.errors import RunTaken, SpecError, StoreError
+from isoflop.runs import Recorder, RunStore
+from isoflop.runs.record import RunRecord
+
+SPEC = {"seed": 0}
+
+
+def only(store: RunStore) -> RunRecord:
+    [record] = store
+    return record
+
+
+def test_points_read_back_as_columns(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        for step in range(1, 251):
+            recorder.log(step, tokens=step * 64, loss=1 / step)
+        recorder.finish(loss=0.5)
+    points = store.points(recorder.id)
+    np.testing.assert_array_equal(points["step"], np.arange(1, 251))
+    np.testing.assert_array_equal(points["tokens"], np.arange(1, 251) * 64)
+    np.testing.assert_array_equal(points["loss"], 1 / np.arange(1, 251))
+
+
+def test_absent_none_and_nan_values_are_nan(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=3.0)
+        recorder.log(2, loss=2.0, val_loss=2.5, grad_norm=math.nan)
+        recorder.log(3, loss=1.0, val_loss=None)  # type: ignore[arg-type]
+        recorder.finish(loss=1.0)
+    points = store.points(recorder.id)
+    np.testing.assert_array_equal(points["val_loss"], [np.nan, 2.5, np.nan])
+    np.testing.assert_array_equal(points["grad_norm"], [np.nan] * 3)
+    assert only(store).status == "finished"
+
+
+def test_numbers_of_numpy_are_numbers(store: RunStore) -> None:
+    with Recorder(store, SPEC, counts={"N": np.int64(10)}) as recorder:
+        recorder.log(np.int64(1), loss=np.float32(0.5), tokens=np.float64(64))  # type: ignore[arg-type]
+        recorder.finish(loss=np.float64(0.5))
+    assert {name: column.tolist() for name, column in store.points(recorder.id).items()} == {
+        "step": [1.0],
+        "loss": [0.5],
+        "tokens": [64.0],
+    }
+    assert only(store).result == {"loss": 0.5}
+    assert only(store).counts == {"N": 10}
+
+
+def test_points_reach_the_file_while_the_run_goes_on(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        assert store.points(recorder.id) == {}
+        for step in range(100):
+            recorder.log(step, loss=1.0)
+        assert len(store.points(recorder.id)["step"]) == 100
+        recorder.log(100, loss=1.0)
+        recorder.flush()
+        assert len(store.points(recorder.id)["step"]) == 101
+        assert store.state(only(store)) == "running"
+        recorder.finish(loss=1.0)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_makes_a_diverged_run(store: RunStore, loss: float) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(6, loss=1.0)
+        recorder.log(7, loss=loss)
+        recorder.log(8, loss=1.0)
+        recorder.finish(loss=1.0)
+    record = only(store)
+    assert (record.status, record.error, record.result) == ("diverged", "the loss was not finite at step 7", None)
+
+
+def test_an_outcome_that_is_not_finite_makes_a_diverged_run(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.finish(loss=math.nan, step=12)
+    assert (only(store).status, only(store).error) == ("diverged", "the loss was not finite at step 12")
+
+
+def test_side_results_that_are_not_finite_are_left_out(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.finish(loss=1.0, loss_se=math.nan)
+    assert (only(store).status, only(store).result) == ("finished", {"loss": 1.0})
+
+
+@pytest.mark.parametrize("count", [math.nan, math.inf])
+def test_counts_that_are_not_finite_are_refused(store: RunStore, count: float) -> None:
+    with pytest.raises(SpecError, match="count N = .* must be a finite number"):
+        Recorder(store, SPEC, counts={"N": count})
+
+
+def test_an_exception_makes_a_failed_run_with_its_words(store: RunStore) -> None:
+    with pytest.raises(ValueError, match="no such thing"), Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=1.0)
+        raise ValueError("no such thing")
+    record = only(store)
+    assert (record.status, record.error) == ("failed", "ValueError: no such thing")
+    assert store.points(record.id)["step"].tolist() == [1]
+
+
+def test_a_block_left_without_an_outcome_makes_a_failed_run(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=1.0)
+    assert only(store).status == "failed"
+    assert "finish(loss=...) was not called" in (only(store).error or "")
+
+
+def test_an_interrupt_makes_an_interrupted_run_with_its_points(store: RunStore) -> None:
+    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=1.0)
+        raise KeyboardInterrupt
+    record = only(store)
+    assert (record.status, store.state(record)) == ("running", "interrupted")
+    assert store.points(record.id)["step"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("loss", "state"), [(1.0, "finished"), (math.nan, "diverged")])
+def test_an_ended_run_cannot_be_made_again(store: RunStore, loss: float, state: str) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.finish(loss=loss)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.folder(recorder.id).iterdir()}
+    with pytest.raises(RunTaken, match=rf"is {state} already\n.*another seed"), Recorder(store, SPEC):
+        pass
+    assert {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.folder(recorder.id).iterdir()
+    } == before
+
+
+def test_a_run_being_written_cannot_be_opened_twice(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        with pytest.raises(RunTaken, match="is being written by another process"), Recorder(store, SPEC):
+            pass
+        recorder.finish(loss=1.0)
+    assert only(store).status == "finished"
+
+
+def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> None:
+    for attempt in (1, 2):
+        with pytest.raises(OSError, match="gone"), Recorder(store, SPEC) as recorder:
+            recorder.log(attempt, loss=1.0)
+            raise OSError("gone")
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(3, loss=1.0)
+        recorder.finish(loss=1.0)
+    assert (only(store).status, only(store).attempt, only(store).error) == ("finished", 3, None)
+    folder = store.folder(recorder.id)
+    assert (folder / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
+    assert (folder / "points.2.jsonl").read_text() == '{"step":2,"loss":1.0}\n'
+    assert store.points(recorder.id)["step"].tolist() == [3]
+
+
+def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore) -> None:
+    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=1.0)
+        raise KeyboardInterrupt
+    file = store.folder(recorder.id) / "points.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"step":2,"lo')
+    assert store.points(recorder.id)["step"].tolist() == [1]
+    with Recorder(store, SPEC) as recorder:
+        recorder.finish(loss=1.0)
+    assert (store.folder(recorder.id) / "points.1.jsonl").read_bytes() == whole
+
+
+def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
+        recorder.log(1, loss=1.0)
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Recorder, "_write_record", interrupt)
+        recorder.__enter__()
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(2, loss=1.0)
+        recorder.finish(loss=1.0)
+    assert (store.folder(recorder.id) / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
+    assert (only(store).attempt, store.points(recorder.id)["step"].tolist()) == (2, [2])
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+
+    def ten_bytes(descriptor: int, content: memoryview) -> int:
+        if len(content) < 2000:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, content[:10])
+
+    with Recorder(store, SPEC) as recorder:
+        for step in range(5):
+            recorder.log(step, loss=1.0)
+        recorder.flush()
+        kept = (store.folder(recorder.id) / "points.jsonl").read_bytes()
+        monkeypatch.setattr(os, "write", ten_bytes)
+        with pytest.raises(
+            StoreError, match=r"cannot append points to .*: No space left on device\n.*the disk is full"
+        ):
+            for step in range(100):
+                recorder.log(step, loss=0.1 + step)
+        monkeypatch.undo()
+        assert (store.folder(recorder.id) / "points.jsonl").read_bytes() == kept
+        recorder.finish(loss=1.0)
+
+
+def test_a_file_where_the_run_should_be_is_named(store: RunStore) -> None:
+    recorder = Recorder(store, SPEC)
+    store.folder(recorder.id).write_text("in the way")
+    with pytest.raises(StoreError, match=rf"cannot open a run in {store.folder(recorder.id)}: File exists"), recorder:
+        pass
+
+
+def test_a_read_only_folder_is_named_with_what_to_do(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError, match=r"Permission denied\n.*must be writable"), Recorder(store, SPEC):
+        pass
