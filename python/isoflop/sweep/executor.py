@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -40,46 +42,71 @@ class LocalWorker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._busy = self._closed = False
+        self._lock = threading.Lock()  # close() comes from another thread than run()
 
     def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
-        if self._closed:
-            return RunEnd("failed", "stopped before it began")
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "isoflop.sweep.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **_SINGLE_THREADED},
-            )
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        with self._lock:
+            if self._closed:
+                return RunEnd("failed", "stopped before it began")
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "isoflop.sweep.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, **_SINGLE_THREADED},
+                )
+            process, self._busy = self._process, True
         try:
-            process.stdin.write(msgspec.json.encode(job) + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return self._died(process)
-        for line in process.stdout:
-            event = msgspec.json.decode(line)
-            if event["event"] == "end":
-                return RunEnd(event["state"], event["error"], event["fatal"])
-            on_step(event["step"])
-        return self._died(process)
+            end = _converse(process, job, on_step)
+        finally:
+            with self._lock:
+                self._busy = False
+        return self._died(process) if end is None else end
 
     def _died(self, process: subprocess.Popen[bytes]) -> RunEnd:
-        code = process.wait()
-        self._process = None
+        with self._lock:
+            self._process = None
+            code = _reap(process)
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return RunEnd("failed", f"its process ended by {cause}")
 
     def close(self) -> None:
-        self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()
+                if not self._busy:  # else run() is reading from it, to the end
+                    _reap(self._process)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _converse(process: subprocess.Popen[bytes], job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd | None:
+    """Hand ``job`` to the process and listen until the run ends; None where the process ends first."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return None
+    for line in process.stdout:
+        event = msgspec.json.decode(line)
+        if event["event"] == "end":
+            return RunEnd(event["state"], event["error"], event["fatal"])
+        on_step(event["step"])
+    return None
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that ends, its pipes closed."""
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with suppress(BrokenPipeError):  # a job that it did not take
+            pipe.close()
+    return process.wait()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,7 +72,8 @@ def run_sweep(
     try:
         with ThreadPoolExecutor(count) as pool:
             try:
-                for future in [pool.submit(sweep.work, member) for member in crew]:
+                futures = [pool.submit(sweep.work, member) for member in crew]
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
                 sweep.stop()

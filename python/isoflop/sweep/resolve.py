@@ -16,7 +16,7 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
 
     Raises:
         CorpusError: a run needs more tokens than the corpus has (and repeats are not allowed), or the corpus does not
-            fill one context.
+            fill one context, or it has tokens beyond a shape's vocabulary.
         SpecError: a setting out of its domain.
     """
     n_ctx = max(shape.n_ctx for shape in study.shapes)
@@ -27,6 +27,12 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
                 "and its next token",
                 hint="give more text or a shorter n_ctx",
             )
+    n_vocab = min(shape.n_vocab for shape in study.shapes)
+    if n_vocab < corpus.n_vocab:
+        raise CorpusError(
+            f"n_vocab = {n_vocab} is less than the {corpus.n_vocab} tokens of corpus {study.corpus!r}",
+            hint=f"set n_vocab = {corpus.n_vocab} or more",
+        )
     specs: dict[TrainSpec, None] = {}
     for shape in study.shapes:
         wanted = [*study.tokens, *(budget / (6 * shape.n_nonembedding) for budget in study.budgets)]

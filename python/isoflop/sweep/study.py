@@ -17,6 +17,7 @@ Reading is strict: an unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -29,7 +30,9 @@ import msgspec
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
 
 
@@ -64,15 +67,15 @@ class TrainSettings:
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
     """
 
-    batch_tokens: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.8, D=0.4))
+    batch_tokens: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
     learning_rate: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
-    final_learning_rate_ratio: float = 0.05
-    warmup_share: float = 0.05
+    final_learning_rate_ratio: Share = 0.05
+    warmup_share: Share = 0.05
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
     grad_clip: float = 1.0
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = (0,)
     data_seed: int = 0
     unique_tokens: int = 0
     allow_repeats: bool = False
@@ -86,7 +89,7 @@ class PlanSettings:
     """What the study is asked for in the end: the budget, as text with its unit."""
 
     compute: str = "1e15 FLOP"
-    level: float = 0.95
+    level: Share = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -24,9 +27,12 @@ from isoflop.data import Corpus, open_corpus
 from isoflop.errors import IsoflopError, MissingExtra, RunTaken, StoreError, require
 from isoflop.runs import Recorder, RunStore
 
+_TELL_SECONDS = 0.2
+
 
 def main() -> None:
     events = os.fdopen(os.dup(1), "wb", buffering=0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the launcher's, which ends this process
     os.dup2(2, 1)  # whatever a library prints goes to standard error, never among the events
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
@@ -41,12 +47,23 @@ def _read_jobs(jobs: queue.SimpleQueue[bytes]) -> None:
 
 
 def _send(events: IO[bytes], event: dict[str, Any]) -> None:
-    events.write(msgspec.json.encode(event) + b"\n")
+    try:
+        events.write(msgspec.json.encode(event) + b"\n")
+    except BrokenPipeError:  # the launcher is gone: as when the input closes, and not a failure of the run
+        os._exit(0)
 
 
 def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
+    told = time.monotonic()
+
+    def on_step(step: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _TELL_SECONDS:
+            told = time.monotonic()
+            _send(events, {"event": "step", "step": step})
+
     try:
-        state = _train(job, lambda step: _send(events, {"event": "step", "step": step}))
+        state = _train(job, on_step)
         return {"event": "end", "state": state, "error": None, "fatal": False}
     except RunTaken:
         return {"event": "end", "state": "taken", "error": None, "fatal": False}
@@ -56,7 +73,7 @@ def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
         return {"event": "end", "state": "failed", "error": words, "fatal": fatal}
 
 
-def _train(job: dict[str, Any], progress: Any) -> str:
+def _train(job: dict[str, Any], progress: Callable[[int], None]) -> str:
     torch = require("torch", extra="train")
     torch.set_num_threads(1)
     from isoflop.train.spec import TrainSpec
