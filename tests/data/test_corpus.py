@@ -44,7 +44,8 @@ def test_tokens_decode_back_to_the_text(tmp_path: Path) -> None:
     train, held_out = texts(corpus)
     assert all(text.endswith(b"\0") for text in train + held_out)
     assert sorted(text[:-1] for text in train + held_out) == sorted(DOCUMENTS)
-    assert (corpus.n_vocab, corpus.train.tokens.dtype) == (256, np.uint16)
+    assert corpus.n_vocab == 256
+    assert corpus.train.tokens.dtype == np.uint16
 
 
 def test_utf8_text_is_kept_byte_for_byte(tmp_path: Path) -> None:

@@ -75,5 +75,5 @@ def test_a_newer_format_is_refused_whatever_else_it_holds(store: RunStore) -> No
 
 def test_a_record_that_cannot_be_read_names_its_file(store: RunStore) -> None:
     (store.folder("abc") / "run.json").mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot read .*abc/run.json: Is a directory"):
+    with pytest.raises(StoreError, match=r"cannot read .*abc/run.json: Is a directory"):
         store.get("abc")

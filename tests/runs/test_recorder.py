@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 from isoflop.errors import RunTaken, SpecError, StoreError
-from isoflop.runs import Recorder, RunStore
+from isoflop.runs import Recorder, RunStore, run_id
 from isoflop.runs.record import RunRecord
 
 SPEC = {"seed": 0}
+
+
+def log_and_raise(store: RunStore, error: BaseException, step: int = 1) -> None:
+    with Recorder(store, SPEC) as recorder:
+        recorder.log(step, loss=1.0)
+        raise error
 
 
 def only(store: RunStore) -> RunRecord:
@@ -45,7 +51,7 @@ def test_absent_none_and_nan_values_are_nan(store: RunStore) -> None:
 
 
 def test_numbers_of_numpy_are_numbers(store: RunStore) -> None:
-    with Recorder(store, SPEC, counts={"N": np.int64(10)}) as recorder:
+    with Recorder(store, SPEC, counts={"N": np.float64(10)}) as recorder:
         recorder.log(np.int64(1), loss=np.float32(0.5), tokens=np.float64(64))  # type: ignore[arg-type]
         recorder.finish(loss=np.float64(0.5))
     assert {name: column.tolist() for name, column in store.points(recorder.id).items()} == {
@@ -95,14 +101,13 @@ def test_side_results_that_are_not_finite_are_left_out(store: RunStore) -> None:
 
 @pytest.mark.parametrize("count", [math.nan, math.inf])
 def test_counts_that_are_not_finite_are_refused(store: RunStore, count: float) -> None:
-    with pytest.raises(SpecError, match="count N = .* must be a finite number"):
+    with pytest.raises(SpecError, match=r"count N = .* must be a finite number"):
         Recorder(store, SPEC, counts={"N": count})
 
 
 def test_an_exception_makes_a_failed_run_with_its_words(store: RunStore) -> None:
-    with pytest.raises(ValueError, match="no such thing"), Recorder(store, SPEC) as recorder:
-        recorder.log(1, loss=1.0)
-        raise ValueError("no such thing")
+    with pytest.raises(ValueError, match="no such thing"):
+        log_and_raise(store, ValueError("no such thing"))
     record = only(store)
     assert (record.status, record.error) == ("failed", "ValueError: no such thing")
     assert store.points(record.id)["step"].tolist() == [1]
@@ -116,9 +121,8 @@ def test_a_block_left_without_an_outcome_makes_a_failed_run(store: RunStore) -> 
 
 
 def test_an_interrupt_makes_an_interrupted_run_with_its_points(store: RunStore) -> None:
-    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
-        recorder.log(1, loss=1.0)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        log_and_raise(store, KeyboardInterrupt())
     record = only(store)
     assert (record.status, store.state(record)) == ("running", "interrupted")
     assert store.points(record.id)["step"].tolist() == [1]
@@ -146,9 +150,8 @@ def test_a_run_being_written_cannot_be_opened_twice(store: RunStore) -> None:
 
 def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> None:
     for attempt in (1, 2):
-        with pytest.raises(OSError, match="gone"), Recorder(store, SPEC) as recorder:
-            recorder.log(attempt, loss=1.0)
-            raise OSError("gone")
+        with pytest.raises(OSError, match="gone"):
+            log_and_raise(store, OSError("gone"), step=attempt)
     with Recorder(store, SPEC) as recorder:
         recorder.log(3, loss=1.0)
         recorder.finish(loss=1.0)
@@ -160,13 +163,12 @@ def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> 
 
 
 def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore) -> None:
-    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
-        recorder.log(1, loss=1.0)
-        raise KeyboardInterrupt
-    file = store.folder(recorder.id) / "points.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        log_and_raise(store, KeyboardInterrupt())
+    file = store.folder(run_id(SPEC)) / "points.jsonl"
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"step":2,"lo')
-    assert store.points(recorder.id)["step"].tolist() == [1]
+    assert store.points(run_id(SPEC))["step"].tolist() == [1]
     with Recorder(store, SPEC) as recorder:
         recorder.finish(loss=1.0)
     assert (store.folder(recorder.id) / "points.1.jsonl").read_bytes() == whole
@@ -175,12 +177,12 @@ def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore)
 def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), Recorder(store, SPEC) as recorder:
-        recorder.log(1, loss=1.0)
-        raise KeyboardInterrupt
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
+        log_and_raise(store, KeyboardInterrupt())
+    with monkeypatch.context() as patched:
         patched.setattr(Recorder, "_write_record", interrupt)
-        recorder.__enter__()
+        with pytest.raises(KeyboardInterrupt):
+            Recorder(store, SPEC).__enter__()
     with Recorder(store, SPEC) as recorder:
         recorder.log(2, loss=1.0)
         recorder.finish(loss=1.0)
@@ -206,11 +208,12 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeyp
         recorder.flush()
         kept = (store.folder(recorder.id) / "points.jsonl").read_bytes()
         monkeypatch.setattr(os, "write", ten_bytes)
+        for step in range(99):
+            recorder.log(step, loss=0.1 + step)
         with pytest.raises(
             StoreError, match=r"cannot append points to .*: No space left on device\n.*the disk is full"
         ):
-            for step in range(100):
-                recorder.log(step, loss=0.1 + step)
+            recorder.log(99, loss=0.1)
         monkeypatch.undo()
         assert (store.folder(recorder.id) / "points.jsonl").read_bytes() == kept
         recorder.finish(loss=1.0)

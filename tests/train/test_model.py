@@ -11,7 +11,7 @@ import torch
 from isoflop import Shape
 from isoflop.train.model import Transformer
 
-BASE = {"n_layer": 2, "d_model": 24, "n_head": 4, "n_ctx": 10, "n_vocab": 31}
+BASE: dict[str, Any] = {"n_layer": 2, "d_model": 24, "n_head": 4, "n_ctx": 10, "n_vocab": 31}
 ATTENTION: list[dict[str, Any]] = [{}, {"n_kv_head": 2}, {"n_kv_head": 1, "d_head": 10}, {"d_head": 4, "d_ff": 17}]
 
 

@@ -1,0 +1,205 @@
+"""Real processes: a second call trains nothing, two launchers share the work, a death costs one attempt."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isoflop.data import load_corpus
+from isoflop.errors import StoreError
+from isoflop.runs import RunStore, run_id
+from isoflop.sweep.executor import LocalWorker
+from isoflop.sweep.launcher import run_sweep
+from isoflop.train.spec import TrainSpec
+
+MakeSpecs = Callable[..., list[TrainSpec]]
+Launch = Callable[..., subprocess.Popen[str]]
+
+
+def snapshot(store: RunStore, runs: set[str] | None = None) -> dict[Path, tuple[bytes, int]]:
+    """Content and time of every file of these runs (default: of the store)."""
+    folders = [store.path] if runs is None else [store.folder(run) for run in runs]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def finished(store: RunStore) -> set[str]:
+    return {record.id for record in store if record.status == "finished"}
+
+
+def workers_on(store: RunStore) -> set[int]:
+    """Living processes that hold or held a lease of the store."""
+    signed = [file.read_text() for file in store.path.glob("runs/*/lease")]
+    pids = {json.loads(line)["pid"] for line in signed if line}
+    return {pid for pid in pids if is_worker(pid)}
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"isoflop.sweep.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_second_call_trains_nothing_and_changes_no_byte(store: RunStore, make_specs: MakeSpecs, watch: Any) -> None:
+    specs = make_specs()
+    first = run_sweep(specs, store, workers=1)
+    assert first.states == {run_id(spec.to_dict()): "finished" for spec in specs}
+    before = snapshot(store)
+    seen = watch()
+    second = run_sweep(specs, store, workers=1, watcher=seen)
+    assert (second.found, second.states, seen.begun) == (4, {}, [])
+    assert snapshot(store) == before
+    for record in store:
+        assert record.result is not None
+        assert 2.0 < record.result["loss"] < 6.0
+        assert (record.attempt, record.result["tokens"]) == (1, record.spec["tokens"])
+        assert store.points(record.id)["tokens"][-1] == record.spec["tokens"]
+
+
+def test_one_sweep_reports_divergence_and_refusals_run_by_run(store: RunStore, make_specs: MakeSpecs) -> None:
+    [good, *_] = make_specs()
+    diverging = make_specs(train={"learning_rate": 1e30, "warmup_share": 0.0})[0]
+    lost = TrainSpec.from_dict(good.to_dict() | {"corpus": "0" * 16})
+    result = run_sweep([good, diverging, lost], store, workers=1)
+    ids = [run_id(spec.to_dict()) for spec in (good, diverging, lost)]
+    assert [result.states[run] for run in ids] == ["finished", "diverged", "failed"]
+    assert f"no corpus {'0' * 16} in {store.cache}" in result.errors[ids[2]]
+    assert store.fit_data().n_runs == 1
+    assert set(store.fit_data().excluded) == {f"run {ids[1]}: diverged", f"run {ids[2]}: failed"}
+
+
+def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_again(
+    store: RunStore, make_specs: MakeSpecs, watch: Any
+) -> None:
+    long, short = make_specs(tokens=[51_200])[0], make_specs()[0]
+    victims: list[int] = []
+
+    def kill_once(spec: TrainSpec, step: int) -> None:
+        if spec == long and not victims:
+            victims.extend(workers_on(store))
+            os.kill(victims[0], signal.SIGKILL)
+
+    result = run_sweep([long, short], store, workers=1, watcher=watch(kill_once))
+    ids = [run_id(spec.to_dict()) for spec in (long, short)]
+    assert len(victims) == 1
+    assert result.states == {ids[0]: "failed", ids[1]: "finished"}, "another process takes the rest"
+    assert result.errors == {ids[0]: "its process ended by SIGKILL"}
+    record = store.get(ids[0])
+    assert record is not None
+    assert store.state(record) == "interrupted"
+
+    again = run_sweep([long, short], store, workers=1)
+    assert (again.found, again.states) == (1, {ids[0]: "finished"})
+    record = store.get(ids[0])
+    assert record is not None
+    assert record.attempt == 2
+
+
+def test_closing_a_worker_amid_a_run_ends_its_process(store: RunStore, make_specs: MakeSpecs) -> None:
+    job = {"store": str(store.path), "spec": make_specs(tokens=[128_000])[0].to_dict()}
+    with LocalWorker() as worker:
+        end = worker.run(job, lambda step: worker.close())
+        assert (end.state, end.error) == ("failed", "its process ended by SIGKILL")
+        assert worker.run(job, lambda step: None).state == "failed", "a closed worker begins nothing"
+    assert workers_on(store) == set()
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments_loses_no_finished_run(store: RunStore, make_specs: MakeSpecs, launch: Launch) -> None:
+    specs = make_specs(shapes=[{"d_model": [4, 8, 12]}], tokens=[6400, 12800, 25600])
+    kept: dict[Path, tuple[bytes, int]] = {}
+    delays = [random.uniform(0.0, 0.8) for _ in range(3)]
+    for delay in delays:
+        runs_before = len(list(store))
+        process = launch(specs, store)
+        wait_until(lambda n=runs_before: bool(workers_on(store)) or len(list(store)) > n)  # type: ignore[misc]
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        wait_until(lambda: workers_on(store) == set(), 5.0)
+        assert {file: snapshot(store)[file] for file in kept} == kept, f"delays {delays}"
+        assert {store.state(record) for record in store} <= {"finished", "interrupted"}, f"delays {delays}"
+        for record in store:
+            store.points(record.id)
+        kept = snapshot(store, finished(store))
+    done = len(finished(store))
+    last = launch(specs, store)
+    answer, errors = last.communicate()
+    assert last.returncode == 0, errors
+    assert json.loads(answer)["found"] == done
+    assert len(json.loads(answer)["states"]) == len(specs) - done
+    assert finished(store) == {run_id(spec.to_dict()) for spec in specs}
+    assert {file: snapshot(store)[file] for file in kept} == kept, f"delays {delays}"
+    for file in store.path.glob("runs/*/points*.jsonl"):
+        assert file.read_bytes()[-1:] in (b"", b"\n"), "whole lines alone"
+
+
+@pytest.mark.slow
+def test_two_launchers_on_a_new_store_make_every_run_once(
+    tmp_path: Path, text: Path, make_specs: MakeSpecs, launch: Launch
+) -> None:
+    specs = make_specs(shapes=[{"d_model": [4, 8, 12]}], tokens=[3200, 6400, 12800])
+    path = tmp_path / "shared"
+    store = RunStore(path)
+    load_corpus(str(text), store.cache)
+    launchers = [launch(specs, store) for _ in range(2)]
+    answers = [process.communicate() for process in launchers]
+    assert [process.returncode for process in launchers] == [0, 0], answers
+    assert finished(store) == {run_id(spec.to_dict()) for spec in specs}
+    assert {record.attempt for record in store} == {1}
+    assert list(path.glob("runs/*/points.[0-9]*.jsonl")) == []
+    for answer, _ in answers:
+        told = json.loads(answer)
+        assert told["found"] + len(told["states"]) == len(specs)
+        assert set(told["states"].values()) <= {"finished"}
+
+
+def test_an_interrupt_from_the_keyboard_ends_launcher_and_workers_quietly(
+    store: RunStore, make_specs: MakeSpecs, launch: Launch
+) -> None:
+    process = launch(make_specs(tokens=[128_000]), store)
+    wait_until(lambda: bool(workers_on(store)))
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert workers_on(store) == set()
+    assert errors.count("Traceback") == 1, errors
+    assert {store.state(record) for record in store} == {"interrupted"}
+
+
+def test_a_disk_that_fills_up_ends_the_sweep_in_words(
+    small_disk: Path, text: Path, make_specs: MakeSpecs, watch: Any
+) -> None:
+    specs = make_specs()
+    store = RunStore(small_disk / "store")
+    load_corpus(str(text), store.cache)
+    run_sweep(specs[:1], store, workers=1)
+    filler = small_disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free)
+    kept = snapshot(store)
+    with pytest.raises(StoreError, match=r"No space left on device\n.*the disk is full: free some space"):
+        run_sweep(specs, store, workers=2)
+    assert {file: snapshot(store)[file] for file in kept} == kept
+    assert store.fit_data().n_runs == 1
+    assert store.summary() == {"finished": 1}
+    filler.unlink()
+    assert run_sweep(specs, store, workers=1).count("finished") == 3
+    assert store.summary() == {"finished": 4}

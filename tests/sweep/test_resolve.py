@@ -1,0 +1,134 @@
+"""From study to runs: every number decided, nothing promised that the corpus cannot give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop.data import Corpus, Stream
+from isoflop.errors import CorpusError, SpecError
+from isoflop.sweep.resolve import resolve
+from isoflop.sweep.study import parse_study
+from isoflop.train.spec import TrainSpec
+
+SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
+PLAIN = {"batch_tokens": 64, "learning_rate": 0.01, "eval_tokens": 512}
+
+
+def corpus_of(n_train: int, n_held_out: int = 1000, n_vocab: int = 256) -> Corpus:
+    train, held_out = (Stream(np.zeros(n, np.uint16), np.array([0, n])) for n in (n_train, n_held_out))
+    return Corpus("zeros", "fingerprint", n_vocab, train, held_out)
+
+
+def specs(n_train: int = 10**6, train: dict[str, Any] | None = None, **study: Any) -> list[TrainSpec]:
+    values = {"shapes": [SHAPE], **study, "train": PLAIN | (train or {})}
+    return resolve(parse_study(values), corpus_of(n_train))
+
+
+def test_runs_are_shapes_by_tokens_by_seeds() -> None:
+    runs = specs(shapes=[SHAPE | {"d_model": [8, 16]}], tokens=[6400, 12800, 25600], train={"seeds": [0, 1]})
+    expected = {(d, n, seed) for d in (8, 16) for n in (6400, 12800, 25600) for seed in (0, 1)}
+    assert {(run.shape.d_model, run.tokens, run.seed) for run in runs} == expected
+    assert len(runs) == len(expected)
+
+
+@given(st.floats(1, 1e6), st.floats(1, 5000))
+def test_tokens_are_rounded_to_whole_steps_of_whole_contexts(tokens: float, batch: float) -> None:
+    [run] = specs(n_train=2 * 10**6, tokens=[tokens], train={"batch_tokens": batch})
+    assert run.batch_tokens % 16 == 0
+    assert abs(run.batch_tokens - batch) <= 8 or run.batch_tokens == 16
+    assert run.tokens % run.batch_tokens == 0
+    assert abs(run.tokens - tokens) <= run.batch_tokens / 2 or run.n_steps == 1
+    assert run.unique_tokens == run.tokens
+
+
+def test_budgets_give_tokens_by_c_over_6n() -> None:
+    runs = specs(shapes=[SHAPE | {"d_model": [8, 16, 32]}], budgets=[1e9, 4e9], train={"batch_tokens": 16})
+    assert len(runs) == 6
+    for run, budget in zip(runs, [1e9, 4e9] * 3, strict=True):
+        assert run.counts()["C"] == pytest.approx(budget, rel=6 * run.shape.n_nonembedding * 8.001 / budget)
+
+
+def test_runs_that_come_out_the_same_are_made_once() -> None:
+    assert len(specs(tokens=[6400, 6400.0, 6401, 6399])) == 1
+    shape = parse_study({"shapes": [SHAPE], "tokens": [1]}).shapes[0]
+    assert len(specs(tokens=[6400], budgets=[6.0 * shape.n_nonembedding * 6400])) == 1
+
+
+def test_rules_follow_the_run() -> None:
+    rules = {"learning_rate": {"scale": 2, "N": -0.5, "D": -0.1}, "batch_tokens": {"scale": 0.8, "D": 0.4}}
+    for run, tokens in zip(specs(tokens=[6400, 512000], train=rules), (6400, 512000), strict=True):
+        assert run.learning_rate == pytest.approx(2 * run.shape.n_nonembedding**-0.5 * tokens**-0.1)
+        assert run.batch_tokens == 16 * round(0.8 * tokens**0.4 / 16)
+
+
+def test_schedules_are_shares_of_the_run() -> None:
+    [run] = specs(tokens=[6400], train={"final_learning_rate_ratio": 0.1, "warmup_share": 0.25, "learning_rate": 0.02})
+    assert run.warmup_steps == 25
+    assert run.final_learning_rate == pytest.approx(0.002)
+
+
+def test_more_tokens_than_the_corpus_has_are_refused_with_the_epochs() -> None:
+    with pytest.raises(
+        CorpusError, match=r"64,000 tokens asked of corpus 'stdlib', which has 16,000.*: 4.00 epochs\n.*allow_repeats"
+    ):
+        specs(n_train=16001, tokens=[64000])
+
+
+def test_repeats_are_made_where_they_are_allowed() -> None:
+    [run] = specs(n_train=16001, tokens=[64000], train={"allow_repeats": True})
+    assert (run.tokens, run.unique_tokens) == (64000, 16000)
+
+
+def test_the_last_window_of_the_corpus_can_be_used() -> None:
+    [run] = specs(n_train=6401, tokens=[6400])
+    assert run.unique_tokens == 6400
+    with pytest.raises(CorpusError, match=r"1\.00 epochs"):
+        specs(n_train=6400, tokens=[6400])
+
+
+def test_unique_tokens_are_drawn_again_and_again() -> None:
+    runs = specs(tokens=[640, 6400], train={"unique_tokens": 1024})
+    assert [(run.tokens, run.unique_tokens) for run in runs] == [(640, 640), (6400, 1024)]
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_held_out", "what"), [(16, 1000, "train on"), (1000, 16, "hold out"), (1, 1, "train on")]
+)
+def test_a_corpus_shorter_than_one_context_is_refused(n_train: int, n_held_out: int, what: str) -> None:
+    study = parse_study({"shapes": [SHAPE], "tokens": [64], "train": PLAIN})
+    with pytest.raises(CorpusError, match=rf"tokens to {what}, less than one context of 16"):
+        resolve(study, corpus_of(n_train, n_held_out))
+
+
+def test_a_vocabulary_too_small_for_the_corpus_is_refused() -> None:
+    study = parse_study({"shapes": [SHAPE, SHAPE | {"n_vocab": 100}], "tokens": [64], "train": PLAIN})
+    with pytest.raises(CorpusError, match=r"n_vocab = 100 is less than the 256 tokens.*\n.*n_vocab = 256 or more"):
+        resolve(study, corpus_of(1000))
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"seeds": [-1]}, "seed = -1 must be"),
+        ({"beta2": 1.0}, "beta2 = 1.0 must be"),
+        ({"unique_tokens": 8}, "unique_tokens = 8 must be at least one batch, 64"),
+        ({"unique_tokens": -5}, "unique_tokens = -5 must be"),
+        ({"eval_tokens": 8}, "eval_tokens = 8 must be at least one context"),
+        ({"evaluations": 0}, "evaluations = 0 must be"),
+        ({"weight_decay": float("nan")}, "weight_decay = nan must be"),
+    ],
+)
+def test_settings_out_of_their_domain_are_refused_by_name(train: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        specs(tokens=[6400], train=train)
+
+
+def test_resolving_twice_gives_the_same_runs(make_specs: Callable[..., list[TrainSpec]]) -> None:
+    assert make_specs() == make_specs()
+    assert [run.to_dict() for run in make_specs()] == [run.to_dict() for run in make_specs()]

@@ -1,0 +1,133 @@
+"""A study file is read strictly, and says exactly the shapes and tokens it was meant to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isoflop import Shape
+from isoflop.errors import ShapeError, SpecError
+from isoflop.sweep.study import PowerRule, parse_study, read_study
+
+SHAPE: dict[str, Any] = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
+MINIMAL: dict[str, Any] = {"shapes": [SHAPE], "tokens": [1e4]}
+
+
+def test_the_shipped_studies_are_read(root: Path) -> None:
+    studies = sorted((root / "examples").glob("*.toml"))
+    assert studies
+    for path in studies:
+        study = read_study(path)
+        assert study.shapes
+        assert study.tokens or study.budgets
+
+
+def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
+    study = parse_study(
+        {
+            "shape": {"n_ctx": 16, "n_vocab": 256, "n_head": 2},
+            "shapes": [{"n_layer": [1, 2], "d_model": [8, 16, 32]}, {"n_layer": 3, "d_model": 8, "n_head": 1}],
+            "tokens": [1e4],
+        }
+    )
+    grid = [(1, 8, 2), (1, 16, 2), (1, 32, 2), (2, 8, 2), (2, 16, 2), (2, 32, 2), (3, 8, 1)]
+    assert [(s.n_layer, s.d_model, s.n_head) for s in study.shapes] == grid
+    assert {(s.n_ctx, s.n_vocab) for s in study.shapes} == {(16, 256)}
+
+
+def test_a_shape_given_twice_is_one_shape() -> None:
+    assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
+
+
+def test_settings_are_numbers_or_rules() -> None:
+    train = parse_study(
+        MINIMAL | {"train": {"batch_tokens": 64, "learning_rate": {"scale": 2, "N": -0.5, "D": 1}}}
+    ).train
+    assert train.batch_tokens == 64.0
+    assert train.learning_rate == PowerRule(scale=2.0, N=-0.5, D=1.0)
+    assert PowerRule(scale=2, N=-0.5, D=1).at(100, 30) == pytest.approx(2 * 30 / 10)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"token": [1]}, r"unknown key 'token' in the study\n.*did you mean 'tokens'"),
+        ({"train": {"batch_token": 1}}, r"unknown key 'batch_token' in \[train\]\n.*did you mean 'batch_tokens'"),
+        ({"plan": {"computes": "1"}}, r"unknown key 'computes' in \[plan\]\n.*did you mean 'compute'"),
+        (
+            {"train": {"learning_rate": {"scales": 1}}},
+            r"unknown key 'scales' in \[train\] learning_rate\n.*did you mean 'scale'",
+        ),
+    ],
+)
+def test_unknown_keys_are_named_with_the_nearest(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_study(MINIMAL | values)
+
+
+@pytest.mark.parametrize("where", ["shape", "shapes"])
+def test_unknown_fields_of_a_shape_are_named_with_the_nearest(where: str) -> None:
+    wrong: Any = {"d_modle": 8}
+    with pytest.raises(ShapeError, match=r"no field 'd_modle'\n.*did you mean 'd_model'"):
+        parse_study(MINIMAL | {where: wrong if where == "shape" else [SHAPE | wrong]})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tokens": 1e4}, r"Expected `array`, got `float` - at `\$.tokens`"),
+        ({"tokens": ["1e4"]}, r"Expected `float`, got `str` - at `\$.tokens\[0\]`"),
+        ({"tokens": [-1]}, r"> 0.* - at `\$.tokens\[0\]`"),
+        ({"tokens": [0.0]}, r"> 0.* - at `\$.tokens\[0\]`"),
+        ({"tokens": [float("inf")]}, r"at `\$.tokens\[0\]`"),
+        ({"tokens": [float("nan")]}, r"at `\$.tokens\[0\]`"),
+        ({"budgets": [-1e12]}, r"at `\$.budgets\[0\]`"),
+        ({"corpus": 3}, r"at `\$.corpus`"),
+        ({"train": {"seeds": []}}, r"length >= 1.* - at `\$.train.seeds`"),
+        ({"train": {"seeds": [0.5]}}, r"at `\$.train.seeds\[0\]`"),
+        ({"train": {"batch_tokens": 0}}, r"at `\$.train.batch_tokens`"),
+        ({"train": {"learning_rate": float("inf")}}, r"at `\$.train.learning_rate`"),
+        ({"train": {"learning_rate": {"scale": -1}}}, r"at `\$.train.learning_rate.scale`"),
+        ({"train": {"learning_rate": {"N": 1}}}, r"missing required field `scale` - at `\$.train.learning_rate`"),
+        ({"train": {"warmup_share": 1.5}}, r"at `\$.train.warmup_share`"),
+        ({"train": {"warmup_share": -0.1}}, r"at `\$.train.warmup_share`"),
+        ({"train": {"final_learning_rate_ratio": -0.1}}, r"at `\$.train.final_learning_rate_ratio`"),
+        ({"train": {"allow_repeats": 1}}, r"at `\$.train.allow_repeats`"),
+        ({"train": [1]}, r"\[train\] must be a table, not \[1\]"),
+        ({"shape": 3}, r"\[shape\] must be a table, not 3"),
+        ({"plan": {"level": 95}}, r"at `\$.plan.level`"),
+        ({"shapes": SHAPE}, r"shapes = \{.*\} must be a list of tables\n.*shapes = \["),
+        ({"shapes": [3]}, r"shapes = \[3\] must be a list of tables"),
+        ({"shapes": []}, r"needs at least one shape\n.*shapes = \["),
+        ({"shapes": [SHAPE | {"d_model": []}]}, r"needs at least one shape"),
+        ({"tokens": []}, r"needs tokens or budgets\n.*budgets = \["),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_study(MINIMAL | values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (SHAPE | {"n_head": 3}, r"d_model is 8, which n_head = 3 does not divide\n.*use d_model = 9"),
+        (SHAPE | {"d_model": 8.0}, "d_model is 8.0"),
+        (SHAPE | {"norm": "batch"}, "norm is 'batch'"),
+        ({"n_layer": 1}, "a shape needs d_model, n_head, n_ctx, n_vocab"),
+    ],
+)
+def test_impossible_shapes_are_refused(shape: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        parse_study(MINIMAL | {"shapes": [shape]})
+
+
+def test_files_that_are_not_studies_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"cannot read study '.*nowhere.toml': No such file"):
+        read_study(tmp_path / "nowhere.toml")
+    for content in (b"tokens = [1e4", b"\xff\xfe"):
+        (tmp_path / "study.toml").write_bytes(content)
+        with pytest.raises(SpecError, match=r"study.toml is not TOML"):
+            read_study(tmp_path / "study.toml")
