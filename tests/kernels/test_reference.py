@@ -61,6 +61,13 @@ def test_rope_preserves_the_norm_of_every_pair(randn: Callable[..., Tensor]) -> 
     assert_close(turned[:, :, 0], x[:, :, 0])
 
 
+def test_rope_turns_pair_i_by_the_position_times_base_to_minus_2i_over_d_head() -> None:
+    x = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(1, 1, 20, 6)
+    turned = ops.rope(x, base=100.0)[0, 0]
+    angle = torch.arange(20)[:, None] * 100.0 ** (-2 * torch.arange(3, dtype=torch.float64) / 6)
+    assert_close(turned, torch.cat((angle.cos(), angle.sin()), dim=-1), 1e-5)
+
+
 def test_rope_scores_depend_on_the_distance_alone(randn: Callable[..., Tensor]) -> None:
     q, k = (randn(1, 1, 1, 8).expand(1, 1, 32, 8) for _ in range(2))
     scores = (ops.rope(q) @ ops.rope(k).transpose(-1, -2))[0, 0]
