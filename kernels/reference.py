@@ -1,7 +1,8 @@
 """The op set as plain torch: the definition that every faster implementation is compared with.
 
-Shapes: ``x`` is (..., d); weights are (d_out, d_in) as in ``torch.nn.Linear``; attention takes (batch, heads, seq, d_head).
-All functions are differentiable by autograd, keep the dtype of ``x`` (losses aside), and allocate what they return.
+Shapes: ``x`` is (..., d); weights are (d_out, d_in) as in ``torch.nn.Linear``; attention takes (batch, heads, seq,
+d_head). All functions are differentiable by autograd, keep the dtype of ``x`` (losses aside), and allocate what they
+return.
 """
 
 from __future__ import annotations

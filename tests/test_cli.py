@@ -33,8 +33,7 @@ def isoflop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def call(words: str, *more: str) -> Called:
         monkeypatch.setattr(sys, "argv", ["isoflop", *words.split(), *more])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
-            raise SystemExit(0)
+            sys.exit(cli.main())
         captured = capsys.readouterr()
         return Called(int(ended.value.code or 0), captured.out, captured.err)
 
@@ -118,7 +117,9 @@ def test_fit_without_a_law_shows_all_of_them_and_the_plan(isoflop: Callable[...,
     assert "held out" in table
 
 
-def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Callable[..., Called], store: RunStore) -> None:
+def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(
+    isoflop: Callable[..., Called], store: RunStore
+) -> None:
     listed = json.loads(isoflop(f"runs ls {store.path} --json").out)
     assert len(listed) == 12
     assert "12 finished" in isoflop(f"runs ls {store.path}").out

@@ -1,4 +1,4 @@
-"""What a user does, start to end: a real sweep from the command line, and every command and snippet of README and docs."""
+"""What a user does, start to end: a real sweep from the command line; every command and snippet of README and docs."""
 
 from __future__ import annotations
 

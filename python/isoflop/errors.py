@@ -92,4 +92,9 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
             raise
-        raise MissingExtra(f"{module} is not installed", hint=f"pip install 'isoflop[{extra}]'") from error
+        raise missing(module, extra=extra) from error
+
+
+def missing(module: str, *, extra: str) -> MissingExtra:
+    """The error for an optional dependency that is not installed."""
+    return MissingExtra(f"{module} is not installed", hint=f"pip install 'isoflop[{extra}]'")

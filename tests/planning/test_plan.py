@@ -132,7 +132,9 @@ def test_an_optimum_far_below_the_runs_is_said_in_decades() -> None:
     flat_in_n = fit("chinchilla", {"N": n, "D": d, "L": 1.0 + 1e-3 / n**0.1 + 100 / d**0.3})
     planned = plan(1e12, flat_in_n)
     assert planned.n_params < 100
-    assert any(f"N lies {np.log10(1e3 / planned.n_params):.1f} decades below" in warning for warning in planned.warnings)
+    assert any(
+        f"N lies {np.log10(1e3 / planned.n_params):.1f} decades below" in warning for warning in planned.warnings
+    )
 
 
 def test_notes_of_the_fit_reach_the_plan(fitted: Fit) -> None:

@@ -47,9 +47,9 @@ def test_the_frontier_is_every_run_that_no_cheaper_run_beats() -> None:
     compute, loss = random.integers(1, 12, 60).astype(float), random.uniform(1, 2, 60)
     kept = select(FitData({"C": compute, "L": loss}), "frontier").columns
     brute = {
-        (c, l)
-        for i, (c, l) in enumerate(zip(compute, loss, strict=True))
-        if not any((compute[j] <= c and loss[j] < l) for j in range(60) if j != i)
+        (c, value)
+        for i, (c, value) in enumerate(zip(compute, loss, strict=True))
+        if not any((compute[j] <= c and loss[j] < value) for j in range(60) if j != i)
     }
     assert set(zip(kept["C"], kept["L"], strict=True)) == brute
 

@@ -1,8 +1,9 @@
 """A corpus is two token streams, training and held-out, with the boundaries of their documents.
 
-Text becomes byte-level tokens (0..255), and every document ends in token 0, which text never holds. One document in ten is held out,
-chosen by a hash of its content, so that the split does not depend on order, machine or seed. Prepared corpora are
-cached as memory-mapped uint16 shards under their fingerprint, the hash of every token: equal fingerprints are equal text.
+Text becomes byte-level tokens (0..255), and every document ends in token 0, which text never holds. One document in
+ten is held out, chosen by a hash of its content, so that the split does not depend on order, machine or seed.
+Prepared corpora are cached as memory-mapped uint16 shards under their fingerprint, the hash of every token: equal
+fingerprints are equal text.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def open_corpus(cache: Path, fingerprint: str) -> Corpus:
         whole = all(len(stream.tokens) == stream.offsets[-1] for stream in (train, held_out))
         corpus = Corpus(meta["source"], fingerprint, meta["n_vocab"], train, held_out)
     except (OSError, ValueError, LookupError) as error:
-        raise CorpusError(f"corpus {folder} cannot be read: {error}", hint="delete that folder; it is made again") from error
+        raise CorpusError(
+            f"corpus {folder} cannot be read: {error}", hint="delete that folder; it is made again"
+        ) from error
     if not whole:
         raise CorpusError(f"corpus {folder} lacks some of its tokens", hint="delete that folder; it is made again")
     return corpus

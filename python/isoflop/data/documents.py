@@ -1,7 +1,7 @@
 """Where text comes from: each source is a sorted list of named documents, read as bytes.
 
-``stdlib`` is the source code of the running Python's own standard library: real text, on every machine, nothing to fetch.
-Anything else is a path: a text file (one document) or a folder (every text file below it).
+``stdlib`` is the source code of the running Python's own standard library: real text, on every machine, nothing to
+fetch. Anything else is a path: a text file (one document) or a folder (every text file below it).
 """
 
 from __future__ import annotations

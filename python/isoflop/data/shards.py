@@ -1,6 +1,7 @@
 """Token shards as nanoGPT writes them: ``.bin`` files of little-endian uint16 without a header.
 
-A file is one stream. A folder holds ``train*.bin`` and, if it has any, ``val*.bin``; without those names every shard is for training.
+A file is one stream. A folder holds ``train*.bin`` and, if it has any, ``val*.bin``; without those names every shard
+is for training.
 """
 
 from __future__ import annotations

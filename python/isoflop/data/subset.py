@@ -1,7 +1,7 @@
 """Which tokens a run of D tokens sees: fixed, nested, seeded subsets of the training documents.
 
-Documents are put in an order drawn from ``seed``; a subset of D tokens is the first D of that stream. So a smaller subset is part of
-every larger one with the same seed, as Kaplan et al. 2020 (section 4) need for L(N, D).
+Documents are put in an order drawn from ``seed``; a subset of D tokens is the first D of that stream. So a smaller
+subset is part of every larger one with the same seed, as Kaplan et al. 2020 (section 4) need for L(N, D).
 """
 
 from __future__ import annotations

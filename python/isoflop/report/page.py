@@ -31,7 +31,7 @@ figure { margin: 1.2rem 0; } img { max-width: 100%; background: white; } code { 
 _CAPTIONS = {
     "curves": "Training loss of every finished run; dots are held-out losses at the end of the learning-rate decay.",
     "fit": "Held-out loss against model size and against tokens with the best joint law. Shaded: beyond the runs.",
-    "frontier": "The compute-optimal frontier, its 95 % interval, and the plan (star). Shaded: beyond the runs.",
+    "frontier": "The compute-optimal frontier with its interval, and the plan (star). Shaded: beyond the runs.",
 }
 
 

@@ -18,7 +18,9 @@ def explained(action: str, path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(f"cannot {action} {path}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)) from error
+        raise StoreError(
+            f"cannot {action} {path}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)
+        ) from error
 
 
 _HINTS = {
@@ -30,7 +32,7 @@ _HINTS = {
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, sync it, and rename it over ``path``: readers see the old file or the new one."""
+    """Write ``content`` beside ``path``, sync it, rename it over ``path``: readers see the old file or the new one."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with unfinished.open("wb") as file:

@@ -25,9 +25,9 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     """``run.json``: one run, what was asked, how it went and what came out.
 
     ``counts`` holds what the shape and spec cost: ``N`` (non-embedding parameters), ``n_params``, ``D`` (tokens), and
-    training FLOPs by convention, ``C`` being 6 N D. ``result`` holds ``loss`` (held-out, nats/token), its ``loss_se`` and
-    ``tokens`` seen. ``status`` is ``running`` until the run ends; a run that is ``running`` with nobody holding its
-    lease was interrupted.
+    training FLOPs by convention, ``C`` being 6 N D. ``result`` holds ``loss`` (held-out, nats/token), its ``loss_se``
+    and ``tokens`` seen. ``status`` is ``running`` until the run ends; a run that is ``running`` with nobody holding
+    its lease was interrupted.
     """
 
     format: int = FORMAT
@@ -79,4 +79,6 @@ def read_record(file: Path) -> RunRecord | None:
             raise StoreError(f"{file} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
         return msgspec.json.decode(content, type=RunRecord)
     except msgspec.MsgspecError as error:
-        raise StoreError(f"{file} is damaged: {error}", hint="move its folder away; the run will be made again") from error
+        raise StoreError(
+            f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
+        ) from error

@@ -32,9 +32,9 @@ class Recorder:
     ...     rec.finish(loss=held_out, tokens=d)
 
     Leaving the block after :meth:`finish` makes the run ``finished``; after a loss that is not finite ``diverged``; by
-    an exception ``failed``, with the error in the record; by an interrupt it stays ``running`` without a lease, which readers call
-    interrupted. Points are buffered (100 points or 2 s) and appended as whole JSON lines; the points of an earlier,
-    interrupted attempt are kept beside the new ones as ``points.<attempt>.jsonl``.
+    an exception ``failed``, with the error in the record; by an interrupt it stays ``running`` without a lease, which
+    readers call interrupted. Points are buffered (100 points or 2 s) and appended as whole JSON lines; the points of
+    an earlier, interrupted attempt are kept beside the new ones as ``points.<attempt>.jsonl``.
 
     Raises:
         RunTaken: another process is writing this run, or it has ended already.
@@ -98,7 +98,7 @@ class Recorder:
         self._began = self._flushed = time.monotonic()
 
     def log(self, step: int, **values: float) -> None:
-        """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ``val_loss``, ...); NaN becomes null."""
+        """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null."""
         loss = values.get("loss")
         if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
             self._diverged_at = step
@@ -123,7 +123,7 @@ class Recorder:
                 raise
 
     def finish(self, *, loss: float, **result: float) -> None:
-        """State the outcome: ``loss`` (held-out, nats/token), ``loss_se``, ``tokens``, ...; what is not finite is left out.
+        """State the outcome: ``loss`` (held-out, nats/token), ``tokens``, ...; what is not finite is left out.
 
         It is written when the block is left.
         """
@@ -154,7 +154,8 @@ class Recorder:
     def _salvage(self, error: BaseException) -> None:
         """Keep what can be kept while ``error`` is on its way up: whole lines, and why the run failed.
 
-        Where the disk refuses even that, the record stays ``running``, which reads as interrupted once the lease is gone.
+        Where the disk refuses even that, the record stays ``running``, which reads as interrupted once the lease is
+        gone.
         """
         try:
             self.flush()
@@ -173,4 +174,6 @@ class Recorder:
 
     def _write_record(self) -> None:
         with explained("write", self._folder / "run.json"):
-            replace_file(self._folder / "run.json", msgspec.json.format(self._encoder.encode(self.record), indent=1) + b"\n")
+            replace_file(
+                self._folder / "run.json", msgspec.json.format(self._encoder.encode(self.record), indent=1) + b"\n"
+            )

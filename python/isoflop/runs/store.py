@@ -1,11 +1,11 @@
 """The run store: a directory that is the only truth about which runs exist and what they gave.
 
-    store/
-      store.json                   format of the store
-      runs/<id>/run.json           spec, counts, status, result (renamed into place)
-      runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
-      runs/<id>/lease              locked while a process writes the run
-      cache/                       prepared corpora; can be deleted
+store/
+  store.json                   format of the store
+  runs/<id>/run.json           spec, counts, status, result (renamed into place)
+  runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
+  runs/<id>/lease              locked while a process writes the run
+  cache/                       prepared corpora; can be deleted
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class RunStore:
         if kind != _KIND:
             raise StoreError(f"{self.path} holds a {kind!r}, not a {_KIND!r}")
         if written > FORMAT:
-            raise StoreError(f"{self.path} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+            raise StoreError(
+                f"{self.path} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop"
+            )
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.path)!r})"
@@ -99,7 +101,9 @@ class RunStore:
         """
         found = [record for record in self if record.id.startswith(prefix)] if prefix else []
         if len(found) != 1:
-            raise StoreError(f"{len(found)} runs have an id that starts with {prefix!r}", hint="isoflop runs ls shows the ids")
+            raise StoreError(
+                f"{len(found)} runs have an id that starts with {prefix!r}", hint="isoflop runs ls shows the ids"
+            )
         return found[0]
 
     def state(self, record: RunRecord) -> str:
@@ -109,7 +113,7 @@ class RunStore:
         return record.status
 
     def points(self, run: str) -> dict[str, NDArray[np.float64]]:
-        """The logged points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
+        """The points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
 
         Raises:
             StoreError: there is no such run, or its points are damaged.
@@ -122,14 +126,17 @@ class RunStore:
         try:
             rows = [decoder.decode(line) for line in lines]
         except msgspec.MsgspecError as error:
-            raise StoreError(f"{file} is damaged: {error}", hint="move its folder away; the run will be made again") from error
+            raise StoreError(
+                f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
+            ) from error
         names = dict.fromkeys(name for row in rows for name in row)
         return {
-            name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], float) for name in names
+            name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], float)
+            for name in names
         }
 
     def table(self) -> pa.Table:
-        """One row a run: id, state, every count, every result and every plain field of the spec (``shape.d_model``, ...)."""
+        """One row a run: id, state, every count and result, every plain field of the spec (``shape.d_model``, ...)."""
         import pyarrow as pa
 
         rows = [

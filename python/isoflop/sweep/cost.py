@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from isoflop.runs import RunStore, run_id
 from isoflop.train.spec import TrainSpec
 
 
@@ -21,10 +22,42 @@ class StepTime:
         return spec.n_steps * self.overhead + spec.counts()["C_exact_causal"] / self.flops_per_second
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a sweep would take: runs in all and to make, their exact training FLOPs, minutes on ``workers`` workers."""
+
+    runs: int
+    to_make: int
+    flops: float
+    minutes: float
+    workers: int
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        done = f", {self.runs - self.to_make} of them done already" if self.to_make < self.runs else ""
+        return (
+            f"{self.runs} runs{done}; to make {self.to_make}: {self.flops:.3g} FLOP, "
+            f"about {self.minutes:.1f} minutes, {self.workers} at a time"
+        )
+
+
 # A typical core under eager torch: good enough to put the longest run first and to weigh what is left.
 TYPICAL = StepTime(overhead=1.5e-3, flops_per_second=6e10)
 
 _WARM_STEPS, _TIMED_SECONDS, _TIMED_STEPS = 2, 0.4, 20
+
+
+def estimate(specs: Sequence[TrainSpec], store: RunStore | None, workers: int) -> Forecast:
+    """Forecast the runs of ``specs`` that ``store`` lacks, on ``workers`` workers, from steps timed here and now."""
+    todo = [spec for spec in specs if store is None or not store.has_ended(run_id(spec.to_dict()))]
+    flops = sum(spec.counts()["C_exact_causal"] for spec in todo)
+    step_time = measure(todo) if todo else TYPICAL
+    busy = [0.0] * workers
+    for seconds in sorted((step_time.seconds(spec) for spec in todo), reverse=True):
+        busy[busy.index(min(busy))] += seconds
+    return Forecast(len(specs), len(todo), flops, max(busy) / 60, workers)
 
 
 def measure(specs: Sequence[TrainSpec]) -> StepTime:
@@ -44,7 +77,7 @@ def _step_flops(spec: TrainSpec) -> float:
 
 
 def _seconds_per_step(spec: TrainSpec) -> float:
-    from isoflop.train.trainer import steps_on_noise
+    from isoflop.train import steps_on_noise
 
     times = []
     began = time.monotonic()

@@ -1,7 +1,8 @@
-"""Where runs are executed: ``run(job, on_step)`` on one worker, start to end. Local processes; clusters fit behind the same two methods."""
+"""Where runs are executed: ``run(job, on_step)`` on one worker, start to end; here, processes of this machine."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from isoflop.errors import missing
+
 # One run a core: threads inside a run gain less than a second run beside it.
-_SINGLE_THREADED = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+_SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class LocalWorker:
     """A Python process on this machine, started when the first job comes and again after it dies."""
 
     def __init__(self) -> None:
+        if importlib.util.find_spec("torch") is None:
+            raise missing("torch", extra="train")
         self._process: subprocess.Popen[bytes] | None = None
         self._busy = self._closed = False
         self._lock = threading.Lock()  # close() comes from another thread than run()

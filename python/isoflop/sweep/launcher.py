@@ -1,7 +1,7 @@
 """Run what a store lacks of a list of runs: todo = plan - finished, so the same call after any interruption goes on.
 
-Any number of launchers may work on one store: a run belongs to whoever holds its lease, and a launcher ends when every run of
-its list has ended, whoever made it.
+Any number of launchers may work on one store: a run belongs to whoever holds its lease, and a launcher ends when
+every run of its list has ended, whoever made it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Protocol
 from isoflop.errors import StoreError
 from isoflop.hardware import cores
 from isoflop.runs import RunStore, run_id
+from isoflop.runs.record import ENDED
 from isoflop.sweep.cost import TYPICAL
 from isoflop.sweep.executor import LocalWorker, Worker
 from isoflop.train.spec import TrainSpec
 
-_ENDED = ("finished", "diverged")
 _POLL_SECONDS = 0.5
 
 
@@ -36,7 +36,7 @@ class Watcher(Protocol):
 
 @dataclass
 class SweepResult:
-    """What became of the runs asked for: how many there were already, and the states of those that this call saw end."""
+    """What became of the runs asked for: how many had ended already, and the states of those that this call saw end."""
 
     found: int = 0
     states: dict[str, str] = field(default_factory=dict)
@@ -64,6 +64,7 @@ def run_sweep(
         worker: makes what executes a run.
 
     Raises:
+        MissingExtra: torch is not installed.
         StoreError: the store cannot be written (a full disk, ...); finished runs are kept and the same call goes on.
     """
     sweep = _Sweep(specs, store, watcher)
@@ -96,14 +97,11 @@ class _Sweep:
         self._lock = threading.Lock()
         self._stopped = False
         self.fatal: str | None = None
-        self.todo = [spec for spec in sorted(specs, key=TYPICAL.seconds) if not self._ended(spec)]
+        in_order = sorted(specs, key=TYPICAL.seconds)
+        self.todo = [spec for spec in in_order if not store.has_ended(run_id(spec.to_dict()))]
         self.result = SweepResult(found=len(specs) - len(self.todo))
         if watcher is not None:
             watcher.begin(self.todo, self.result.found)
-
-    def _ended(self, spec: TrainSpec) -> bool:
-        record = self._store.get(run_id(spec.to_dict()))
-        return record is not None and record.status in _ENDED
 
     def stop(self) -> None:
         self._stopped = True
@@ -128,7 +126,7 @@ class _Sweep:
     def _look_again(self, spec: TrainSpec) -> None:
         """Another process has the run: count it if that process ended it, else leave it for later."""
         record = self._store.get(run_id(spec.to_dict()))
-        if record is not None and record.status in _ENDED:
+        if record is not None and record.status in ENDED:
             with self._lock:
                 self._close(spec, record.status, record.error)
             return

@@ -14,7 +14,7 @@ from isoflop.train.spec import TrainSpec
 
 
 class SweepProgress:
-    """A :class:`~isoflop.sweep.launcher.Watcher` that shows runs, FLOPs done and the time left; use as a context manager.
+    """A :class:`~isoflop.sweep.launcher.Watcher` that shows runs, FLOPs done and time left; a context manager.
 
     The time left is the time so far scaled by the expected cost of what is left, so that it counts long runs as long.
     """
@@ -49,7 +49,9 @@ class SweepProgress:
         self._began = time.monotonic()
         if ended:
             self._console.print(f"{ended} runs are done already; {len(specs)} to go")
-        self._task = self._bar.add_task("training", total=sum(self._costs.values()) or None, runs=f"0/{self._total}", flops=0.0, left="-")
+        self._task = self._bar.add_task(
+            "training", total=sum(self._costs.values()) or None, runs=f"0/{self._total}", flops=0.0, left="-"
+        )
 
     def step(self, spec: TrainSpec, step: int) -> None:
         self._steps[spec] = step

@@ -23,8 +23,8 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
     for name, stream in (("train on", corpus.train), ("hold out", corpus.held_out)):
         if len(stream.tokens) <= n_ctx:
             raise CorpusError(
-                f"corpus {study.corpus!r} has {len(stream.tokens):,} tokens to {name}, less than one context of {n_ctx} "
-                "and its next token",
+                f"corpus {study.corpus!r} has {len(stream.tokens):,} tokens to {name}, "
+                f"less than one context of {n_ctx} and its next token",
                 hint="give more text or a shorter n_ctx",
             )
     n_vocab = min(shape.n_vocab for shape in study.shapes)
@@ -74,7 +74,7 @@ def _value(setting: float | PowerRule, shape: Shape, tokens: float) -> float:
 
 
 def _unique_tokens(study: Study, corpus: Corpus, shape: Shape, tokens: int) -> int:
-    """How many different tokens a run of ``tokens`` draws from; repeats only where the study asks for or allows them."""
+    """How many different tokens a run of ``tokens`` draws from; repeats only where the study allows them."""
     available = (len(corpus.train.tokens) - 1) // shape.n_ctx * shape.n_ctx
     wanted = study.train.unique_tokens or tokens
     if wanted > available and not study.train.allow_repeats:

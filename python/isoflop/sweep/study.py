@@ -38,9 +38,10 @@ _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n
 
 @dataclass(frozen=True, kw_only=True)
 class PowerRule:
-    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``; N non-embedding, D tokens.
+    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``.
 
-    The form in which learning-rate and batch-size laws are published, for example Step Law (2025).
+    N are non-embedding parameters, D tokens: the form in which learning-rate and batch-size laws are published, for
+    example Step Law (2025).
     """
 
     scale: Positive
@@ -55,7 +56,8 @@ class PowerRule:
 class TrainSettings:
     """How the models of a study are trained; the defaults suit models below a million parameters.
 
-    The default rules for learning rate and batch were tuned on the default corpus for N from 8e2 to 4e5, D from 5e4 to 5e5.
+    The default rules for learning rate and batch were tuned on the default corpus for N from 8e2 to 4e5, D from 5e4
+    to 5e5.
 
     Attributes:
         batch_tokens: tokens a step, a number or a rule; rounded to whole contexts.

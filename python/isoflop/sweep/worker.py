@@ -1,11 +1,11 @@
-"""The process that trains: reads one job a line from standard input, answers with events a line each on standard output.
+"""The process that trains: reads a job a line from standard input, answers with events, a line each.
 
     in   {"store": PATH, "spec": {...}}
     out  {"event": "step", "step": 40}  ...  {"event": "end", "state": "finished", "error": null, "fatal": false}
 
-It serves jobs until its input closes, and ends at once when that happens, also amid a run: a launcher that is killed leaves
-no trainer behind. ``state`` is ``taken`` where another process writes or has ended the run. ``fatal`` says that no other run can do
-better: the store cannot be written, or torch is missing.
+It serves jobs until its input closes, and ends at once when that happens, also amid a run: a launcher that is killed
+leaves no trainer behind. ``state`` is ``taken`` where another process writes or has ended the run. ``fatal`` says
+that no other run can do better: the store cannot be written.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from typing import IO, Any
 import msgspec
 
 from isoflop.data import Corpus, open_corpus
-from isoflop.errors import IsoflopError, MissingExtra, RunTaken, StoreError, require
+from isoflop.errors import IsoflopError, RunTaken, StoreError
 from isoflop.runs import Recorder, RunStore
 
 _TELL_SECONDS = 0.2
 
 
 def main() -> None:
+    """Serve jobs from standard input until it closes."""
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the launcher's, which ends this process
     os.dup2(2, 1)  # whatever a library prints goes to standard error, never among the events
@@ -69,15 +70,16 @@ def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
         return {"event": "end", "state": "taken", "error": None, "fatal": False}
     except Exception as error:
         words = str(error) if isinstance(error, IsoflopError) else f"{type(error).__name__}: {error}"
-        fatal = isinstance(error, StoreError | MissingExtra)
+        fatal = isinstance(error, StoreError)
         return {"event": "end", "state": "failed", "error": words, "fatal": fatal}
 
 
 def _train(job: dict[str, Any], progress: Callable[[int], None]) -> str:
-    torch = require("torch", extra="train")
+    import torch
+
+    from isoflop.train import TrainSpec, train
+
     torch.set_num_threads(1)
-    from isoflop.train.spec import TrainSpec
-    from isoflop.train.trainer import train
 
     store = RunStore(job["store"], create=False)
     spec = TrainSpec.from_dict(job["spec"])

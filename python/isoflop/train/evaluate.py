@@ -22,10 +22,13 @@ class HeldOutLoss:
 
 @torch.no_grad()
 def evaluate(model: Transformer, windows: Tensor, *, batch: int = 64) -> HeldOutLoss:
-    """Loss of ``model`` on ``windows`` (n, n_ctx + 1) int64: every target once, each with the context its window gives it."""
+    """Loss of ``model`` on ``windows`` (n, n_ctx + 1) int64: every target once, with the context its window gives."""
     model.eval()
     per_window = torch.cat(
-        [model(part[:, :-1], part[:, 1:], reduction="none").mean(dim=1).double() for part in windows.split(batch)]
+        [
+            model(part[:, :-1], part[:, 1:], reduction="none").mean(dim=1).double()
+            for part in torch.split(windows, batch)
+        ]
     )
     model.train()
     n = len(per_window)

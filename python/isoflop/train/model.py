@@ -33,7 +33,7 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.heads = (shape.n_head, shape.n_kv_head, shape.n_kv_head)
+        self.heads = [shape.n_head, shape.n_kv_head, shape.n_kv_head]
         self.d_head = shape.d_head
         self.rotary = shape.position == "rope"
         self.qkv = nn.Linear(shape.d_model, sum(self.heads) * shape.d_head, bias=shape.bias)
@@ -42,7 +42,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, seq, _ = x.shape
         packed = ops.linear(x, self.qkv.weight, self.qkv.bias).view(batch, seq, sum(self.heads), self.d_head)
-        q, k, v = packed.transpose(1, 2).split(self.heads, dim=1)
+        q, k, v = torch.split(packed.transpose(1, 2), self.heads, dim=1)
         if self.rotary:
             q, k = ops.rope(q), ops.rope(k)
         values = ops.attention(q, k, v).transpose(1, 2).reshape(batch, seq, -1)
@@ -73,15 +73,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class Transformer(nn.Module):
     """The whole model; ``forward(tokens, targets)`` is the mean cross-entropy in nats/token.
 
-    Its parameters number exactly ``shape.n_params``. Initialisation draws from ``generator``: normal, standard deviation
-    1/sqrt(fan_in) for matrices, divided by sqrt(2 n_layer) where they write to the residual stream (GPT-2, section 2.3);
-    ``1/sqrt(d_model)`` for tables, so that logits start with unit scale at every width; biases zero, gains one.
+    Its parameters number exactly ``shape.n_params``. Initialisation draws from ``generator``: normal, standard
+    deviation 1/sqrt(fan_in) for matrices, divided by sqrt(2 n_layer) where they write to the residual stream (GPT-2,
+    section 2.3); ``1/sqrt(d_model)`` for tables, so that logits start with unit scale at every width; biases zero,
+    gains one.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator | None = None) -> None:
@@ -107,10 +109,11 @@ class Transformer(nn.Module):
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Final normed residual stream: (batch, seq) int64 -> (batch, seq, d_model)."""
-        x = ops.embed(tokens, self.tokens, self.positions)
+        x: Tensor = ops.embed(tokens, self.tokens, self.positions)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def forward(self, tokens: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats/token of ``targets`` (batch, seq) given ``tokens`` (batch, seq)."""

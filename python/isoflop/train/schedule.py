@@ -6,13 +6,8 @@ import math
 
 
 def warmup_cosine(step: int, *, n_steps: int, warmup_steps: int, peak: float, final: float) -> float:
-    """Learning rate of ``step`` (0-based): linear warm-up to ``peak``, then half a cosine down to ``final`` at the last step."""
+    """Learning rate of ``step`` (0-based): linear warm-up to ``peak``, then half a cosine to ``final`` at the end."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, n_steps - 1 - warmup_steps)
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def kaplan_learning_rate(n_nonembedding: int) -> float:
-    """Kaplan et al. 2020, eq. D.1: 0.003239 - 0.0001395 ln N, tuned for Adam at a batch of 2^19 tokens; N up to about 1e10."""
-    return 0.003239 - 0.0001395 * math.log(n_nonembedding)

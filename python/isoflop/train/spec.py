@@ -1,4 +1,4 @@
-"""Everything that decides how one model is trained: equal specs give equal runs, and the run id is the hash of the spec."""
+"""Everything that decides how one model is trained: equal specs give equal runs; the run id is the spec's hash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class TrainSpec:
         shape: the architecture.
         corpus: fingerprint of the corpus.
         tokens: D, the tokens processed; a whole number of steps.
-        unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated epochs.
+        unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated
+            epochs.
         batch_tokens: B, tokens a step; a whole number of contexts.
         learning_rate: peak of linear warm-up and cosine decay.
         final_learning_rate: where the cosine ends.
@@ -35,7 +36,8 @@ class TrainSpec:
         data_seed: which tokens: the nested subset.
         evaluations: how often the held-out loss is measured, evenly spaced; the last is at the end.
         eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
-        patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the end.
+        patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
+            end.
         engine: which implementation trains.
     """
 
@@ -59,7 +61,7 @@ class TrainSpec:
     engine: str = ENGINE
 
     def __post_init__(self) -> None:
-        """Check every field, and make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
+        """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
         _demand(isinstance(self.shape, Shape), "shape", self.shape, "a Shape")
         _demand(isinstance(self.corpus, str), "corpus", self.corpus, "the fingerprint of a corpus")
         for name in ("tokens", "unique_tokens", "batch_tokens", "evaluations", "eval_tokens"):
@@ -102,7 +104,7 @@ class TrainSpec:
         return self.batch_tokens // self.shape.n_ctx
 
     def counts(self) -> dict[str, float]:
-        """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and the matmuls exactly (``C_exact_causal``)."""
+        """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``)."""
         per_token = flops(self.shape).per_token("exact-causal")
         return {
             "N": self.shape.n_nonembedding,

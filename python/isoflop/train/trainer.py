@@ -23,8 +23,8 @@ from isoflop.train.model import Transformer
 from isoflop.train.schedule import warmup_cosine
 from isoflop.train.spec import TrainSpec
 
-# Points of the training loss a run, whatever its length: enough for a curve, little to read back.
-_POINTS = 200
+# Points of the training loss a run, whatever its length; each is the mean since the one before.
+_POINTS = 100
 # Every run of a corpus is judged on the same held-out tokens.
 _EVAL_SEED = 0
 
@@ -44,8 +44,10 @@ class Outcome:
     seconds: float
 
 
-def train(spec: TrainSpec, corpus: Corpus, recorder: Recorder | None = None, progress: Progress | None = None) -> Outcome:
-    """Train the model of ``spec`` on ``corpus``; log points to ``recorder`` and finish it; call ``progress(step)`` as it goes.
+def train(
+    spec: TrainSpec, corpus: Corpus, recorder: Recorder | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Train the model of ``spec`` on ``corpus``; log points to ``recorder`` and finish it; call ``progress(step)``.
 
     Raises:
         CorpusError: the corpus lacks the tokens, the held-out tokens or the vocabulary that the spec asks for.
@@ -65,6 +67,8 @@ def train(spec: TrainSpec, corpus: Corpus, recorder: Recorder | None = None, pro
         rate = _learning_rate(spec, step - 1)
         loss_sum += _update(model, optimizer, batch, rate, spec.grad_clip)
         loss_count += 1
+        if progress is not None:
+            progress(step)
         if step not in log_at and math.isfinite(loss_sum):
             continue
         point = {"tokens": step * spec.batch_tokens, "loss": loss_sum / loss_count, "lr": rate}
@@ -80,8 +84,6 @@ def train(spec: TrainSpec, corpus: Corpus, recorder: Recorder | None = None, pro
             if best is None or measured.mean < best[1].mean or not spec.patience:
                 best, since_best = (step, measured), 0
         _log(recorder, step, point)
-        if progress is not None:
-            progress(step)
         if spec.patience and since_best >= spec.patience:
             break
 
@@ -99,7 +101,7 @@ def train(spec: TrainSpec, corpus: Corpus, recorder: Recorder | None = None, pro
 
 
 def steps_on_noise(spec: TrainSpec) -> Iterator[float]:
-    """Seconds of one optimizer step after another of the model of ``spec``, on random tokens and one thread, without end."""
+    """Seconds of one optimizer step after another of the model of ``spec``, on noise and one thread, without end."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(spec.seed)
     model = Transformer(spec.shape, generator)
@@ -113,9 +115,13 @@ def steps_on_noise(spec: TrainSpec) -> Iterator[float]:
 
 def _check(spec: TrainSpec, corpus: Corpus) -> None:
     if spec.corpus != corpus.fingerprint:
-        raise CorpusError(f"the spec was resolved for corpus {spec.corpus}, not for {corpus.source!r} = {corpus.fingerprint}")
+        raise CorpusError(
+            f"the spec was resolved for corpus {spec.corpus}, not for {corpus.source!r} = {corpus.fingerprint}"
+        )
     if corpus.n_vocab > spec.shape.n_vocab:
-        raise CorpusError(f"n_vocab = {spec.shape.n_vocab} is less than the {corpus.n_vocab} tokens of {corpus.source!r}")
+        raise CorpusError(
+            f"n_vocab = {spec.shape.n_vocab} is less than the {corpus.n_vocab} tokens of {corpus.source!r}"
+        )
 
 
 def _optimizer(model: Transformer, spec: TrainSpec) -> torch.optim.AdamW:
@@ -168,8 +174,8 @@ def _held_out_windows(spec: TrainSpec, corpus: Corpus) -> Tensor:
 
 
 def _log_steps(n_steps: int) -> set[int]:
-    """About ``_POINTS`` steps, evenly spaced, the first and the last among them."""
-    return {1, n_steps, *range(0, n_steps, max(1, n_steps // _POINTS))} - {0}
+    """At most ``_POINTS`` steps, evenly spaced in the logarithm, the first and the last among them."""
+    return {int(step) for step in np.geomspace(1, n_steps, _POINTS).round()}
 
 
 def _log(recorder: Recorder | None, step: int, point: dict[str, float]) -> None:
