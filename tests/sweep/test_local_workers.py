@@ -176,7 +176,7 @@ def test_an_interrupt_from_the_keyboard_ends_launcher_and_workers_quietly(
     store: RunStore, make_specs: MakeSpecs, launch: Launch
 ) -> None:
     process = launch(make_specs(tokens=[128_000]), store)
-    wait_until(lambda: bool(workers_on(store)))
+    wait_until(lambda: [store.state(record) for record in store] == ["running"])
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert workers_on(store) == set()
