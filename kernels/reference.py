@@ -7,6 +7,8 @@ return.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,10 +22,11 @@ def embed(tokens: Tensor, token_table: Tensor, position_table: Tensor | None = N
 
 def norm(x: Tensor, gain: Tensor, bias: Tensor | None, *, kind: str, eps: float = 1e-5) -> Tensor:
     """``kind="layer"``: (x - mean)/sqrt(var + eps); ``kind="rms"``: x/sqrt(mean(x^2) + eps); times gain, plus bias."""
-    if kind == "layer":
-        return F.layer_norm(x, gain.shape, gain, bias, eps)
-    scaled = F.rms_norm(x, gain.shape, gain, eps)
-    return scaled if bias is None else scaled + bias
+    normed = _NORMS[kind](x, gain.shape, gain, eps=eps)
+    return normed if bias is None else normed + bias
+
+
+_NORMS: dict[str, Callable[..., Tensor]] = {"layer": F.layer_norm, "rms": F.rms_norm}
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -48,12 +51,19 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def activation(x: Tensor, *, kind: str) -> Tensor:
     """``gelu`` (exact, erf), ``relu2`` (relu squared), ``swiglu`` (silu of the first half times the second)."""
-    if kind == "gelu":
-        return F.gelu(x)
-    if kind == "relu2":
-        return F.relu(x).square()
+    return _ACTIVATIONS[kind](x)
+
+
+def _swiglu(x: Tensor) -> Tensor:
     gate, value = x.chunk(2, dim=-1)
     return F.silu(gate) * value
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "relu2": lambda x: F.relu(x).square(),
+    "swiglu": _swiglu,
+}
 
 
 def mlp(x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, *, kind: str) -> Tensor:

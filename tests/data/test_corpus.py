@@ -216,7 +216,7 @@ def test_a_corpus_that_was_never_prepared_is_refused(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\0", "holds a NUL byte"),
         (b"text\0text", "text.txt in corpus .* is not text: it holds a NUL byte"),
-        (b"x", "holds 1 documents, of which 1 would be held out"),
+        (b"x", "1 documents of 1 bytes, is too little to train on and to hold out"),
     ],
 )
 def test_what_is_not_text_enough_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -236,9 +236,19 @@ def test_a_folder_without_text_says_which_files_are_read(tmp_path: Path) -> None
         load_corpus(str(tmp_path))
 
 
-def test_documents_that_all_fall_on_one_side_are_refused(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "text", [b"a", b"b"])
-    with pytest.raises(CorpusError, match=r"holds 2 documents, of which 0 would be held out\n.*give more documents"):
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_few_documents_are_always_split(tmp_path: Path, count: int) -> None:
+    for trial in range(20):
+        texts = [f"document {index} of trial {trial}".encode() for index in range(count)]
+        corpus = load_corpus(str(write_folder(tmp_path / f"text{trial}", texts)))
+        assert corpus.train.n_documents >= 1
+        assert corpus.held_out.n_documents >= 1
+        assert corpus.train.n_documents + corpus.held_out.n_documents == count
+
+
+def test_documents_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "text", [b"a", b"a"])
+    with pytest.raises(CorpusError, match=r"2 documents of 2 bytes, is too little .*\n.*documents that differ"):
         load_corpus(str(folder))
 
 

@@ -40,7 +40,15 @@ def test_the_whole_stream_is_every_document_once_and_whole(lengths: list[int], s
     taken = nested_subset(stream, sum(lengths), seed=seed).tolist()
     assert sorted(taken) == stream.tokens.tolist()
     jumps = sum(b != a + 1 for a, b in pairwise(taken))
-    assert jumps <= len(lengths) - 1
+    assert jumps <= max(1, len(lengths) - 1)
+
+
+def test_a_single_document_is_entered_where_the_seed_says_and_goes_round() -> None:
+    stream = stream_of([100])
+    starts = {int(nested_subset(stream, 1, seed=seed)[0]) for seed in range(20)}
+    assert len(starts) > 10
+    taken = nested_subset(stream, 100, seed=3).tolist()
+    assert taken == [*range(taken[0], 100), *range(taken[0])]
 
 
 def test_subsets_follow_the_seed() -> None:

@@ -127,8 +127,9 @@ def test_fits_get_the_finished_runs_and_the_names_of_the_others(store: RunStore)
         data = store.fit_data()
         running.finish(loss=1.0)
     assert data.columns["L"].tolist() == [losses[run] for run in sorted(losses)]
+    seen = {"N": 100.0, "D": 900.0, "C": 6e5 * 900 / 1000}  # the loss was measured after 900 of the 1000 tokens
     for name in ("N", "D", "C"):
-        assert data.columns[name].tolist() == [COUNTS[name]] * 3
+        assert data.columns[name].tolist() == [seen[name]] * 3
     assert set(data.excluded) == {
         f"run {diverged}: diverged",
         f"run {failed.id}: failed",
@@ -164,7 +165,7 @@ def test_the_table_has_one_row_a_run(store: RunStore) -> None:
     finished, diverged = finish(store, 0, loss=1.5), finish(store, 1, loss=math.nan)
     rows = {row["id"]: row for row in store.table().to_pylist()}
     assert rows[finished]["state"] == "finished"
-    assert (rows[finished]["loss"], rows[finished]["N"], rows[finished]["shape.d_model"]) == (1.5, 100.0, 8)
+    assert (rows[finished]["loss"], rows[finished]["N"], rows[finished]["spec.shape.d_model"]) == (1.5, 100.0, 8)
     assert (rows[diverged]["state"], rows[diverged]["loss"]) == ("diverged", None)
 
 

@@ -110,13 +110,12 @@ def _read_text(source: str) -> tuple[Stream, Stream, int]:
     if len(documents) == 1:
         train, held_out = _split_one(documents[0][1])
     else:
-        train, held_out = [], []
-        for _, content in documents:
-            (held_out if _is_held_out(content) else train).append(content)
+        train, held_out = _split([content for _, content in documents])
     if not train or not held_out:
+        size = sum(len(content) for _, content in documents)
         raise CorpusError(
-            f"corpus {source!r} holds {len(documents)} documents, of which {len(held_out)} would be held out",
-            hint="give more documents, or one file: its last tenth is held out",
+            f"corpus {source!r}, {len(documents)} documents of {size} bytes, is too little to train on and to hold out",
+            hint="give more text, in documents that differ",
         )
     return _stream(train), _stream(held_out), BYTE_VOCABULARY
 
@@ -129,8 +128,12 @@ def _split_one(content: bytes) -> tuple[list[bytes], list[bytes]]:
     return [part for part in (content[:cut],) if part], [part for part in (content[cut:],) if part]
 
 
-def _is_held_out(content: bytes) -> bool:
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") < HELD_OUT_SHARE * 2**64
+def _split(documents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Hold out the documents whose hash is in the lowest tenth: one at least, and not all."""
+    hashes = [int.from_bytes(hashlib.sha256(content).digest()[:8], "big") for content in documents]
+    bound = min(max(int(HELD_OUT_SHARE * 2**64), min(hashes) + 1), max(hashes))
+    train = [content for content, value in zip(documents, hashes, strict=True) if value >= bound]
+    return train, [content for content, value in zip(documents, hashes, strict=True) if value < bound]
 
 
 def _stream(documents: list[bytes]) -> Stream:

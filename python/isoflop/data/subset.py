@@ -1,6 +1,7 @@
 """Which tokens a run of D tokens sees: fixed, nested, seeded subsets of the training documents.
 
-Documents are put in an order drawn from ``seed``; a subset of D tokens is the first D of that stream. So a smaller
+Documents are put in an order drawn from ``seed``, a single one is entered at a place drawn from it and goes round; a
+subset of D tokens is the first D of that stream. So a smaller
 subset is part of every larger one with the same seed, as Kaplan et al. 2020 (section 4) need for L(N, D).
 """
 
@@ -21,6 +22,10 @@ def nested_subset(stream: Stream, n_tokens: int, *, seed: int) -> Tokens:
     """
     if n_tokens > len(stream.tokens):
         raise CorpusError(f"{n_tokens:,} tokens asked of a stream that holds {len(stream.tokens):,}")
+    if stream.n_documents == 1:
+        start = int(np.random.default_rng(seed).integers(len(stream.tokens)))
+        head = stream.tokens[start : start + n_tokens]
+        return np.concatenate([head, stream.tokens[: n_tokens - len(head)]])
     taken, parts = 0, []
     for index in np.random.default_rng(seed).permutation(stream.n_documents):
         document = stream.document(int(index))[: n_tokens - taken]

@@ -136,14 +136,14 @@ class RunStore:
         }
 
     def table(self) -> pa.Table:
-        """One row a run: id, state, every count and result, every plain field of the spec (``shape.d_model``, ...)."""
+        """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...)."""
         import pyarrow as pa
 
         rows = [
             {"id": record.id, "state": self.state(record), "attempt": record.attempt, "seconds": record.seconds}
             | record.counts
             | (record.result or {})
-            | _flat(record.spec)
+            | _flat(record.spec, "spec.")
             for record in self
         ]
         names = dict.fromkeys(name for row in rows for name in row)
@@ -152,6 +152,7 @@ class RunStore:
     def fit_data(self) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
+        D and C are those at which the loss was measured: an early-stopped run counts up to its best evaluation.
         Runs that are not finished, or were recorded without these counts, are left out and named in ``excluded``.
         """
         rows, excluded = [], []
@@ -162,7 +163,9 @@ class RunStore:
             elif lacking:
                 excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
             else:
-                rows.append((*(record.counts[name] for name in ("N", "D", "C")), record.result["loss"]))
+                n, d, c = (record.counts[name] for name in ("N", "D", "C"))
+                seen = record.result.get("tokens", d)
+                rows.append((n, seen, c * seen / d, record.result["loss"]))
         columns = dict(zip("NDCL", np.array(rows, float).reshape(-1, 4).T, strict=True))
         return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
 
@@ -176,8 +179,8 @@ def _of_a_new_store(name: str) -> bool:
     return name == "runs" or name.startswith(".store.json.")
 
 
-def _flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested spec as one level: {"shape": {"d_model": 8}} -> {"shape.d_model": 8}; lists become text."""
+def _flat(spec: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A nested spec as one level: {"shape": {"d_model": 8}} -> {"spec.shape.d_model": 8}; lists become text."""
     flat: dict[str, Any] = {}
     for name, value in spec.items():
         if isinstance(value, dict):

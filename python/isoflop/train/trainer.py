@@ -33,9 +33,9 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The held-out loss a training ended with (its best one under early stopping) and what it took.
+    """The held-out loss a training ended with, its best one under early stopping, and the step and tokens it took.
 
-    ``held_out.mean`` is NaN where the training diverged.
+    ``held_out.mean`` is NaN where the training diverged; ``seconds`` are those of the whole training.
     """
 
     held_out: HeldOutLoss
@@ -88,7 +88,7 @@ def train(
             break
 
     assert best is not None, "the last step is always evaluated"
-    outcome = Outcome(best[1], best[0], step * spec.batch_tokens, time.monotonic() - began)
+    outcome = Outcome(best[1], best[0], best[0] * spec.batch_tokens, time.monotonic() - began)
     if recorder is not None:
         recorder.finish(
             loss=outcome.held_out.mean,
