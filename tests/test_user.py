@@ -79,9 +79,9 @@ def test_fits_plan_and_report_follow_from_the_runs(folder: Path) -> None:
     answer = json.loads(isoflop("isoflop fit runs/study --compute 1e12 --json", folder).stdout)
     assert {"chinchilla", "kaplan"} <= {law["law"] for law in answer["laws"]} | set(answer["skipped"])
     assert 1e3 < answer["plan"]["n_params"] < 1e8
-    done = isoflop("isoflop report runs/study --compute '1e12 FLOP'", folder)
-    page = Path(folder, done.stdout.rpartition("report: ")[2].strip())
-    assert page.stat().st_size > 50_000
+    reported = json.loads(isoflop("isoflop report runs/study --compute '1e12 FLOP' --json", folder).stdout)
+    assert reported["plan"] == answer["plan"]
+    assert Path(folder, reported["report"]).stat().st_size > 50_000
 
 
 def fenced(page: Path, language: str) -> list[str]:

@@ -72,6 +72,7 @@ def options(
 def demo(
     store: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/quickstart"),
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """A small but real scaling study, start to end: train, record, fit, plan, report: three minutes on two cores."""
     from isoflop.sweep.study import read_study
@@ -79,7 +80,7 @@ def demo(
     with ExitStack() as stack:
         study = read_study(stack.enter_context(as_file(files("isoflop") / "examples" / "quickstart.toml")))
     opened = _train(study, store, workers)
-    _answer(opened, study.plan.compute, study.plan.level, opened.path / "report")
+    _answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
 
 
 @app.command(epilog="Example: isoflop sweep study.toml --dry-run")
@@ -206,12 +207,13 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/report.")] = None,
     compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
     level: Level = 0.95,
+    as_json: AsJson = False,
 ) -> None:
     """Fit, plan, and write the figures and one HTML page."""
     from isoflop.runs import RunStore
 
     opened = RunStore(store, create=False)
-    _answer(opened, compute, level, opened.path / "report" if output is None else output)
+    _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
 
 
 @runs_app.command("ls", epilog="Example: isoflop runs ls runs/quickstart")
@@ -295,15 +297,19 @@ def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> N
     _emit(str(forecast), as_json)
 
 
-def _answer(store: RunStore, compute: str, level: float, folder: Path) -> None:
+def _answer(store: RunStore, compute: str, level: float, folder: Path, as_json: bool) -> None:
     """Analyse a store, print what it says and write the report."""
     from isoflop.report.analysis import analyse
     from isoflop.report.page import write_report
 
     _stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
     analysis = analyse(store, compute=compute, level=level)
-    _show(analysis, as_json=False)
-    print(f"report: {write_report(analysis, folder)}")
+    page = write_report(analysis, folder)
+    if as_json:
+        _emit({**analysis.to_dict(), "report": str(page)}, as_json)
+        return
+    _show(analysis, as_json)
+    print(f"report: {page}")
 
 
 def _show(analysis: Analysis, as_json: bool) -> None:
