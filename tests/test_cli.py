@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +146,47 @@ def test_an_unknown_key_in_a_study_names_the_nearest_and_trains_nothing(
     assert called.code == 2
     assert "did you mean 'tokens'?" in called.err
     assert not Path("runs").exists()
+
+
+TINY = """
+corpus = "{corpus}"
+shapes = [{{ n_layer = 1, d_model = [4, 8], n_head = 1, n_ctx = 8, n_vocab = 256 }}]
+tokens = [400]
+train = {{ learning_rate = {rate}, batch_tokens = 8 }}
+"""
+
+
+def test_a_sweep_whose_runs_diverge_says_at_which_step_and_that_fits_leave_them_out(
+    isoflop: Callable[..., Called], tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 100)
+    (tmp_path / "study.toml").write_text(TINY.format(corpus=tmp_path / "text.txt", rate="1e38"))
+    called = isoflop(f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'}")
+    assert called.code == 0
+    assert re.search(r"diverged: the loss was not finite at step \d+; left out of fits", called.err)
+    assert "2 diverged" in called.out
+
+
+def test_a_corpus_that_is_too_short_leaves_no_store_behind(isoflop: Callable[..., Called], tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("short")
+    (tmp_path / "study.toml").write_text(TINY.format(corpus=tmp_path / "text.txt", rate="0.01"))
+    called = isoflop(f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'}")
+    assert called.code == 1
+    assert "less than one context of 8" in called.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_fit_too_small_to_hold_runs_out_still_prints_and_says_so(
+    isoflop: Callable[..., Called], tmp_path: Path
+) -> None:
+    store = RunStore(tmp_path / "few")
+    for n in (1e3, 1e4, 1e5):
+        with Recorder(store, {"n": n}, counts={"N": n, "D": 1e6, "C": 6e6 * n}) as rec:
+            rec.finish(loss=10 / n**0.1 * (1 + 0.01 * math.sin(n)), tokens=1e6)
+    called = isoflop(f"fit {store.path} --law power-n")
+    assert called.code == 0
+    assert "alpha" in called.out
+    assert "not checked on held-out runs: power-n has 2 parameters" in called.out
 
 
 def test_info_as_json_names_the_cpu_and_the_packages(isoflop: Callable[..., Called]) -> None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from isoflop import __version__
-from isoflop.errors import IsoflopError, PlanError
+from isoflop.errors import FitError, IsoflopError, PlanError
 
 if TYPE_CHECKING:
     from isoflop.report.analysis import Analysis
@@ -132,7 +132,10 @@ def fit(
         _emit(fitted.to_dict(), as_json)
         return
     print(fitted)
-    print(fitted.holdout())
+    try:
+        print(fitted.holdout())
+    except FitError as error:
+        print(f"not checked on held-out runs: {error.message}")
 
 
 @app.command(epilog="Example: isoflop plan --compute '5.76e23 FLOP' --law chinchilla-besiroglu")
@@ -264,13 +267,14 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     from isoflop.sweep.progress import SweepProgress
     from isoflop.sweep.resolve import resolve
 
+    specs = resolve(study, load_corpus(study.corpus))  # what cannot be run leaves no store behind
     store = RunStore(where)
-    specs = resolve(study, load_corpus(study.corpus, store.cache))
+    load_corpus(study.corpus, store.cache)
     with SweepProgress(_stderr()) as progress:
         result = run_sweep(specs, store, workers=workers, watcher=progress)
-    if result.count("failed"):
+    if failed := [run for run, state in result.states.items() if state == "failed"]:
         raise IsoflopError(
-            f"{result.count('failed')} of {len(specs)} runs failed: {next(iter(result.errors.values()))}",
+            f"{len(failed)} of {len(specs)} runs failed: {result.errors[failed[0]]}",
             hint="the same command tries them again",
         )
     return store

@@ -63,7 +63,8 @@ class SweepProgress:
         counts = spec.counts()
         line = f"[{self._ended:>3}/{self._total}] N {counts['N']:.2e}  D {counts['D']:.2e}  {state}"
         if error is not None:
-            self._console.print(f"{line}: {error}", style="red", highlight=False, markup=False)
+            fate = "; left out of fits" if state == "diverged" else ""
+            self._console.print(f"{line}: {error}{fate}", style="red", highlight=False, markup=False, soft_wrap=True)
         elif not self._console.is_terminal:
             self._console.print(f"{line}  {time.monotonic() - self._began:5.1f} s", highlight=False, markup=False)
         self._refresh()

@@ -25,7 +25,7 @@ import msgspec
 
 from isoflop.data import Corpus, open_corpus
 from isoflop.errors import IsoflopError, RunTaken, StoreError
-from isoflop.runs import Recorder, RunStore
+from isoflop.runs import Recorder, RunRecord, RunStore
 
 _TELL_SECONDS = 0.2
 
@@ -64,8 +64,8 @@ def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
             _send(events, {"event": "step", "step": step})
 
     try:
-        state = _train(job, on_step)
-        return {"event": "end", "state": state, "error": None, "fatal": False}
+        record = _train(job, on_step)
+        return {"event": "end", "state": record.status, "error": record.error, "fatal": False}
     except RunTaken:
         return {"event": "end", "state": "taken", "error": None, "fatal": False}
     except Exception as error:
@@ -74,7 +74,7 @@ def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
         return {"event": "end", "state": "failed", "error": words, "fatal": fatal}
 
 
-def _train(job: dict[str, Any], progress: Callable[[int], None]) -> str:
+def _train(job: dict[str, Any], progress: Callable[[int], None]) -> RunRecord:
     import torch
 
     from isoflop.train import TrainSpec, train
@@ -86,7 +86,7 @@ def _train(job: dict[str, Any], progress: Callable[[int], None]) -> str:
     environment = {"torch": str(torch.__version__), "threads": "1"}
     with Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment) as recorder:
         train(spec, _corpus(store.cache, spec.corpus), recorder, progress)
-    return recorder.record.status
+    return recorder.record
 
 
 @cache
