@@ -13,26 +13,36 @@ from hypothesis import given
 from isoflop import Shape
 from isoflop.errors import ShapeError
 from reference import flops as reference
-from shapes import GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B, shapes
+from shapes import DEEPSEEK_V3, GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B, MIXTRAL, VIT_B16, any_shapes
 
 SMALL = {"n_layer": 2, "d_model": 32, "n_head": 4, "n_ctx": 64, "n_vocab": 256}
 
 
 @pytest.mark.parametrize(
     ("shape", "n_params"),
-    [(GPT2, 124_439_808), (GPT2_XL, 1_557_611_200), (LLAMA2_7B, 6_738_415_616), (LLAMA3_8B, 8_030_261_248)],
-    ids=["gpt2", "gpt2-xl", "llama-2-7b", "llama-3-8b"],
+    [
+        (GPT2, 124_439_808),
+        (GPT2_XL, 1_557_611_200),
+        (LLAMA2_7B, 6_738_415_616),
+        (LLAMA3_8B, 8_030_261_248),
+        (MIXTRAL, 46_702_792_704),
+        (DEEPSEEK_V3, 671_026_404_352),  # without the 256 selection biases of each router, which no gradient trains
+        (VIT_B16, 86_567_656),
+    ],
+    ids=["gpt2", "gpt2-xl", "llama-2-7b", "llama-3-8b", "mixtral-8x7b", "deepseek-v3", "vit-b-16"],
 )
 def test_total_parameters_equal_the_published_checkpoint(shape: Shape, n_params: int) -> None:
     assert shape.n_params == n_params
 
 
-@given(shapes())
+@given(any_shapes())
 def test_counts_equal_the_integer_reference(shape: Shape) -> None:
     assert shape.n_kaplan == reference.n_kaplan(shape)
     assert shape.n_embedding == reference.n_embedding(shape)
     assert shape.n_nonembedding == reference.n_nonembedding(shape)
     assert shape.n_params == shape.n_embedding + shape.n_nonembedding
+    assert shape.n_active_nonembedding == reference.n_nonembedding(shape, active=True)
+    assert shape.n_active_params == shape.n_embedding + shape.n_active_nonembedding
 
 
 def test_kaplan_n_is_table_1s_formula_for_a_plain_transformer() -> None:
@@ -78,8 +88,35 @@ def test_swiglu_hidden_width_is_the_next_multiple_of_8_above_8_thirds(d_model: i
         ({"d_head": 7, "position": "rope"}, "use d_head = 8"),
         ({"norm": "lyer"}, "did you mean 'layer'"),
         ({"activation": "silu"}, "'gelu', 'relu2', 'swiglu'"),
-        ({"position": None}, "position is None"),
+        ({"norm": None}, "norm is None"),
         ({"bias": 1}, "bias is 1; it must be True or False"),
+        ({"architecture": "decodr"}, "did you mean 'decoder'"),
+        ({"window": 0}, "window is 0; it must be a positive whole number"),
+        ({"window": 65}, "window is 65, longer than the context n_ctx = 64"),
+        ({"window": 8, "architecture": "encoder"}, "'encoder' has none\n.*decoder, universal"),
+        ({"global_every": 6}, "means nothing without window"),
+        ({"window": 8, "global_every": 1}, "every layer sees everything"),
+        ({"window": 8, "global_every": -1}, "zero or more, below"),
+        ({"n_expert": 4}, "top_k must say how many"),
+        ({"n_expert": 4, "top_k": 5}, "top_k is 5; it must be at most n_expert = 4"),
+        ({"n_expert": 4, "top_k": 2, "n_dense_layer": 3}, "at most n_layer = 2"),
+        ({"n_expert": 4, "top_k": 2, "capacity_factor": 0.0}, "capacity_factor is 0.0; it must be a positive number"),
+        ({"n_expert": 4, "top_k": 2, "capacity_factor": "1"}, "capacity_factor is '1'"),
+        ({"top_k": 2}, "means nothing without n_expert"),
+        ({"q_lora_rank": 2}, "means nothing without kv_lora_rank"),
+        ({"kv_lora_rank": 8, "n_kv_head": 2}, "leave n_kv_head out"),
+        ({"kv_lora_rank": 8, "position": "rope"}, "needs d_rope"),
+        ({"kv_lora_rank": 8, "position": "rope", "d_rope": 3}, "use d_rope = 4"),
+        ({"kv_lora_rank": 8, "d_rope": 4}, "position 'learned' is given d_rope = 4"),
+        ({"architecture": "universal"}, "needs n_recurrence"),
+        ({"n_recurrence": 2}, "'decoder' has none\n.*universal"),
+        ({"n_predict": 1, "architecture": "encoder"}, "n_predict is 1; architecture 'encoder' has none"),
+        ({"image": 32}, "'decoder' has none\n.*vit"),
+        ({"architecture": "vit"}, "needs image, patch, n_class"),
+        ({"architecture": "vit", "image": 33, "patch": 8, "n_class": 10}, "use image = 32"),
+        ({"architecture": "vit", "image": 32, "patch": 8, "n_class": 10}, "n_ctx is 64; the image makes it 17"),
+        ({"architecture": "lstm"}, "n_head is 4; an LSTM has none: it must be 1"),
+        ({"architecture": "lstm", "n_head": 1, "d_ff": 32}, "d_ff is 32; .* it must be 128"),
     ],
     ids=str,
 )
@@ -94,7 +131,7 @@ def test_numpy_integers_become_ints() -> None:
     assert {type(value) for value in (shape.n_layer, shape.d_ff, shape.d_head)} == {int}
 
 
-@given(shapes())
+@given(any_shapes())
 def test_a_shape_survives_its_dictionary_and_pickle(shape: Shape) -> None:
     assert shape.n_params > 0  # the C++ twin is cached by now and must not get in the way
     assert Shape.from_dict(shape.to_dict()) == shape
@@ -116,6 +153,23 @@ def test_a_missing_key_is_named() -> None:
 def test_replace_carries_derived_widths_along() -> None:
     wider = Shape(**SMALL).replace(d_model=64, n_head=8)
     assert (wider.d_ff, wider.d_head, wider.n_kv_head) == (256, 8, 8)
+
+
+def test_replace_carries_an_image_models_counts_along() -> None:
+    finer = VIT_B16.replace(patch=8, n_class=10)
+    assert (finer.n_ctx, finer.n_vocab) == (28 * 28 + 1, 10)
+
+
+def test_active_parameters_leave_out_idle_experts() -> None:
+    assert MIXTRAL.n_active_params == 12_879_925_248
+    assert GPT2.n_active_params == GPT2.n_params
+
+
+def test_a_dictionary_holds_no_field_that_the_shape_makes_no_use_of() -> None:
+    assert list(GPT2.to_dict()) == [
+        *("n_layer", "d_model", "n_head", "n_ctx", "n_vocab", "d_ff", "n_kv_head", "d_head"),
+        *("norm", "activation", "position", "bias", "tied_embeddings"),
+    ]
 
 
 def test_replace_keeps_widths_that_were_chosen() -> None:

@@ -19,23 +19,7 @@ class Params(Enum):
 
 @final
 class Shape:
-    def __init__(
-        self,
-        *,
-        n_layer: int,
-        d_model: int,
-        n_head: int,
-        n_kv_head: int,
-        d_head: int,
-        d_ff: int,
-        n_ctx: int,
-        n_vocab: int,
-        gated: bool,
-        rms: bool,
-        learned_position: bool,
-        bias: bool,
-        tied: bool,
-    ) -> None: ...
+    def __init__(self, **fields: int | float | str | bool) -> None: ...
     @property
     def d_attn(self) -> int: ...
     @property
@@ -46,6 +30,10 @@ class Shape:
     def n_nonembedding(self) -> int: ...
     @property
     def n_params(self) -> int: ...
+    @property
+    def n_active_params(self) -> int: ...
+    @property
+    def n_active_nonembedding(self) -> int: ...
 
 @final
 class Convention:

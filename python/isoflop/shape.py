@@ -1,51 +1,59 @@
-"""The shape of a decoder-only Transformer: the only description of an architecture, and its parameter counts."""
+"""The shape of a model: the only description of an architecture, and its parameter counts."""
 
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from isoflop import _core
 from isoflop.errors import ShapeError, nearest
-
-Norm = Literal["layer", "rms"]
-Activation = Literal["gelu", "relu2", "swiglu"]
-Position = Literal["learned", "rope", "none"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "norm": get_args(Norm),
-    "activation": get_args(Activation),
-    "position": get_args(Position),
-}
-_COUNTS = ("n_layer", "d_model", "n_head", "n_ctx", "n_vocab", "d_ff", "n_kv_head", "d_head")
-_FLAGS = ("bias", "tied_embeddings")
-_DERIVED = ("d_ff", "n_kv_head", "d_head")
-_INT64_MAX = 2**63 - 1
+from isoflop.fields import NEEDED, OPTIONAL, Activation, Architecture, Norm, Position, defaults, resolve
 
 
 @dataclass(frozen=True, init=False)
 class Shape:
-    """A decoder-only Transformer, validated; what is left out is filled in.
+    """A Transformer, or an LSTM, validated; what is left out is filled in.
 
     Args:
         n_layer: blocks.
         d_model: width of the residual stream.
         n_head: query heads.
-        n_ctx: longest sequence in tokens; the length of the table of learned positions.
-        n_vocab: rows of the token table.
+        n_ctx: longest sequence in tokens; the length of the table of learned positions. A ViT's is made by its image.
+        n_vocab: rows of the token table. A ViT's is ``n_class``.
         d_ff: hidden width of the MLP. Default 4 d_model; for swiglu, whose three matrices would then hold half as
             much again, the smallest multiple of 8 that is at least 8/3 d_model.
         n_kv_head: key/value heads, a divisor of ``n_head``. Default ``n_head``.
         d_head: width of a head. Default d_model / n_head, which must then be whole.
         norm: "layer" (gain, and bias where ``bias``) or "rms" (gain alone). Two a block and a final one.
         activation: "gelu", "relu2" (squared ReLU) or "swiglu" (gated: three matrices instead of two).
-        position: "learned" (a table of n_ctx rows), "rope" (no parameters) or "none".
+        position: "learned" (a table of n_ctx rows, the default), "rope" (no parameters) or "none".
         bias: biases of every linear map of a block and of layer norms.
-        tied_embeddings: the unembedding is the token table.
+        tied_embeddings: the unembedding is the token table; the default but for a ViT, which has none.
+        architecture: "decoder"; "encoder" and "vit", which see both ways; "universal", a decoder whose blocks are
+            applied ``n_recurrence`` times (Dehghani et al. 2018; Kaplan et al. 2020, Fig. 17); "lstm", ``n_layer``
+            layers of d_model cells, no norms (Kaplan et al. 2020, Fig. 7).
+        window: keys that a query of a local layer sees, itself included. Default: all before it.
+        global_every: with a window, every so-many-th layer sees everything: 6 is 5 local to 1 global; 0 is none.
+        kv_lora_rank: latent attention (DeepSeek-V2, section 2.1): numbers a token that keys and values are made from.
+        q_lora_rank: the same for queries. Default: queries are made from d_model.
+        d_rope: rotary width of a latent head, beside ``d_head``; one rotary key is shared by all heads.
+        d_value: value width of a latent head. Default ``d_head``.
+        n_expert: routed experts of each MLP; a router of d_model n_expert weights.
+        top_k: routed experts that a token uses.
+        n_shared_expert: experts that every token uses.
+        d_expert: hidden width of an expert. Default ``d_ff``.
+        capacity_factor: places computed over tokens routed, for experts of fixed capacity. Default: dropless.
+        n_dense_layer: first layers, with a plain MLP of ``d_ff``.
+        n_predict: further multi-token-prediction modules (DeepSeek-V3, section 2.2): a projection from 2 d_model, one
+            block and three norms each, sharing the tables.
+        n_recurrence: times a universal Transformer's blocks are applied.
+        image, patch: pixels a side; ``patch`` divides ``image``.
+        channels: of the image. Default 3.
+        class_token: one more position, which the head reads; without it the mean is read. Default True.
+        n_class: outputs of a ViT's head.
 
     Raises:
         ShapeError: a field is out of its domain; the message names the field, its value and what is allowed.
@@ -64,60 +72,81 @@ class Shape:
     position: Position
     bias: bool
     tied_embeddings: bool
+    architecture: Architecture
+    window: int | None
+    global_every: int
+    kv_lora_rank: int | None
+    q_lora_rank: int | None
+    d_rope: int | None
+    d_value: int | None
+    n_expert: int | None
+    top_k: int | None
+    n_shared_expert: int
+    d_expert: int | None
+    capacity_factor: float | None
+    n_dense_layer: int
+    n_predict: int
+    n_recurrence: int | None
+    image: int | None
+    patch: int | None
+    channels: int | None
+    class_token: bool | None
+    n_class: int | None
 
     def __init__(
         self,
         n_layer: int,
         d_model: int,
         n_head: int,
-        n_ctx: int,
-        n_vocab: int,
+        n_ctx: int | None = None,
+        n_vocab: int | None = None,
         d_ff: int | None = None,
         n_kv_head: int | None = None,
         d_head: int | None = None,
         norm: Norm = "layer",
         activation: Activation = "gelu",
-        position: Position = "learned",
+        position: Position | None = None,
         bias: bool = True,
-        tied_embeddings: bool = True,
+        tied_embeddings: bool | None = None,
+        *,
+        architecture: Architecture = "decoder",
+        window: int | None = None,
+        global_every: int = 0,
+        kv_lora_rank: int | None = None,
+        q_lora_rank: int | None = None,
+        d_rope: int | None = None,
+        d_value: int | None = None,
+        n_expert: int | None = None,
+        top_k: int | None = None,
+        n_shared_expert: int = 0,
+        d_expert: int | None = None,
+        capacity_factor: float | None = None,
+        n_dense_layer: int = 0,
+        n_predict: int = 0,
+        n_recurrence: int | None = None,
+        image: int | None = None,
+        patch: int | None = None,
+        channels: int | None = None,
+        class_token: bool | None = None,
+        n_class: int | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "n_layer": n_layer,
-            "d_model": d_model,
-            "n_head": n_head,
-            "n_ctx": n_ctx,
-            "n_vocab": n_vocab,
-            "norm": norm,
-            "activation": activation,
-            "position": position,
-            "bias": bias,
-            "tied_embeddings": tied_embeddings,
-        }
-        optional = {"d_ff": d_ff, "n_kv_head": n_kv_head, "d_head": d_head}
-        given |= {name: value for name, value in optional.items() if value is not None}
-        checked = _checked_alone(given)
-        fields = _defaults(checked) | checked
-        _check_together(fields)
-        for name, value in fields.items():
+        given = {name: value for name, value in locals().items() if name != "self"}
+        for name, value in resolve(given).items():
             object.__setattr__(self, name, value)
 
     @cached_property
     def core(self) -> _core.Shape:
         """The same shape for the C++ core."""
+        counts = ("n_layer", "d_model", "n_head", "n_kv_head", "d_head", "d_ff", "n_ctx", "n_vocab", "bias")
+        more = [name for name in OPTIONAL if name != "n_class" and getattr(self, name) is not None]
         return _core.Shape(
-            n_layer=self.n_layer,
-            d_model=self.d_model,
-            n_head=self.n_head,
-            n_kv_head=self.n_kv_head,
-            d_head=self.d_head,
-            d_ff=self.d_ff,
-            n_ctx=self.n_ctx,
-            n_vocab=self.n_vocab,
             gated=self.activation == "swiglu",
+            relu2=self.activation == "relu2",
             rms=self.norm == "rms",
             learned_position=self.position == "learned",
-            bias=self.bias,
+            rope=self.position == "rope",
             tied=self.tied_embeddings,
+            **{name: getattr(self, name) for name in (*counts, *more)},
         )
 
     @property
@@ -132,7 +161,10 @@ class Shape:
 
     @property
     def n_embedding(self) -> int:
-        """Token table, learned positions, and the unembedding where it is not tied."""
+        """Tables: tokens, learned positions, and the unembedding where it is not tied.
+
+        A ViT's are the patch projection, class token, positions and head, with their biases.
+        """
         return self.core.n_embedding
 
     @property
@@ -141,16 +173,28 @@ class Shape:
         return self.core.n_nonembedding
 
     @property
+    def n_active_params(self) -> int:
+        """Parameters that a token uses: ``n_params`` without the routed experts beyond ``top_k``."""
+        return self.core.n_active_params
+
+    @property
+    def n_active_nonembedding(self) -> int:
+        """``n_nonembedding`` without the routed experts beyond ``top_k``."""
+        return self.core.n_active_nonembedding
+
+    @property
     def n_kaplan(self) -> int:
         """N without biases and norms: 2 d_model n_layer (2 d_attn + d_ff) for plain attention and MLP.
 
-        Kaplan et al. 2020, Table 1; grouped queries and gated MLPs are counted by their own matrices.
+        Kaplan et al. 2020, Table 1; all other matrices (grouped queries, gates, every expert and
+        router, latents, an LSTM's gates) are counted as they are.
         """
         return self.core.n_kaplan
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by name, resolved: ints, strings and booleans alone."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Every field by name, resolved, but for those of ``fields.OPTIONAL`` that the shape makes no use of."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in fields.items() if name not in OPTIONAL or value != OPTIONAL[name]}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -163,7 +207,8 @@ class Shape:
         for name in fields:
             if name not in known:
                 raise ShapeError(f"a shape has no field {name!r}", hint=nearest(name, known))
-        missing = [name for name in _COUNTS if name not in fields and name not in _DERIVED]
+        derived = ("n_ctx", "n_vocab") if fields.get("architecture") == "vit" else ()
+        missing = [name for name in NEEDED if name not in fields and name not in derived]
         if missing:
             raise ShapeError(f"a shape needs {', '.join(missing)}", hint=f"given: {', '.join(fields) or 'nothing'}")
         return cls(**fields)
@@ -171,63 +216,12 @@ class Shape:
     def replace(self, **changes: Any) -> Self:
         """This shape with some fields changed.
 
-        ``d_ff``, ``n_kv_head`` and ``d_head`` follow the change where they hold their defaults and are not named.
+        Fields that are filled in where left out (``d_ff``, ``n_kv_head``, ``d_head``, ``d_value``, ``d_expert``) follow
+        the change where they hold those values and are not named.
         """
         fields = self.to_dict()
-        following = {name for name, default in _defaults(fields).items() if fields[name] == default}
+        following = {name for name, default in defaults(fields).items() if fields.get(name) == default}
         return self.from_dict({k: v for k, v in fields.items() if k not in following} | changes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
-
-
-def _checked_alone(given: dict[str, Any]) -> dict[str, Any]:
-    checked = dict(given)
-    for name in _COUNTS:
-        if name in given:
-            checked[name] = _count(name, given[name])
-    for name, allowed in _CHOICES.items():
-        if given[name] not in allowed:
-            hint = nearest(given[name], allowed) if isinstance(given[name], str) else None
-            raise ShapeError(f"{name} is {given[name]!r}; it must be one of {', '.join(map(repr, allowed))}", hint=hint)
-    for name in _FLAGS:
-        if not isinstance(given[name], bool):
-            raise ShapeError(f"{name} is {given[name]!r}; it must be True or False")
-    return checked
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ShapeError(f"{name} is {value!r} ({type(value).__name__}); it must be a positive whole number")
-    count = operator.index(value)
-    if not 0 < count <= _INT64_MAX:
-        raise ShapeError(f"{name} is {count}; it must be a positive whole number below 2**63")
-    return count
-
-
-def _defaults(fields: dict[str, Any]) -> dict[str, int]:
-    d_model, n_head = fields["d_model"], fields["n_head"]
-    d_ff = 8 * -(-d_model // 3) if fields["activation"] == "swiglu" else 4 * d_model
-    heads = {} if d_model % n_head else {"d_head": d_model // n_head}
-    return {"d_ff": d_ff, "n_kv_head": n_head} | heads
-
-
-def _check_together(fields: dict[str, Any]) -> None:
-    d_model, n_head, n_kv_head = fields["d_model"], fields["n_head"], fields["n_kv_head"]
-    if "d_head" not in fields:
-        raise ShapeError(
-            f"d_model is {d_model}, which n_head = {n_head} does not divide",
-            hint=f"use d_model = {_nearest_multiple(d_model, n_head)}, or say d_head",
-        )
-    d_head = fields["d_head"]
-    if n_head % n_kv_head:
-        divisors = ", ".join(str(n) for n in range(1, min(n_head, 1024) + 1) if n_head % n == 0)
-        raise ShapeError(f"n_kv_head is {n_kv_head}; it must divide n_head = {n_head}", hint=f"allowed: {divisors}")
-    if fields["position"] == "rope" and d_head % 2:
-        raise ShapeError(
-            f"d_head is {d_head}; rotary positions turn pairs, so it must be even", hint=f"use d_head = {d_head + 1}"
-        )
-
-
-def _nearest_multiple(value: int, divisor: int) -> int:
-    return max(divisor, (value + divisor // 2) // divisor * divisor)

@@ -21,4 +21,19 @@ inline std::int64_t checked_sum(std::initializer_list<std::int64_t> parts) {
   return sum;
 }
 
+/// An int64 whose sums and products throw std::overflow_error beyond int64.
+class Count {
+ public:
+  constexpr Count() = default;
+  constexpr Count(std::int64_t value) : value_(value) {}  // NOLINT: formulas mix counts and literals
+
+  friend Count operator+(Count a, Count b) { return checked_sum({a.value_, b.value_}); }
+  friend Count operator-(Count a, Count b) { return checked_sum({a.value_, checked_product({-1, b.value_})}); }
+  friend Count operator*(Count a, Count b) { return checked_product({a.value_, b.value_}); }
+  [[nodiscard]] constexpr std::int64_t value() const { return value_; }
+
+ private:
+  std::int64_t value_ = 0;
+};
+
 }  // namespace isoflop

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
 from isoflop.shape import Shape
+from isoflop.train.spec import refuse_untrainable
 
 
 class Norm(nn.Module):
@@ -83,11 +84,12 @@ class Transformer(nn.Module):
     Its parameters number exactly ``shape.n_params``. Initialisation draws from ``generator``: normal, standard
     deviation 1/sqrt(fan_in) for matrices, divided by sqrt(2 n_layer) where they write to the residual stream (GPT-2,
     section 2.3); ``1/sqrt(d_model)`` for tables, so that logits start with unit scale at every width; biases zero,
-    gains one.
+    gains one. Raises ShapeError for what is not a plain decoder.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        refuse_untrainable(shape)
         self.shape = shape
         self.tokens = nn.Parameter(torch.empty(shape.n_vocab, shape.d_model))
         learned = shape.position == "learned"

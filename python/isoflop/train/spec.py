@@ -10,7 +10,8 @@ from numbers import Real
 from typing import Any
 
 from isoflop.counting import flops
-from isoflop.errors import SpecError, nearest
+from isoflop.errors import ShapeError, SpecError, nearest
+from isoflop.fields import OPTIONAL
 from isoflop.shape import Shape
 
 ENGINE = "torch"
@@ -63,6 +64,7 @@ class TrainSpec:
     def __post_init__(self) -> None:
         """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
         _demand(isinstance(self.shape, Shape), "shape", self.shape, "a Shape")
+        refuse_untrainable(self.shape)
         _demand(isinstance(self.corpus, str), "corpus", self.corpus, "the fingerprint of a corpus")
         for name in ("tokens", "unique_tokens", "batch_tokens", "evaluations", "eval_tokens"):
             self._set_count(name, least=1, allowed="a positive whole number")
@@ -134,6 +136,14 @@ class TrainSpec:
         if missing:
             raise SpecError(f"a run spec needs {', '.join(missing)}", hint=f"given: {', '.join(values) or 'nothing'}")
         return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
+
+
+def refuse_untrainable(shape: Shape) -> None:
+    """Raise ShapeError for a shape that can be counted but not trained: all but plain decoders."""
+    used = [name for name, unused in OPTIONAL.items() if getattr(shape, name) != unused]
+    if used:
+        named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
+        raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")
 
 
 def _demand(holds: bool, name: str, value: object, allowed: str) -> None:
