@@ -6,4 +6,6 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   register_shape(module);
   register_flops(module);
   register_cpu(module);
+  register_memory(module);
+  register_roofline(module);
 }

@@ -15,40 +15,64 @@ if TYPE_CHECKING:
     from isoflop.counting import flops, table1
     from isoflop.fitting.fit import Fit, fit
     from isoflop.fitting.objective import Huber, LeastSquares
+    from isoflop.footprint import Memory, largest_batch, largest_serving_batch, memory, serving_memory
+    from isoflop.hardware.devices import Device, device
+    from isoflop.hardware.measured import peak_of_this_machine
     from isoflop.laws.law import Law
     from isoflop.planning.plan import Plan, plan
+    from isoflop.roofline import operations, step_time
     from isoflop.runs.recorder import Recorder
     from isoflop.runs.store import RunStore
     from isoflop.shape import Shape
 
 _HOME = {
+    "Device": "isoflop.hardware.devices",
     "Fit": "isoflop.fitting.fit",
     "Huber": "isoflop.fitting.objective",
     "Law": "isoflop.laws.law",
     "LeastSquares": "isoflop.fitting.objective",
+    "Memory": "isoflop.footprint",
     "Plan": "isoflop.planning.plan",
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
     "Shape": "isoflop.shape",
+    "device": "isoflop.hardware.devices",
     "fit": "isoflop.fitting.fit",
     "flops": "isoflop.counting",
+    "largest_batch": "isoflop.footprint",
+    "largest_serving_batch": "isoflop.footprint",
+    "memory": "isoflop.footprint",
+    "operations": "isoflop.roofline",
+    "peak_of_this_machine": "isoflop.hardware.measured",
     "plan": "isoflop.planning.plan",
+    "serving_memory": "isoflop.footprint",
+    "step_time": "isoflop.roofline",
     "table1": "isoflop.counting",
 }
 
 __all__ = [
+    "Device",
     "Fit",
     "Huber",
     "Law",
     "LeastSquares",
+    "Memory",
     "Plan",
     "Recorder",
     "RunStore",
     "Shape",
     "__version__",
+    "device",
     "fit",
     "flops",
+    "largest_batch",
+    "largest_serving_batch",
+    "memory",
+    "operations",
+    "peak_of_this_machine",
     "plan",
+    "serving_memory",
+    "step_time",
     "table1",
 ]
 
