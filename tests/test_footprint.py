@@ -1,0 +1,177 @@
+"""Memory of a device: the C++ core against an exact reference, the papers' formulas, and what is known to fit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from isoflop import Shape, device, largest_batch, largest_serving_batch, memory, serving_memory
+from isoflop.errors import ShapeError, SpecError
+from isoflop.footprint import STATES
+from reference import memory as reference
+from shapes import GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B, shapes
+
+GPT3 = Shape(n_layer=96, d_model=12288, n_head=96, n_ctx=2048, n_vocab=51200)
+MT_NLG = Shape(n_layer=105, d_model=20480, n_head=128, n_ctx=2048, n_vocab=51200)
+
+
+@st.composite
+def layouts(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
+    common = math.gcd(shape.n_head, shape.d_ff)
+    return {
+        "state": draw(st.sampled_from(list(STATES))),
+        "dp": draw(st.integers(1, 512)),
+        "tp": draw(st.sampled_from([t for t in range(1, common + 1) if common % t == 0])),
+        "pp": draw(st.integers(1, min(shape.n_layer, 16))),
+        "zero": draw(st.integers(0, 3)),
+        "microbatches": draw(st.integers(1, 32)),
+        "sequence_parallel": draw(st.booleans()),
+        "recompute": draw(st.sampled_from(["none", "attention", "full"])),
+        "flash": draw(st.booleans()),
+        "dropout": draw(st.booleans()),
+    }
+
+
+@given(st.data(), shapes(), st.integers(1, 64), st.integers(1, 10_000))
+def test_every_part_equals_the_reference(data: st.DataObject, shape: Shape, batch: int, seq: int) -> None:
+    shape = shape.replace(n_ctx=seq) if shape.position == "learned" else shape
+    how = data.draw(layouts(shape))
+    expected = reference.stages(shape, batch, seq, **how)
+    largest = max(expected, key=lambda parts: sum(parts.values()))
+    found = memory(shape, batch=batch, seq=seq, **how)
+    assert dict(found.parts) == largest == expected[found.stage]
+    assert found.total == sum(largest.values())
+
+
+@given(shapes())
+def test_one_device_trains_with_16_bytes_a_parameter(shape: Shape) -> None:
+    found = memory(shape)
+    assert found.parameters + found.gradients + found.optimizer == 16 * shape.n_params
+    found = memory(shape, state="mixed-fp32-gradients")
+    assert found.parameters + found.gradients + found.optimizer == 18 * shape.n_params
+
+
+@given(st.integers(1, 64), st.integers(1, 4096), st.integers(1, 64), st.integers(1, 16), st.integers(1, 16))
+def test_activations_are_those_of_korthikanti(layers: int, s: int, heads: int, b: int, width: int) -> None:
+    h, a = 2 * heads * width, heads
+    shape = Shape(n_layer=layers, d_model=h, n_head=a, n_ctx=s, n_vocab=1)
+    mask = s * b * h  # of the embedding, section 4.3
+    assert memory(shape, batch=b, flash=False).activations == layers * (34 * s * b * h + 5 * a * s * s * b) + mask
+    assert memory(shape, batch=b).activations == layers * 34 * s * b * h + mask
+    assert memory(shape, batch=b, recompute="full").activations == layers * 2 * s * b * h + mask
+
+
+@pytest.mark.parametrize(("shape", "saved"), [(GPT3, 0.70), (MT_NLG, 0.65)])
+def test_selective_recompute_saves_what_korthikanti_say(shape: Shape, saved: float) -> None:
+    how = {"tp": 8, "sequence_parallel": True, "flash": False, "dropout": True}
+    kept = [
+        reference.block_activations(shape, 1, 2048, recompute=recompute, **how) for recompute in ("none", "attention")
+    ]
+    assert 1 - kept[1] / kept[0] == pytest.approx(saved, abs=0.005)
+    found = memory(shape, tp=8, sequence_parallel=True, flash=False).activations
+    cut = memory(shape, tp=8, sequence_parallel=True, flash=False, recompute="attention").activations
+    assert 1 - cut / found == pytest.approx(saved, abs=0.005)
+
+
+@pytest.mark.parametrize(("zero", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.9)])
+def test_zero_needs_what_its_paper_says_for_7_5b_parameters_on_64_devices(zero: int, gigabytes: float) -> None:
+    found = memory(LLAMA2_7B, dp=64, zero=zero)
+    bytes_per_param = (found.parameters + found.gradients + found.optimizer) / LLAMA2_7B.n_params
+    assert 7.5 * bytes_per_param == pytest.approx(gigabytes, abs=0.06)
+
+
+def test_gpt2_xl_needs_24_gigabytes_of_state_as_zeros_paper_says() -> None:
+    found = memory(GPT2_XL)
+    assert found.parameters == pytest.approx(3e9, rel=0.05)
+    assert found.parameters + found.gradients + found.optimizer == pytest.approx(24e9, rel=0.05)
+
+
+def test_7b_trains_on_80_gigabytes_with_zero_3_over_8_and_not_alone() -> None:
+    assert not memory(LLAMA2_7B).fits("h100-sxm")
+    assert memory(LLAMA2_7B, dp=8, zero=3).fits("h100-sxm", reserve=0.1)
+    assert largest_batch(LLAMA2_7B, "h100-sxm") == 0
+    assert largest_batch(LLAMA2_7B, "h100-sxm", dp=8, zero=3) >= 1
+
+
+@given(st.sampled_from([GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B]), st.sampled_from(["l4", "h100-sxm", "mi300x"]), st.data())
+def test_the_largest_batch_fits_and_one_more_does_not(shape: Shape, on: str, data: st.DataObject) -> None:
+    how = data.draw(layouts(shape))
+    batch = largest_batch(shape, on, seq=1024, reserve=0.25, **how)
+    assert batch == 0 or memory(shape, batch=batch, seq=1024, **how).fits(on, reserve=0.25)
+    assert not memory(shape, batch=batch + 1, seq=1024, **how).fits(on, reserve=0.25)
+
+
+@given(shapes(), st.data())
+def test_more_sharding_or_recompute_never_needs_more_state_or_activations(shape: Shape, data: st.DataObject) -> None:
+    assume(shape.n_layer > 1)
+    how = data.draw(layouts(shape)) | {"pp": 1}
+    found = [memory(shape, **how | {"zero": zero}) for zero in range(4)]
+    states = [m.parameters + m.gradients + m.optimizer for m in found]
+    assert states == sorted(states, reverse=True)
+    kept = [memory(shape, **how | {"recompute": recompute}).activations for recompute in ("none", "attention")]
+    assert kept[1] <= kept[0]
+
+
+def test_llama_3_caches_128_kib_a_token() -> None:
+    one = serving_memory(LLAMA3_8B, seq=1)
+    assert one.cache == 128 * 1024
+    assert one.parameters == 2 * LLAMA3_8B.n_params
+    assert serving_memory(LLAMA3_8B, batch=3, seq=1000, tp=8).cache == 3000 * 16 * 1024
+    assert serving_memory(LLAMA3_8B, seq=1, cache_bytes=1).cache == 64 * 1024
+
+
+def test_served_sequences_fill_what_the_weights_leave() -> None:
+    batch = largest_serving_batch(LLAMA3_8B, "h100-sxm", seq=8192, reserve=0)
+    assert batch == (int(device("h100-sxm").memory) - 2 * LLAMA3_8B.n_params) // (8192 * 128 * 1024)
+    assert largest_serving_batch(GPT3, "h100-sxm") == 0
+
+
+def test_every_state_adds_up_and_names_its_source() -> None:
+    assert {name: state.total for name, state in STATES.items()} == {
+        "mixed": 16,
+        "mixed-fp32-gradients": 18,
+        "fp32": 16,
+        "bf16": 8,
+    }
+    assert all(state.source for state in STATES.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tp": 5}, "tp is 5; it must divide n_head = 32"),
+        ({"pp": 33}, "pp is 33; a pipeline has at most n_layer = 32 stages"),
+        ({"zero": 4}, "zero is 4; it must be 0, 1, 2 or 3"),
+        ({"zero": True}, "zero is True"),
+        ({"dp": 0}, "dp is 0; it must be a positive whole number"),
+        ({"dp": 1.5}, "dp is 1.5; it must be a positive whole number"),
+        ({"microbatches": -1}, "microbatches is -1"),
+        ({"state": "mixde"}, r"unknown training state 'mixde'\n.*did you mean 'mixed'"),
+        ({"recompute": "selective"}, r"unknown recompute 'selective'\n.*attention"),
+    ],
+)
+def test_a_wrong_layout_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        memory(LLAMA2_7B, **wrong)
+    with pytest.raises(SpecError, match=message):
+        largest_batch(LLAMA2_7B, "h100-sxm", **wrong)
+
+
+def test_a_wrong_batch_option_or_reserve_is_refused() -> None:
+    with pytest.raises(ShapeError, match="batch is 0"):
+        memory(GPT2, batch=0)
+    with pytest.raises(SpecError, match=r"no option 'zer0'\n.*did you mean 'zero'"):
+        largest_batch(GPT2, "t4", zer0=3)
+    with pytest.raises(SpecError, match="no option 'batch'"):
+        largest_batch(GPT2, "t4", batch=3)
+    with pytest.raises(SpecError, match="reserve is 1"):
+        memory(GPT2).fits("t4", reserve=1)
+
+
+def test_more_bytes_than_int64_holds_raise() -> None:
+    with pytest.raises(OverflowError):
+        memory(GPT3, batch=2**50)
