@@ -13,20 +13,22 @@ from isoflop import Shape, device, largest_batch, largest_serving_batch, memory,
 from isoflop.errors import ShapeError, SpecError
 from isoflop.footprint import STATES
 from reference import memory as reference
-from shapes import GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B, shapes
+from shapes import DEEPSEEK_V3, GPT2, GPT2_XL, LLAMA2_7B, LLAMA3_8B, MIXTRAL, VIT_B16, any_shapes
 
+TRANSFORMERS = any_shapes().filter(lambda shape: shape.architecture not in ("lstm", "vit"))
 GPT3 = Shape(n_layer=96, d_model=12288, n_head=96, n_ctx=2048, n_vocab=51200)
 MT_NLG = Shape(n_layer=105, d_model=20480, n_head=128, n_ctx=2048, n_vocab=51200)
 
 
 @st.composite
 def layouts(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
-    common = math.gcd(shape.n_head, shape.d_ff)
+    common = math.gcd(shape.n_head, shape.d_ff, shape.d_expert or 0)
+    deepest = 1 if (shape.n_recurrence or 1) > 1 else min(shape.n_layer, 16)
     return {
         "state": draw(st.sampled_from(list(STATES))),
         "dp": draw(st.integers(1, 512)),
         "tp": draw(st.sampled_from([t for t in range(1, common + 1) if common % t == 0])),
-        "pp": draw(st.integers(1, min(shape.n_layer, 16))),
+        "pp": draw(st.integers(1, deepest)),
         "zero": draw(st.integers(0, 3)),
         "microbatches": draw(st.integers(1, 32)),
         "sequence_parallel": draw(st.booleans()),
@@ -36,9 +38,9 @@ def layouts(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
     }
 
 
-@given(st.data(), shapes(), st.integers(1, 64), st.integers(1, 10_000))
+@given(st.data(), TRANSFORMERS, st.integers(1, 64), st.integers(1, 10_000))
 def test_every_part_equals_the_reference(data: st.DataObject, shape: Shape, batch: int, seq: int) -> None:
-    shape = shape.replace(n_ctx=seq) if shape.position == "learned" else shape
+    seq = min(seq, shape.n_ctx)
     how = data.draw(layouts(shape))
     expected = reference.stages(shape, batch, seq, **how)
     largest = max(expected, key=lambda parts: sum(parts.values()))
@@ -47,7 +49,15 @@ def test_every_part_equals_the_reference(data: st.DataObject, shape: Shape, batc
     assert found.total == sum(largest.values())
 
 
-@given(shapes())
+@given(TRANSFORMERS, st.integers(1, 64), st.integers(1, 4096), st.sampled_from([1, 2, 4]))
+def test_the_cache_is_that_of_the_reference(shape: Shape, batch: int, seq: int, width: int) -> None:
+    seq = min(seq, shape.n_ctx)
+    found = serving_memory(shape, batch=batch, seq=seq, cache_bytes=width, parameter_bytes=1)
+    assert found.cache == batch * width * reference.cached_values(shape, seq, 1)
+    assert found.parameters == shape.n_params
+
+
+@given(TRANSFORMERS)
 def test_one_device_trains_with_16_bytes_a_parameter(shape: Shape) -> None:
     found = memory(shape)
     assert found.parameters + found.gradients + found.optimizer == 16 * shape.n_params
@@ -69,7 +79,8 @@ def test_activations_are_those_of_korthikanti(layers: int, s: int, heads: int, b
 def test_selective_recompute_saves_what_korthikanti_say(shape: Shape, saved: float) -> None:
     how = {"tp": 8, "sequence_parallel": True, "flash": False, "dropout": True}
     kept = [
-        reference.block_activations(shape, 1, 2048, recompute=recompute, **how) for recompute in ("none", "attention")
+        reference.block_activations(shape, 0, 1, 2048, recompute=recompute, **how)
+        for recompute in ("none", "attention")
     ]
     assert 1 - kept[1] / kept[0] == pytest.approx(saved, abs=0.005)
     found = memory(shape, tp=8, sequence_parallel=True, flash=False).activations
@@ -105,7 +116,7 @@ def test_the_largest_batch_fits_and_one_more_does_not(shape: Shape, on: str, dat
     assert not memory(shape, batch=batch + 1, seq=1024, **how).fits(on, reserve=0.25)
 
 
-@given(shapes(), st.data())
+@given(TRANSFORMERS, st.data())
 def test_more_sharding_or_recompute_never_needs_more_state_or_activations(shape: Shape, data: st.DataObject) -> None:
     assume(shape.n_layer > 1)
     how = data.draw(layouts(shape)) | {"pp": 1}
@@ -122,6 +133,36 @@ def test_llama_3_caches_128_kib_a_token() -> None:
     assert one.parameters == 2 * LLAMA3_8B.n_params
     assert serving_memory(LLAMA3_8B, batch=3, seq=1000, tp=8).cache == 3000 * 16 * 1024
     assert serving_memory(LLAMA3_8B, seq=1, cache_bytes=1).cache == 64 * 1024
+
+
+def test_latent_attention_caches_576_numbers_a_token_and_layer() -> None:
+    assert serving_memory(DEEPSEEK_V3, seq=1).cache == 61 * (512 + 64) * 2
+    assert serving_memory(DEEPSEEK_V3, seq=1, tp=8).cache == 61 * (512 + 64) * 2
+
+
+def test_local_layers_cache_their_window_alone() -> None:
+    five_to_one = LLAMA3_8B.replace(window=1024, global_every=6)
+    whole = serving_memory(LLAMA3_8B, seq=8192).cache
+    assert serving_memory(five_to_one, seq=8192).cache == whole * (5 * 8192 + 27 * 1024) // (32 * 8192)
+
+
+def test_every_expert_is_held_though_two_are_used() -> None:
+    found = memory(MIXTRAL)
+    assert found.parameters == 2 * MIXTRAL.n_params
+    assert MIXTRAL.n_params > 3 * MIXTRAL.n_active_params
+
+
+@pytest.mark.parametrize("shape", [VIT_B16, Shape(2, 64, 1, 64, 100, architecture="lstm")])
+def test_architectures_that_are_not_modelled_are_refused(shape: Shape) -> None:
+    with pytest.raises(SpecError, match="shapes are not modelled"):
+        memory(shape)
+
+
+def test_blocks_applied_again_stay_on_one_stage() -> None:
+    universal = GPT2.replace(architecture="universal", n_recurrence=4)
+    assert memory(universal, dropout=False).activations == 4 * memory(GPT2, dropout=False).activations
+    with pytest.raises(SpecError, match="n_recurrence = 4 times stay on one stage"):
+        memory(universal, pp=2)
 
 
 def test_served_sequences_fill_what_the_weights_leave() -> None:

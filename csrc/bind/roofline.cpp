@@ -30,7 +30,7 @@ py::list step_work(const Shape& shape, const Layout& layout, std::string_view st
   };
   if (stage == 0)
     for (const Work& one : isoflop::embedding_work(shape, layout, tokens, kept)) append(one);
-  for (const Work& one : isoflop::block_work(shape, layout, params.layers, tokens, kept)) append(one);
+  for (const Work& one : isoflop::block_work(shape, layout, stage, tokens, kept)) append(one);
   if (stage == layout.pp - 1)
     for (const Work& one : isoflop::head_work(shape, layout, tokens, kept)) append(one);
   append(isoflop::update_work(params, layout, isoflop::find_state(state)));

@@ -1,6 +1,7 @@
 #include "isoflop/layout.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "isoflop/checked.hpp"
 
@@ -8,39 +9,80 @@ namespace isoflop {
 
 namespace {
 
-std::int64_t norm(const Shape& shape) { return checked_product({shape.bias && !shape.rms ? 2 : 1, shape.d_model}); }
+Count norm(const Shape& shape, Count width) { return Count(shape.bias && !shape.rms ? 2 : 1) * width; }
 
-std::int64_t block(const Shape& shape, std::int64_t tp) {
-  const std::int64_t d = shape.d_model, up = shape.gated ? 2 : 1;
-  const std::int64_t queries = checked_product({share(shape.n_head, tp), shape.d_head});
-  const std::int64_t keys = checked_product({share(shape.n_kv_head, tp), shape.d_head});
-  const std::int64_t hidden = share(shape.d_ff, tp);
-  const std::int64_t columns = checked_sum({queries, keys, keys, checked_product({up, hidden})});
-  const std::int64_t weights = checked_product({d, checked_sum({columns, queries, hidden})});
-  const std::int64_t biases = shape.bias ? checked_sum({columns, d, d}) : 0;
-  return checked_sum({weights, biases, checked_product({2, norm(shape)})});
+Count biases(const Shape& shape, Count outputs) { return shape.bias ? outputs : Count(0); }
+
+Count attention(const Shape& shape, std::int64_t tp) {
+  const Heads heads = heads_of(shape, tp);
+  const Count d = shape.d_model, latent = shape.kv_lora_rank, q_latent = shape.q_lora_rank;
+  const Count queries = Count(heads.queries) * heads.d_query, values = Count(heads.queries) * heads.d_value;
+  Count weights = values * d, outputs = queries + d;
+  if (is_latent(shape)) {
+    const Count down = latent + shape.d_rope, expanded = Count(heads.queries) * shape.d_head + values;
+    weights = weights + d * down + latent * expanded + (q_latent.value() > 0 ? q_latent : d) * queries + d * q_latent;
+    outputs = outputs + down + expanded + q_latent;
+  } else {
+    const Count keys = Count(2) * heads.keys * heads.d_query;
+    weights = weights + d * (queries + keys);
+    outputs = outputs + keys;
+  }
+  return weights + biases(shape, outputs) + norm(shape, Count(2) * d + latent + q_latent);
+}
+
+Count mlp(const Shape& shape, std::int64_t hidden) {
+  const Count d = shape.d_model, up = Count(shape.gated ? 2 : 1) * hidden;
+  return d * (up + hidden) + biases(shape, up + d);
 }
 
 }  // namespace
 
-std::int64_t StageParams::total() const {
-  return checked_sum({checked_product({layers, block}), tables, unembedding, final_norm});
+Heads heads_of(const Shape& shape, std::int64_t tp) noexcept {
+  const std::int64_t queries = share(shape.n_head, tp);
+  if (is_latent(shape)) return {queries, queries, shape.d_head + shape.d_rope, shape.d_value};
+  return {queries, share(shape.n_kv_head, tp), shape.d_head, shape.d_head};
 }
 
-std::int64_t StageParams::largest_unit() const { return std::max({block, tables, unembedding}); }
+StageBlocks stage_blocks(const Shape& shape, const Layout& layout, std::int64_t stage) noexcept {
+  const std::int64_t each = shape.n_layer / layout.pp, more = shape.n_layer % layout.pp;
+  StageBlocks blocks;
+  blocks.first = stage * each + std::min(stage, more);
+  blocks.modules = stage == layout.pp - 1 ? shape.n_predict : 0;
+  const std::int64_t count = each + (stage < more ? 1 : 0) + blocks.modules;
+  const std::int64_t dense = is_mixture(shape) ? shape.n_dense_layer : shape.n_layer + shape.n_predict;
+  blocks.dense = std::clamp(dense - blocks.first, std::int64_t{0}, count);
+  blocks.mixtures = count - blocks.dense;
+  if (shape.window == 0) blocks.seeing_all = count;
+  else if (shape.global_every > 0)
+    blocks.seeing_all = (blocks.first + count) / shape.global_every - blocks.first / shape.global_every;
+  return blocks;
+}
+
+std::int64_t StageParams::total() const {
+  return (Count(blocks.dense) * dense + Count(blocks.mixtures) * mixture + modules + tables + unembedding + final_norm)
+      .value();
+}
+
+std::int64_t StageParams::largest_unit() const noexcept {
+  return std::max({blocks.dense > 0 ? dense : 0, blocks.mixtures > 0 ? mixture : 0, tables, unembedding});
+}
 
 StageParams stage_params(const Shape& shape, const Layout& layout, std::int64_t stage) {
-  const std::int64_t tokens = checked_product({share(shape.n_vocab, layout.tp), shape.d_model});
+  if (!is_laid_out(shape, layout)) throw std::invalid_argument("memory and time of this architecture are not modelled");
+  const Count d = shape.d_model, tokens = Count(share(shape.n_vocab, layout.tp)) * d;
   StageParams params;
-  params.layers = shape.n_layer / layout.pp + (stage < shape.n_layer % layout.pp ? 1 : 0);
-  params.block = block(shape, layout.tp);
-  if (stage == 0) {
-    const std::int64_t positions = shape.learned_position ? checked_product({shape.n_ctx, shape.d_model}) : 0;
-    params.tables = checked_sum({tokens, positions});
+  params.blocks = stage_blocks(shape, layout, stage);
+  const Count attends = attention(shape, layout.tp);
+  params.dense = (attends + mlp(shape, share(shape.d_ff, layout.tp))).value();
+  if (is_mixture(shape)) {
+    const Count experts = Count(shape.n_expert) + shape.n_shared_expert;
+    params.mixture = (attends + experts * mlp(shape, share(shape.d_expert, layout.tp)) + d * shape.n_expert).value();
   }
+  params.modules = (Count(params.blocks.modules) * (Count(2) * d * d + norm(shape, Count(3) * d))).value();
+  if (stage == 0) params.tables = (tokens + (shape.learned_position ? Count(shape.n_ctx) * d : Count(0))).value();
   if (stage == layout.pp - 1) {
-    params.unembedding = shape.tied && layout.pp == 1 ? 0 : tokens;
-    params.final_norm = norm(shape);
+    params.unembedding = shape.tied && layout.pp == 1 ? 0 : tokens.value();
+    params.final_norm = norm(shape, d).value();
   }
   return params;
 }

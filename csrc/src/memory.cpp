@@ -1,6 +1,7 @@
 #include "isoflop/memory.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -34,18 +35,24 @@ Memory stage_memory(const Shape& shape, const Layout& layout, const State& state
   memory.gradients = zero_share(checked_product({n_params, state.gradient}), layout, 2);
   memory.optimizer = zero_share(checked_product({n_params, state.master + state.moments}), layout, 1);
   if (layout.zero == 3 && layout.dp > 1) memory.gathered = checked_product({2, params.largest_unit(), state.parameter});
-  const std::int64_t a_block = block_activations(shape, layout, tokens, kept);
-  memory.activations =
-      checked_product({in_flight, checked_sum({checked_product({params.layers, a_block}), embedding_mask})});
+  const auto all_blocks = [&](const Activations& how) {
+    const Count dense = Count(params.blocks.dense) * block_activations(shape, layout, tokens, how);
+    if (params.blocks.mixtures == 0) return dense;
+    return dense + Count(params.blocks.mixtures) * block_activations(shape, layout, tokens, how, true);
+  };
+  memory.activations = (Count(in_flight) * (Count(shape.n_recurrence) * all_blocks(kept) + embedding_mask)).value();
   if (kept.keep == Keep::layer_inputs) {
     Activations all = kept;
     all.keep = Keep::everything;
-    memory.recomputed = block_activations(shape, layout, tokens, all);
+    const bool mixture = params.blocks.mixtures > 0;
+    memory.recomputed = block_activations(shape, layout, tokens, all, mixture);
+    if (mixture && params.blocks.dense > 0)
+      memory.recomputed = std::max(memory.recomputed, block_activations(shape, layout, tokens, all));
   }
   if (stage == layout.pp - 1) {
     const std::int64_t inputs = residual_share(checked_product({2, width, kept.bytes}), layout);
     const std::int64_t logits = checked_product({4, tokens.batch, tokens.seq, share(shape.n_vocab, layout.tp)});
-    memory.head = checked_sum({inputs, logits});
+    memory.head = checked_product({1 + shape.n_predict, checked_sum({inputs, logits})});
   }
   return memory;
 }
@@ -84,27 +91,36 @@ std::int64_t Memory::total() const {
   return checked_sum({parameters, gradients, optimizer, gathered, activations, recomputed, head, cache});
 }
 
-std::int64_t block_activations(const Shape& shape, const Layout& layout, Tokens tokens, const Activations& kept) {
-  const std::int64_t n = checked_product({tokens.batch, tokens.seq});
-  const std::int64_t width = checked_product({n, shape.d_model});
-  if (kept.keep == Keep::layer_inputs) return checked_product({kept.bytes, width});
+std::int64_t block_activations(const Shape& shape, const Layout& layout, Tokens tokens, const Activations& kept,
+                               bool mixture) {
+  const Count n = Count(tokens.batch) * tokens.seq, d = shape.d_model, bytes = kept.bytes;
+  if (kept.keep == Keep::layer_inputs) return (bytes * n * d).value();
 
   // Inputs of the two norms and of the two maps from d_model; masks of the two dropouts before the residual sums.
-  const std::int64_t residual =
-      checked_product({checked_sum({checked_product({4, kept.bytes}), kept.dropout ? 2 : 0}), width});
-  const std::int64_t heads = share(shape.n_head, layout.tp);
-  const std::int64_t kv_heads = share(shape.n_kv_head, layout.tp);
-  // Queries, keys, values, and what the heads give; the MLP's hidden tensors.
-  const std::int64_t attention = checked_product({2, shape.d_head, checked_sum({heads, kv_heads})});
-  const std::int64_t hidden = checked_product({shape.gated ? 3 : 2, share(shape.d_ff, layout.tp)});
-  const std::int64_t cut = checked_product({kept.bytes, n, checked_sum({attention, hidden})});
-  std::int64_t scores = 0;
+  Count whole = (Count(4) * bytes + Count(kept.dropout ? 2 : 0)) * d;
+  whole = whole + Count(2) * bytes * (Count(shape.q_lora_rank) + shape.kv_lora_rank);
+  // Queries, keys, values, and what the heads give.
+  const Heads heads = heads_of(shape, layout.tp);
+  Count cut = Count(heads.queries + heads.keys) * (Count(heads.d_query) + heads.d_value);
+  const Count hidden_tensors = shape.gated ? 3 : 2;
+  Count routed = 0;
+  if (mixture) {
+    const double places = std::ceil(static_cast<double>(shape.top_k) * tokens.count() * shape.capacity_factor);
+    if (places >= 0x1p62) throw std::overflow_error("count exceeds int64");
+    const Count rows = static_cast<std::int64_t>(places), hidden = share(shape.d_expert, layout.tp);
+    whole = whole + Count(4) * shape.n_expert;
+    cut = cut + hidden_tensors * shape.n_shared_expert * hidden;
+    routed = bytes * rows * (Count(2) * d + hidden_tensors * hidden);
+  } else {
+    cut = cut + hidden_tensors * share(shape.d_ff, layout.tp);
+  }
+  Count scores = 0;
   if (kept.keep == Keep::everything && !kept.flash) {
     // Softmax; with dropout its mask, and what the mask leaves.
-    const std::int64_t each = kept.dropout ? 2 * kept.bytes + 1 : kept.bytes;
-    scores = checked_product({each, heads, n, tokens.seq});
+    const Count each = kept.dropout ? Count(2) * bytes + 1 : bytes;
+    scores = each * heads.queries * n * tokens.seq;
   }
-  return checked_sum({residual_share(residual, layout), cut, scores});
+  return (Count(residual_share((n * whole).value(), layout)) + bytes * n * cut + routed + scores).value();
 }
 
 Memory training_memory(const Shape& shape, const Layout& layout, const State& state, Tokens tokens,
@@ -117,8 +133,16 @@ Memory training_memory(const Shape& shape, const Layout& layout, const State& st
   return largest;
 }
 
-std::int64_t cache_bytes(const Shape& shape, std::int64_t layers, std::int64_t tp, Tokens tokens, std::int64_t bytes) {
-  return checked_product({2, layers, tokens.batch, tokens.seq, share(shape.n_kv_head, tp), shape.d_head, bytes});
+std::int64_t cache_bytes(const Shape& shape, const Layout& layout, std::int64_t stage, Tokens tokens,
+                         std::int64_t bytes) {
+  if (shape.architecture == Architecture::encoder) return 0;
+  const StageBlocks blocks = stage_blocks(shape, layout, stage);
+  const std::int64_t near = shape.window > 0 ? std::min(shape.window, tokens.seq) : tokens.seq;
+  const Count cached = Count(blocks.seeing_all) * tokens.seq + Count(blocks.count() - blocks.seeing_all) * near;
+  const Heads heads = heads_of(shape, layout.tp);
+  const Count width = is_latent(shape) ? Count(shape.kv_lora_rank) + shape.d_rope
+                                       : Count(heads.keys) * (Count(heads.d_query) + heads.d_value);
+  return (Count(shape.n_recurrence) * tokens.batch * cached * width * bytes).value();
 }
 
 Memory serving_memory(const Shape& shape, const Layout& layout, std::int64_t parameter_bytes, Tokens tokens,
@@ -129,7 +153,7 @@ Memory serving_memory(const Shape& shape, const Layout& layout, std::int64_t par
     Memory memory;
     memory.stage = stage;
     memory.parameters = checked_product({params.total(), parameter_bytes});
-    memory.cache = cache_bytes(shape, params.layers, layout.tp, tokens, bytes);
+    memory.cache = cache_bytes(shape, layout, stage, tokens, bytes);
     if (memory.total() > largest.total()) largest = memory;
   }
   return largest;

@@ -46,10 +46,11 @@ Step training_step(const Shape& shape, const Layout& layout, const State& state,
   double slot = 0;  // of the slowest stage, for one microbatch
   for (std::int64_t stage = 0; stage < layout.pp; ++stage) {
     const StageParams params = stage_params(shape, layout, stage);
-    double compute = seconds(block_work(shape, layout, params.layers, tokens, kept), ceilings);
+    double compute = seconds(block_work(shape, layout, stage, tokens, kept), ceilings);
     if (stage == 0) compute += seconds(embedding_work(shape, layout, tokens, kept), ceilings);
     if (stage == layout.pp - 1) compute += seconds(head_work(shape, layout, tokens, kept), ceilings);
-    const double sent = reductions * real(params.layers) * all_reduce_bytes(message, layout.tp);
+    const double sent =
+        reductions * real(params.blocks.count() * shape.n_recurrence) * all_reduce_bytes(message, layout.tp);
     const double tensor = over(sent, links.tensor);
     if (compute + tensor > slot) {
       slot = compute + tensor;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "isoflop/roofline.hpp"
@@ -9,20 +10,26 @@ namespace {
 double real(std::int64_t count) noexcept { return static_cast<double>(count); }
 
 // FLOPs an element of what is not a matrix product: an add, a multiply, a division, an exponential are 1 each.
-constexpr double layer_norm_flops = 8, rms_norm_flops = 4, softmax_flops = 5, gelu_flops = 8, swiglu_flops = 5,
-                 rope_flops = 3, loss_flops = 5, adamw_flops = 14;
+constexpr double layer_norm_flops = 8, rms_norm_flops = 4, softmax_flops = 5, gelu_flops = 8, relu2_flops = 2,
+                 swiglu_flops = 5, rope_flops = 3, loss_flops = 5, adamw_flops = 14;
 
 // Collects work of `repeat` equal launches of each operation.
 class WorkList {
  public:
   WorkList(double repeat, double bytes) : repeat_(repeat), bytes_(bytes) {}
 
-  // y[m, n] = x[m, k] w[k, n]; its gradients are two products of the same size.
-  void linear(std::string_view name, double m, double k, double n) {
-    const double flops = 2 * m * k * n, elements = m * k + k * n + m * n;
+  // y[m, n] = x[m, k] w[k, n], its rows shared among `experts` of such weights; its gradients are two products of the
+  // same size.
+  void linear(std::string_view name, double m, double k, double n, double experts = 1) {
+    const double flops = 2 * m * k * n, elements = m * k + experts * k * n + m * n;
     add(name, Pass::forward, true, flops, elements);
     add(name, Pass::dgrad, true, flops, elements);
     add(name, Pass::wgrad, true, flops, elements);
+  }
+
+  void activation(const Shape& shape, double elements) {
+    if (shape.gated) elementwise("act", elements, swiglu_flops, 3, 5);
+    else elementwise("act", elements, shape.relu2 ? relu2_flops : gelu_flops, 2, 3);
   }
 
   void elementwise(std::string_view name, double elements, double flops, double moved, double moved_backward) {
@@ -31,8 +38,11 @@ class WorkList {
   }
 
   void add(std::string_view name, Pass pass, bool matmul, double flops, double elements) {
-    done_.push_back({name, pass, matmul, repeat_ * flops, repeat_ * bytes_ * elements});
+    if (repeat_ > 0 && (flops > 0 || elements > 0))
+      done_.push_back({name, pass, matmul, repeat_ * flops, repeat_ * bytes_ * elements});
   }
+
+  void repeat(double times) { repeat_ = times; }
 
   std::vector<Work> take() { return std::move(done_); }
 
@@ -41,59 +51,89 @@ class WorkList {
   std::vector<Work> done_;
 };
 
-void attention(WorkList& work, Tokens tokens, double heads, double kv_heads, double d_head, const Activations& kept) {
-  const double n = tokens.count();
-  const double pairs = real(tokens.batch) * heads * attention_pairs(tokens.seq, Pairs::causal);
-  const double product = 2 * pairs * d_head;
-  const double queries = n * heads * d_head, keys = n * kv_heads * d_head;
-  if (kept.flash) {
-    // One kernel: reads queries, keys, values, writes the output; the scores stay on chip.
-    const double moved = 2 * queries + 2 * keys;
-    work.add("logits", Pass::forward, true, product, moved / 2);
-    work.add("softmax", Pass::forward, false, softmax_flops * pairs, 0);
-    work.add("values", Pass::forward, true, product, moved / 2);
-    work.add("logits", Pass::dgrad, true, 2 * product, moved);
-    work.add("softmax", Pass::dgrad, false, 2 * softmax_flops * pairs, 0);
-    work.add("values", Pass::dgrad, true, 2 * product, moved);
-    work.add("logits", Pass::recompute, true, product, 0);
-    work.add("softmax", Pass::recompute, false, softmax_flops * pairs, 0);
-    return;
-  }
-  const double scores = real(tokens.batch) * heads * real(tokens.seq) * real(tokens.seq);
-  work.add("logits", Pass::forward, true, product, queries + keys + scores);
-  work.add("softmax", Pass::forward, false, softmax_flops * pairs, 2 * scores);
-  work.add("values", Pass::forward, true, product, scores + keys + queries);
-  work.add("logits", Pass::dgrad, true, 2 * product, 2 * (queries + keys + scores));
-  work.add("softmax", Pass::dgrad, false, 2 * softmax_flops * pairs, 3 * scores);
-  work.add("values", Pass::dgrad, true, 2 * product, 2 * (scores + keys + queries));
-  if (kept.keep == Keep::outside_attention) {
-    work.add("logits", Pass::recompute, true, product, queries + keys + scores);
-    work.add("softmax", Pass::recompute, false, softmax_flops * pairs, 2 * scores);
-  }
+// `pairs` of one sequence and one head.
+void attention(WorkList& work, Tokens tokens, double pairs, const Heads& heads, const Activations& kept) {
+  const double n = tokens.count(), n_heads = real(heads.queries);
+  const double all = real(tokens.batch) * n_heads * pairs;
+  const double score = 2 * all * real(heads.d_query), value = 2 * all * real(heads.d_value);
+  const double queries = n * n_heads * real(heads.d_query), outputs = n * n_heads * real(heads.d_value);
+  const double keys = n * real(heads.keys) * real(heads.d_query), values = n * real(heads.keys) * real(heads.d_value);
+  // One flash kernel reads queries, keys and values and writes the output, the scores stay on chip; otherwise each of
+  // three kernels reads or writes the scores.
+  const double scores = kept.flash ? 0 : n * n_heads * real(tokens.seq);
+  const double softmax = softmax_flops * all;
+  work.add("logits", Pass::forward, true, score, queries + keys + scores);
+  work.add("softmax", Pass::forward, false, softmax, 2 * scores);
+  work.add("values", Pass::forward, true, value, scores + values + outputs);
+  work.add("logits", Pass::dgrad, true, 2 * score, 2 * (queries + keys + scores));
+  work.add("softmax", Pass::dgrad, false, 2 * softmax, 3 * scores);
+  work.add("values", Pass::dgrad, true, 2 * value, 2 * (scores + values + outputs));
+  if (!kept.flash && kept.keep != Keep::outside_attention) return;
+  work.add("logits", Pass::recompute, true, score, kept.flash ? 0 : queries + keys + scores);
+  work.add("softmax", Pass::recompute, false, softmax, 2 * scores);
+}
+
+// Mean over a stage's blocks of the pairs that the shape's mask keeps.
+double mean_pairs(const Shape& shape, const StageBlocks& blocks, std::int64_t seq) {
+  const double all = attention_pairs(seq, shape.architecture == Architecture::encoder ? Pairs::full : Pairs::causal);
+  if (blocks.seeing_all == blocks.count()) return all;
+  const std::int64_t window = std::min(shape.window, seq);
+  const double local = attention_pairs(window, Pairs::causal) + real(seq - window) * real(window);
+  const double share_seeing_all = real(blocks.seeing_all) / real(blocks.count());
+  return share_seeing_all * all + (1 - share_seeing_all) * local;
 }
 
 double norm_flops(const Shape& shape) { return shape.rms ? rms_norm_flops : layer_norm_flops; }
 
 }  // namespace
 
-std::vector<Work> block_work(const Shape& shape, const Layout& layout, std::int64_t layers, Tokens tokens,
+std::vector<Work> block_work(const Shape& shape, const Layout& layout, std::int64_t stage, Tokens tokens,
                              const Activations& kept) {
-  const double n = tokens.count(), d = real(shape.d_model), d_head = real(shape.d_head);
-  const double heads = real(share(shape.n_head, layout.tp)), kv_heads = real(share(shape.n_kv_head, layout.tp));
-  const double hidden = real(share(shape.d_ff, layout.tp)), up = shape.gated ? 2 : 1;
+  const StageBlocks blocks = stage_blocks(shape, layout, stage);
+  const double n = tokens.count(), d = real(shape.d_model), times = real(shape.n_recurrence);
   const double rows = layout.sequence_parallel ? n / real(layout.tp) : n;
+  const Heads heads = heads_of(shape, layout.tp);
+  const double n_heads = real(heads.queries), d_query = real(heads.d_query), d_value = real(heads.d_value);
+  const double up = shape.gated ? 2 : 1;
 
-  WorkList work(real(layers), real(kept.bytes));
+  WorkList work(times * real(blocks.count()), real(kept.bytes));
   work.elementwise("norms", 2 * rows * d, norm_flops(shape), 2, 3);
-  work.linear("qkv", n, d, (heads + 2 * kv_heads) * d_head);
-  if (!shape.learned_position) work.elementwise("rope", n * (heads + kv_heads) * d_head, rope_flops, 2, 2);
-  attention(work, tokens, heads, kv_heads, d_head, kept);
-  work.linear("proj", n, heads * d_head, d);
-  work.linear("mlp", n, d, up * hidden);
-  if (shape.gated) work.elementwise("act", n * hidden, swiglu_flops, 3, 5);
-  else work.elementwise("act", n * hidden, gelu_flops, 2, 3);
-  work.linear("mlp", n, hidden, d);
+  if (is_latent(shape)) {
+    const double latent = real(shape.kv_lora_rank), q_latent = real(shape.q_lora_rank), d_rope = real(shape.d_rope);
+    if (q_latent > 0) work.linear("qkv", n, d, q_latent);
+    work.linear("qkv", n, q_latent > 0 ? q_latent : d, n_heads * d_query);
+    work.linear("qkv", n, d, latent + d_rope);
+    work.linear("qkv", n, latent, n_heads * (real(shape.d_head) + d_value));
+    work.elementwise("norms", rows * (latent + q_latent), norm_flops(shape), 2, 3);
+    if (shape.rope) work.elementwise("rope", n * (n_heads + 1) * d_rope, rope_flops, 2, 2);
+  } else {
+    work.linear("qkv", n, d, (n_heads + 2 * real(heads.keys)) * d_query);
+    if (shape.rope) work.elementwise("rope", n * (n_heads + real(heads.keys)) * d_query, rope_flops, 2, 2);
+  }
+  attention(work, tokens, mean_pairs(shape, blocks, tokens.seq), heads, kept);
+  work.linear("proj", n, n_heads * d_value, d);
   work.elementwise("residual", 2 * rows * d, 1, 3, 3);
+
+  work.repeat(times * real(blocks.dense));
+  const double hidden = real(share(shape.d_ff, layout.tp));
+  work.linear("mlp", n, d, up * hidden);
+  work.activation(shape, n * hidden);
+  work.linear("mlp", n, hidden, d);
+
+  work.repeat(times * real(blocks.mixtures));
+  const double narrow = real(share(shape.d_expert, layout.tp)), shared = real(shape.n_shared_expert);
+  const double routed = n * real(shape.top_k) * shape.capacity_factor;
+  const double experts = std::min(real(shape.n_expert), routed);
+  work.linear("router", n, d, real(shape.n_expert));
+  work.linear("mlp", routed, d, up * narrow, experts);
+  work.linear("mlp", routed, narrow, d, experts);
+  work.linear("mlp", n, d, up * narrow * shared);
+  work.linear("mlp", n, narrow * shared, d);
+  work.activation(shape, (routed + n * shared) * narrow);
+
+  work.repeat(times * real(blocks.modules));
+  work.elementwise("norms", 3 * rows * d, norm_flops(shape), 2, 3);
+  work.linear("proj", n, 2 * d, d);
 
   std::vector<Work> all = work.take();
   if (kept.keep != Keep::layer_inputs) return all;
@@ -118,7 +158,7 @@ std::vector<Work> embedding_work(const Shape& shape, const Layout& layout, Token
 std::vector<Work> head_work(const Shape& shape, const Layout& layout, Tokens tokens, const Activations& kept) {
   const double n = tokens.count(), d = real(shape.d_model), vocab = real(share(shape.n_vocab, layout.tp));
   const double rows = layout.sequence_parallel ? n / real(layout.tp) : n;
-  WorkList work(1, real(kept.bytes));
+  WorkList work(1 + real(shape.n_predict), real(kept.bytes));
   work.elementwise("norms", rows * d, norm_flops(shape), 2, 3);
   work.linear("unembed", n, d, vocab);
   work.elementwise("loss", n * vocab, loss_flops, 1, 2);

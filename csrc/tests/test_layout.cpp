@@ -19,7 +19,7 @@ TEST_CASE("pipeline stages together hold every parameter, and a tied table twice
       for (std::int64_t stage = 0; stage < pp; ++stage) {
         const StageParams params = stage_params(shape, {.pp = pp}, stage);
         held += params.total();
-        layers += params.layers;
+        layers += params.blocks.count();
       }
       CHECK(layers == shape.n_layer);
       CHECK(held == n_params(shape) + (shape.tied ? shape.n_vocab * shape.d_model : 0));
@@ -29,7 +29,7 @@ TEST_CASE("pipeline stages together hold every parameter, and a tied table twice
 TEST_CASE("tensor parallelism cuts matrices and leaves norms whole") {
   const Shape& s = shapes::llama2_7b;
   const StageParams whole = stage_params(s, {}, 0), cut = stage_params(s, {.tp = 8}, 0);
-  CHECK(8 * (cut.block - 2 * s.d_model) == whole.block - 2 * s.d_model);
+  CHECK(8 * (cut.dense - 2 * s.d_model) == whole.dense - 2 * s.d_model);
   CHECK(8 * cut.tables == whole.tables);
   CHECK(cut.final_norm == whole.final_norm);
 }
@@ -37,7 +37,7 @@ TEST_CASE("tensor parallelism cuts matrices and leaves norms whole") {
 TEST_CASE("more devices than key heads hold one key head each") {
   const Shape& s = shapes::llama3_8b;
   const std::int64_t key_and_value = 2 * s.d_model * s.d_head;
-  const std::int64_t at_8 = stage_params(s, {.tp = 8}, 0).block, at_16 = stage_params(s, {.tp = 16}, 0).block;
+  const std::int64_t at_8 = stage_params(s, {.tp = 8}, 0).dense, at_16 = stage_params(s, {.tp = 16}, 0).dense;
   const std::int64_t norms = 2 * s.d_model;
   CHECK(at_8 - norms - key_and_value == 2 * (at_16 - norms - key_and_value));
 }

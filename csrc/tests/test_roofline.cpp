@@ -35,7 +35,7 @@ TEST_CASE("matrix products are those of the terms, in every pass") {
       const Tokens tokens{3, 512};
       const Activations kept{.flash = flash};
       const Terms terms = forward_terms(shape, tokens, Pairs::causal);
-      std::vector<Work> work = block_work(shape, {}, shape.n_layer, tokens, kept);
+      std::vector<Work> work = block_work(shape, {}, 0, tokens, kept);
       for (const Work& one : head_work(shape, {}, tokens, kept)) work.push_back(one);
       for (std::size_t i = 0; i < terms.size(); ++i) {
         CAPTURE(term_names[i]);
@@ -51,7 +51,7 @@ TEST_CASE("full recompute runs the forward pass of the blocks again") {
   const Tokens tokens{1, 256};
   const Activations kept{.keep = Keep::layer_inputs, .flash = false};
   double forward = 0, again = 0;
-  for (const Work& one : block_work(shapes::gpt2, {}, 12, tokens, kept)) {
+  for (const Work& one : block_work(shapes::gpt2, {}, 0, tokens, kept)) {
     if (one.pass == Pass::forward) forward += one.flops;
     if (one.pass == Pass::recompute) again += one.flops;
   }
@@ -62,8 +62,8 @@ TEST_CASE("full recompute runs the forward pass of the blocks again") {
 TEST_CASE("tensor-parallel devices together do the same matrix products") {
   const Tokens tokens{1, 512};
   for (const std::string_view name : {"qkv", "logits", "values", "proj", "mlp"}) {
-    const auto one = block_work(shapes::llama2_7b, {}, 32, tokens, {});
-    const auto eighth = block_work(shapes::llama2_7b, {.tp = 8}, 32, tokens, {});
+    const auto one = block_work(shapes::llama2_7b, {}, 0, tokens, {});
+    const auto eighth = block_work(shapes::llama2_7b, {.tp = 8}, 0, tokens, {});
     CHECK(8 * matmul_flops(eighth, name, Pass::forward) == matmul_flops(one, name, Pass::forward));
   }
 }

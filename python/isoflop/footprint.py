@@ -86,6 +86,7 @@ def memory(
     Activations are those of Korthikanti et al. 2022 ("Reducing activation recomputation in large transformer models",
     eqs. 1-5), generalised to grouped queries and gated MLPs, in 2 bytes an element: for a GELU block
     s b h (34 + 5 a s / h) bytes, 34 s b h with flash attention; without dropout 32 and 2 instead of 34 and 5.
+    Every device of a tensor-parallel group holds its cut of every expert; there is no expert parallelism.
     State is sharded as in ZeRO (Rajbhandari et al. 2020). Temporary buffers of kernels and collectives, and what an
     allocator loses to fragments, are not counted.
 
@@ -131,7 +132,8 @@ def serving_memory(
 ) -> Memory:
     """Bytes on one device in serving: weights, and keys and values of ``batch`` sequences of ``seq`` tokens.
 
-    The cache is 2 n_layer n_kv_head d_head values a token. Raises as :func:`memory` does.
+    The cache is 2 n_layer n_kv_head d_head values a token, in local layers of the window alone; with latent attention
+    n_layer (kv_lora_rank + d_rope), on every tensor-parallel device. Raises as :func:`memory` does.
     """
     counted = flops(shape, batch=batch, seq=seq)
     layout = checked_layout(shape, 1, tp, pp, 0, None, False)
@@ -197,13 +199,19 @@ def checked_layout(
     """The layout for the C++ core.
 
     Raises:
-        SpecError: a count is not a positive whole number, ``tp`` does not divide n_head and d_ff, ``pp`` exceeds
-            n_layer, or ``zero`` is not 0 to 3.
+        SpecError: an LSTM or a ViT, a count that is not a positive whole number, a ``tp`` that does not divide n_head,
+            d_ff and d_expert, a ``pp`` beyond n_layer or with recurrence, a ``zero`` that is not 0 to 3.
     """
     counts = {name: whole(name, value) for name, value in {"dp": dp, "tp": tp, "pp": pp}.items()}
-    for name in ("n_head", "d_ff"):
-        if (width := getattr(shape, name)) % counts["tp"]:
+    if shape.architecture in ("lstm", "vit"):
+        raise SpecError(
+            f"memory and time of {shape.architecture!r} shapes are not modelled", hint="FLOPs are: isoflop.flops"
+        )
+    for name in ("n_head", "d_ff", "d_expert"):
+        if (width := getattr(shape, name) or 0) % counts["tp"]:
             raise SpecError(f"tp is {tp}; it must divide {name} = {width}")
+    if counts["pp"] > 1 and (shape.n_recurrence or 1) > 1:
+        raise SpecError(f"pp is {pp}; blocks applied n_recurrence = {shape.n_recurrence} times stay on one stage")
     if counts["pp"] > shape.n_layer:
         raise SpecError(f"pp is {pp}; a pipeline has at most n_layer = {shape.n_layer} stages")
     if isinstance(zero, bool) or zero not in (0, 1, 2, 3):

@@ -17,23 +17,54 @@ struct Layout {
   bool sequence_parallel = false;  // norms and dropouts are cut along the sequence (Korthikanti et al. 2022)
 };
 
+/// Whether memory and time of this shape are modelled: Transformers over tokens, each block on one stage.
+[[nodiscard]] constexpr bool is_laid_out(const Shape& shape, const Layout& layout) noexcept {
+  if (shape.architecture == Architecture::lstm || shape.architecture == Architecture::vit) return false;
+  return shape.n_recurrence == 1 || layout.pp == 1;
+}
+
+/// Heads of one tensor-parallel device, and their widths.
+struct Heads {
+  std::int64_t queries = 0;
+  std::int64_t keys = 0;  // a device holds at least one
+  std::int64_t d_query = 0;
+  std::int64_t d_value = 0;
+};
+
+Heads heads_of(const Shape& shape, std::int64_t tp) noexcept;
+
+/// The blocks of a stage, prediction modules last on the last one: the first n_layer mod pp stages have one block more.
+struct StageBlocks {
+  std::int64_t first = 0;  // counted from 0
+  std::int64_t dense = 0;
+  std::int64_t mixtures = 0;
+  std::int64_t modules = 0;     // counted in dense or mixtures too
+  std::int64_t seeing_all = 0;  // whose attention has no window
+
+  [[nodiscard]] std::int64_t count() const noexcept { return dense + mixtures; }
+};
+
+StageBlocks stage_blocks(const Shape& shape, const Layout& layout, std::int64_t stage) noexcept;
+
 /// Parameters on one device of a stage. Matrices and the biases of their outputs are cut tp ways by whole heads and
-/// hidden columns, token tables by rows; norms, learned positions and the biases of the two maps back to d_model are
-/// on every device.
+/// hidden columns (each expert's too), token tables by rows; norms, learned positions, latents' down projections,
+/// routers and the biases of the maps back to d_model are on every device.
 struct StageParams {
-  std::int64_t layers = 0;       // blocks of the stage
-  std::int64_t block = 0;        // parameters of one block
+  StageBlocks blocks;
+  std::int64_t dense = 0;        // of a block with a plain MLP
+  std::int64_t mixture = 0;      // of a block with experts
+  std::int64_t modules = 0;      // of the prediction modules, beside their blocks
   std::int64_t tables = 0;       // tokens and learned positions: first stage
   std::int64_t unembedding = 0;  // last stage; a tied one is there a second time where pp > 1
   std::int64_t final_norm = 0;   // last stage
 
   [[nodiscard]] std::int64_t total() const;
   /// The largest piece that is used at once: a block or a table.
-  [[nodiscard]] std::int64_t largest_unit() const;
+  [[nodiscard]] std::int64_t largest_unit() const noexcept;
 };
 
-/// What a device of `stage`, counted from 0, holds: the first n_layer mod pp stages have one block more than the
-/// others. Throws std::overflow_error beyond int64.
+/// What a device of `stage`, counted from 0, holds. Throws std::overflow_error beyond int64 and std::invalid_argument
+/// where the shape is not laid out.
 StageParams stage_params(const Shape& shape, const Layout& layout, std::int64_t stage);
 
 /// value / parts, rounded up.

@@ -64,16 +64,21 @@ struct Memory {
 
 /// Activations that one block keeps of one microbatch. For a GELU block with d_attn = d_model and d_ff = 4 d_model:
 /// s b h (34 + 5 a s / h) bytes and its tensor- and sequence-parallel forms (Korthikanti et al. 2022, eqs. 1, 2, 4).
-/// A gated MLP keeps three hidden tensors (gate, up, product) rather than two.
-std::int64_t block_activations(const Shape& shape, const Layout& layout, Tokens tokens, const Activations& kept);
+/// A gated MLP keeps three hidden tensors (gate, up, product) rather than two; latent attention keeps its latents
+/// before and after their norms; a mixture keeps fp32 router probabilities, and the routed tokens before and after the
+/// experts.
+std::int64_t block_activations(const Shape& shape, const Layout& layout, Tokens tokens, const Activations& kept,
+                               bool mixture = false);
 
 /// Training, one device of the pipeline stage that needs most under 1F1B: stage i holds min(microbatches, pp - i)
 /// microbatches. `tokens` is one microbatch of one replica.
 Memory training_memory(const Shape& shape, const Layout& layout, const State& state, Tokens tokens,
                        const Activations& kept);
 
-/// Keys and values of `tokens` on one device of a stage with `layers` blocks.
-std::int64_t cache_bytes(const Shape& shape, std::int64_t layers, std::int64_t tp, Tokens tokens, std::int64_t bytes);
+/// Keys and values of `tokens` on one device of a stage, or latents, which every tensor-parallel device holds; a local
+/// layer caches its window alone, an encoder nothing.
+std::int64_t cache_bytes(const Shape& shape, const Layout& layout, std::int64_t stage, Tokens tokens,
+                         std::int64_t bytes);
 
 /// Serving: weights and cache alone.
 Memory serving_memory(const Shape& shape, const Layout& layout, std::int64_t parameter_bytes, Tokens tokens,

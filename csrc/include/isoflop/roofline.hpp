@@ -45,9 +45,10 @@ struct Links {
 /// max(flops / peak, bytes / bandwidth): Williams, Waterman and Patterson 2009.
 double seconds(const Work& one, const Ceilings& ceilings) noexcept;
 
-/// Every operation of `layers` blocks over one microbatch on one device, forward and backward, and what `kept` makes
-/// it compute again. Attention counts causal pairs; flash attention computes its logits once more in the backward pass.
-std::vector<Work> block_work(const Shape& shape, const Layout& layout, std::int64_t layers, Tokens tokens,
+/// Every operation of a stage's blocks over one microbatch on one device, forward and backward, and what `kept` makes
+/// it compute again. Attention counts the pairs that the shape's mask keeps; flash attention computes its logits once
+/// more in the backward pass.
+std::vector<Work> block_work(const Shape& shape, const Layout& layout, std::int64_t stage, Tokens tokens,
                              const Activations& kept);
 
 /// Token and position lookup, forward and backward.
