@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from isoflop import Shape, device, flops, memory, operations, step_time
 from isoflop.counting import Pairs
 from isoflop.errors import SpecError
-from shapes import GPT2, LLAMA2_7B, LLAMA3_8B, shapes
+from reference import flops as reference
+from shapes import GPT2, LLAMA2_7B, LLAMA3_8B, MIXTRAL, any_shapes, shapes
+
+TRANSFORMERS = any_shapes().filter(lambda shape: shape.architecture not in ("lstm", "vit"))
 
 H100 = device("h100-sxm")
 
@@ -32,6 +36,36 @@ def test_matrix_products_are_the_exact_causal_terms(shape: Shape, batch: int, se
     for name, forward in flops(shape, batch=batch).terms_over(Pairs.CAUSAL).items():
         assert found[name, "forward"] == pytest.approx(forward, rel=1e-12)
         assert found[name, "dgrad"] + found[name, "wgrad"] == pytest.approx(2 * forward, rel=1e-12)
+
+
+@given(TRANSFORMERS, st.integers(1, 8), st.integers(1, 300))
+def test_matrix_products_of_every_architecture_are_those_written_out_plainly(
+    shape: Shape, batch: int, seq: int
+) -> None:
+    seq = min(seq, shape.n_ctx)
+    tokens, again = batch * seq, shape.n_recurrence or 1
+    weights = pairs = Fraction(0)
+    for layer, held in enumerate(reference.layers(shape), start=1):
+        for name, matrix in held.items():
+            places = Fraction(shape.capacity_factor or 1) if name.startswith("routed") else 1
+            weights += matrix.active * matrix.weights * places
+        seen = seq if shape.window is None or (shape.global_every and layer % shape.global_every == 0) else shape.window
+        pairs += seq**2 if shape.architecture == "encoder" else sum(min(i + 1, seen) for i in range(seq))
+    widths = shape.d_head + (shape.d_rope or 0) + (shape.d_head if shape.d_value is None else shape.d_value)
+    forward = 2 * again * (tokens * weights + batch * pairs * shape.n_head * widths)
+    forward += 2 * tokens * shape.d_model * shape.n_vocab * (1 + shape.n_predict)
+    found = products(shape, batch=batch, seq=seq)
+    assert sum(work for (_, phase), work in found.items() if phase == "forward") == pytest.approx(
+        float(forward), rel=1e-12
+    )
+    backward = sum(work for (_, phase), work in found.items() if phase in ("dgrad", "wgrad"))
+    assert backward == pytest.approx(2 * float(forward), rel=1e-12)
+
+
+def test_few_tokens_read_only_the_experts_they_use() -> None:
+    rows = [one for one in operations(MIXTRAL, H100, seq=1) if one.name == "mlp" and one.phase == "forward"]
+    used = 2 * 32 * MIXTRAL.top_k * 3 * MIXTRAL.d_model * MIXTRAL.d_expert
+    assert sum(one.bytes for one in rows) == pytest.approx(used, rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [GPT2, LLAMA3_8B])

@@ -47,3 +47,51 @@ TEST_CASE("a share is rounded up") {
   CHECK(share(11, 5) == 3);
   CHECK(share(1, 8) == 1);
 }
+
+TEST_CASE("experts, latents and prediction modules are all held") {
+  Shape s = shapes::llama2_7b;
+  s.n_expert = 16;
+  s.top_k = 2;
+  s.n_shared_expert = 1;
+  s.d_expert = 1408;
+  s.n_dense_layer = 3;
+  s.n_predict = 1;
+  CHECK(stage_params(s, {}, 0).total() == n_params(s));
+  s.kv_lora_rank = 512;
+  s.q_lora_rank = 1536;
+  s.d_rope = 64;
+  s.d_value = 128;
+  for (const bool bias : {false, true}) {
+    s.bias = bias;
+    CHECK(stage_params(s, {}, 0).total() == n_params(s));
+    std::int64_t held = 0;
+    for (std::int64_t stage = 0; stage < 5; ++stage) held += stage_params(s, {.pp = 5}, stage).total();
+    CHECK(held == n_params(s));
+  }
+}
+
+TEST_CASE("dense blocks come first, every so-many-th block sees everything") {
+  Shape s = shapes::llama2_7b;
+  s.n_expert = 4;
+  s.n_dense_layer = 10;
+  s.window = 128;
+  s.global_every = 6;
+  std::int64_t dense = 0, seeing_all = 0;
+  for (std::int64_t stage = 0; stage < 7; ++stage) {
+    const StageBlocks blocks = stage_blocks(s, {.pp = 7}, stage);
+    dense += blocks.dense;
+    seeing_all += blocks.seeing_all;
+    if (blocks.mixtures > 0) CHECK(blocks.first + blocks.count() > 10);
+  }
+  CHECK(dense == 10);
+  CHECK(seeing_all == 32 / 6);
+}
+
+TEST_CASE("an LSTM, a ViT and a pipelined recurrence are not laid out") {
+  Shape s = shapes::gpt2;
+  s.n_recurrence = 3;
+  CHECK_NOTHROW((void)stage_params(s, {}, 0));
+  CHECK_THROWS_AS((void)stage_params(s, {.pp = 2}, 0), std::invalid_argument);
+  s.architecture = Architecture::vit;
+  CHECK_THROWS_AS((void)stage_params(s, {}, 0), std::invalid_argument);
+}

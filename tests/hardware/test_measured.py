@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -31,9 +32,21 @@ def test_every_rate_says_of_what_size(ceilings: tuple[measured.Ceiling, ...]) ->
         assert one.repetitions >= 1
 
 
-def test_single_precision_is_faster_than_double(ceilings: tuple[measured.Ceiling, ...]) -> None:
-    rates = {c.dtype: c.rate for c in ceilings if c.library == "numpy"}
-    assert rates["float32"] > rates["float64"]
+@pytest.mark.parametrize(("rate", "size"), [(1e9, 256), (1e11, 1024), (1e12, 4096), (1e15, 8192)])
+def test_sizes_grow_until_a_product_is_long_enough(monkeypatch: pytest.MonkeyPatch, rate: float, size: int) -> None:
+    now = 0.0
+
+    def product(n: int) -> Callable[[], None]:
+        def once() -> None:
+            nonlocal now
+            now += 2 * n**3 / rate
+
+        return once
+
+    monkeypatch.setattr(measured.time, "perf_counter", lambda: now)
+    found = measured._best_product(product, 10.0, "cpu", "none", "float32")
+    assert found.size == size
+    assert found.rate == pytest.approx(rate)
 
 
 def test_all_of_it_takes_less_than_five_seconds() -> None:
