@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from isoflop.runs.recorder import Recorder
     from isoflop.runs.store import RunStore
     from isoflop.shape import Shape
+    from isoflop.tracing.meta import trace_meta
+    from isoflop.tracing.trace import Trace, trace
 
 _HOME = {
     "Device": "isoflop.hardware.devices",
@@ -36,6 +38,7 @@ _HOME = {
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
     "Shape": "isoflop.shape",
+    "Trace": "isoflop.tracing.trace",
     "device": "isoflop.hardware.devices",
     "fit": "isoflop.fitting.fit",
     "flops": "isoflop.counting",
@@ -48,6 +51,8 @@ _HOME = {
     "serving_memory": "isoflop.footprint",
     "step_time": "isoflop.roofline",
     "table1": "isoflop.counting",
+    "trace": "isoflop.tracing.trace",
+    "trace_meta": "isoflop.tracing.meta",
 }
 
 __all__ = [
@@ -61,6 +66,7 @@ __all__ = [
     "Recorder",
     "RunStore",
     "Shape",
+    "Trace",
     "__version__",
     "device",
     "fit",
@@ -74,6 +80,8 @@ __all__ = [
     "serving_memory",
     "step_time",
     "table1",
+    "trace",
+    "trace_meta",
 ]
 
 

@@ -1,0 +1,83 @@
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+#include "isoflop/graph.hpp"
+#include "isoflop/shape_graph.hpp"
+#include "shapes.hpp"
+
+using namespace isoflop;
+
+namespace {
+
+Cost cost_of(Kind kind, const Dims& dims) { return cost({kind, Phase::forward, 1, 1, 0, dims}); }
+
+Cost total(const Graph& graph, Phase phase) {
+  Cost sum;
+  for (const Total& row : graph.totals())
+    if (row.key.phase == phase) sum += row.cost;
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("every kind is found under its own name") {
+  for (std::size_t i = 0; i < n_kinds; ++i) CHECK(find_kind(formulas[i].kind) == i);
+  CHECK_THROWS_AS(find_kind("matmull"), std::invalid_argument);
+  CHECK_THROWS_AS(find_dtype("bf16"), std::invalid_argument);
+  CHECK_THROWS_AS(find_phase("backwards"), std::invalid_argument);
+}
+
+TEST_CASE("a product is 2 m k n and touches its three matrices once") {
+  const Cost product = cost_of(Kind::matmul, {2, 3, 5, 7});
+  CHECK(product.products == 2 * 2 * 3 * 5 * 7);
+  CHECK(product.kept == product.products);
+  CHECK(product.bytes == 4 * 2 * (3 * 5 + 5 * 7 + 3 * 7));
+}
+
+TEST_CASE("a grouped product stores the operands that exist per group") {
+  const auto bytes = [](std::int64_t ragged) { return cost_of(Kind::grouped_matmul, {4, 3, 5, 7, ragged}).bytes; };
+  CHECK(bytes(0) == 4 * (3 * 5 + 4 * 5 * 7 + 3 * 7));
+  CHECK(bytes(1) == 4 * (3 * 5 + 5 * 7 + 4 * 3 * 7));
+  CHECK(bytes(2) == 4 * (4 * 3 * 5 + 5 * 7 + 3 * 7));
+}
+
+TEST_CASE("attention's gradients cost two forward passes, and its scores once more") {
+  const Dims dims{2, 8, 2, 16, 16, 2 * 8 * 136, 64, 32};
+  const Cost forward = cost_of(Kind::attention, dims);
+  CHECK(forward.products == 2.0 * 2 * 8 * 16 * 16 * (64 + 32));
+  CHECK(forward.kept == forward.products * 136 / 256);
+  CHECK(cost_of(Kind::attention_backward, dims).products == 2 * forward.products);
+  CHECK(cost_of(Kind::attention_scores, dims).products == 2.0 * 2 * 8 * 16 * 16 * 64);
+}
+
+TEST_CASE("negative dimensions and unknown modules are refused") {
+  Graph graph;
+  CHECK_THROWS_AS(graph.add({}), std::invalid_argument);
+  CHECK(graph.module("") == graph.module(""));
+  CHECK_NOTHROW(graph.add({}));
+  CHECK_THROWS_AS(graph.add({Kind::matmul, Phase::forward, 0, 0, 0, {1, -1, 1, 1}}), std::invalid_argument);
+  CHECK(graph.ops().size() == 1);
+}
+
+TEST_CASE("a shape's graph has the terms' products, forward once and backward twice") {
+  for (const Shape& shape : {shapes::gpt2, shapes::llama3_8b}) {
+    const Tokens tokens{2, 512};
+    const Graph graph = graph_of(shape, tokens, "bfloat16");
+    const auto terms = [&](Pairs pairs) {
+      const Terms named = forward_terms(shape, tokens, pairs);
+      return std::accumulate(named.begin(), named.end(), 0.0);
+    };
+    CHECK(total(graph, Phase::forward).products == terms(Pairs::full));
+    CHECK(total(graph, Phase::forward).kept == terms(Pairs::causal));
+    CHECK(total(graph, Phase::backward).products == 2 * terms(Pairs::full));
+    CHECK(total(graph, Phase::backward).kept == 2 * terms(Pairs::causal));
+    CHECK(total(graph, Phase::optimizer).vector == 14 * static_cast<double>(n_params(shape)));
+  }
+}
+
+TEST_CASE("a shape's step beyond int64 raises instead of wrapping") {
+  Shape wide = shapes::gpt2;
+  wide.d_ff = std::int64_t{1} << 50;
+  CHECK_THROWS_AS(graph_of(wide, {1 << 12, 1024}, "float32"), std::overflow_error);
+}

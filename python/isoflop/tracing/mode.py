@@ -1,0 +1,110 @@
+"""The mode that sees every operation of torch and writes down what it costs: one dictionary look-up an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch._C import _current_graph_task_id, is_grad_enabled  # type: ignore[attr-defined]
+from torch._C._autograd import _top_saved_tensors_default_hooks
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from isoflop.tracing.modules import Modules
+from isoflop.tracing.ops import Op
+from isoflop.tracing.resolve import ask_the_tensor, known, made_of_others, nothing, resolve
+
+Record = tuple[Op, str, int]
+"""An operation, its phase, the number of its module."""
+
+_FLUSH_AT = 65_536
+
+
+class Mode(TorchDispatchMode):
+    """Hands records to ``flush`` in blocks; counting is done there, not here."""
+
+    supports_higher_order_operators = True
+
+    # torch would otherwise wrap __torch_dispatch__ and import its whole compiler on the first operation.
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __init__(self, modules: Modules, flush: Callable[[list[Record]], None]) -> None:
+        super().__init__()
+        self.modules = modules
+        self.records: list[Record] = []
+        self._flush = flush
+        self._stepping = False
+        self._handles: list[Any] = []
+
+    def start(self) -> None:
+        """See every operation from here on."""
+        self._handles = [
+            register_optimizer_step_pre_hook(self._begin_step),
+            register_optimizer_step_post_hook(self._end_step),
+        ]
+        self.modules.wrap()
+        self.__enter__()
+
+    def stop(self) -> None:
+        """See nothing any more, and hand over the rest."""
+        self.__exit__(None, None, None)
+        self.modules.unwrap()
+        for handle in self._handles:
+            handle.remove()
+        self._stepping = False
+        self.flush()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run ``func`` and write down its operations."""
+        formula = known.get(func) or resolve(func)
+        if kwargs is None:
+            kwargs = {}
+        if formula is nothing:
+            return func(*args, **kwargs)
+        if formula is made_of_others:
+            with self:
+                return func.decompose(*args, **kwargs)
+        if formula is ask_the_tensor:
+            return NotImplemented
+        out = func(*args, **kwargs)
+        if self._stepping:
+            phase, module = "optimizer", 0
+        elif _current_graph_task_id() == -1:
+            phase, module = "forward", self.modules.current
+        elif is_grad_enabled() and _is_recomputing():
+            phase, module = "recompute", self.modules.current
+        else:
+            phase, module = "backward", self.modules.of_backward()
+        records = self.records
+        for op in formula(args, kwargs, out):  # type: ignore[arg-type]
+            records.append((op, phase, module))
+        if len(records) >= _FLUSH_AT:
+            self.flush()
+        return out
+
+    def flush(self) -> None:
+        """Hand over what has been written down."""
+        records, self.records = self.records, []
+        self._flush(records)
+
+    def _begin_step(self, *_: object) -> None:
+        self._stepping = True
+
+    def _end_step(self, *_: object) -> None:
+        self._stepping = False
+
+
+def _is_recomputing() -> bool:
+    """Whether a backward pass with gradients on runs a checkpointed forward pass again, rather than double backward.
+
+    torch's checkpoint has its own saved-tensor hooks on while it does, or, in its reentrant form, a node of its own.
+    """
+    if _top_saved_tensors_default_hooks(True) is not None:
+        return True
+    node = torch._C._current_autograd_node()
+    return node is not None and node.name() == "CheckpointFunctionBackward"

@@ -1,0 +1,99 @@
+"""From an operation of torch to its formula: registered, built in, a view, made of others, or uncounted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from isoflop.tracing import costs, maps
+from isoflop.tracing.attention import ATTENTION, by_name
+from isoflop.tracing.formulas import PRODUCTS
+from isoflop.tracing.ops import Op
+from isoflop.tracing.registry import Formula, on_change, registered
+
+
+def nothing(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
+    """Of operations that compute and move nothing."""
+    return ()
+
+
+def made_of_others(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
+    """Of operations that torch itself defines by others, which are counted instead."""
+    raise NotImplementedError
+
+
+def ask_the_tensor(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
+    """Of questions that a tensor subclass answers."""
+    raise NotImplementedError
+
+
+known: dict[Any, Formula] = {}
+"""Operations already resolved; emptied whenever a formula is registered."""
+
+on_change(known.clear)
+
+
+def resolve(func: Any) -> Formula:
+    """The formula of ``func``, an OpOverload or a higher-order operator, kept in :data:`known`."""
+    formula = known[func] = _find(func)
+    return formula
+
+
+def name_of(func: Any) -> str:
+    """ "namespace::op.overload"; "higher_order::op" for a higher-order operator."""
+    name: str = func.name() if callable(getattr(func, "name", None)) else str(func)
+    return name if "::" in name else f"higher_order::{name}"
+
+
+def _find(func: Any) -> Formula:
+    name = name_of(func)
+    if (own := registered(name)) is not None:
+        return own
+    space, _, overload = name.partition("::")
+    packet = overload.partition(".")[0]
+    if packet in ATTENTION and space in ("aten", "higher_order"):
+        return _or_uncounted(name, by_name(_argument_names(func), ATTENTION[packet]))
+    if space == "aten" and (built_in := _built_in(packet)) is not None:
+        return built_in if built_in in (nothing, ask_the_tensor) else _or_uncounted(name, built_in)
+    if space in ("prim", "profiler") or getattr(func, "is_view", False):
+        return nothing
+    if not isinstance(func, torch._ops.OpOverload):
+        return maps.uncounted(name)
+    if torch.Tag.pointwise in func.tags:
+        return _or_uncounted(name, maps.POINTWISE)
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        return made_of_others
+    return maps.uncounted(name)
+
+
+def _built_in(packet: str) -> Formula | None:
+    if packet in costs.METADATA:
+        return nothing
+    if packet in costs.QUERIES:
+        return ask_the_tensor
+    plain = packet.removesuffix("_")
+    if plain.startswith("_foreach_"):
+        return maps.foreach(plain)
+    return PRODUCTS.get(plain) or maps.MAPS.get(plain) or (nothing if plain in costs.METADATA else None)
+
+
+def _argument_names(func: Any) -> list[str]:
+    if isinstance(func, torch._ops.OpOverload):
+        return [argument.name for argument in func._schema.arguments]
+    import inspect
+
+    return list(inspect.signature(type(func).__call__).parameters)[1:]
+
+
+def _or_uncounted(name: str, formula: Formula) -> Formula:
+    """A call that a built-in formula does not understand is reported, and never stops the model."""
+    report = maps.uncounted(name)
+
+    def counted(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
+        try:
+            return formula(args, kwargs, out)
+        except Exception:
+            return report(args, kwargs, out)
+
+    return counted

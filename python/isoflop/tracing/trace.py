@@ -1,0 +1,148 @@
+"""What a running model computes, counted operation by operation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from isoflop import _core
+from isoflop.errors import SpecError, require
+from isoflop.tracing.graph import Cost, Graph
+from isoflop.tracing.table import table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from isoflop.tracing.mode import Mode, Record
+
+
+class Uncounted(NamedTuple):
+    """Calls of an operation that has no formula, and the elements that came out of them."""
+
+    calls: int
+    elements: int
+
+
+class Trace:
+    """Operations seen while the ``with`` block runs; costs may be read inside it and after it."""
+
+    def __init__(self, model: nn.Module | None = None) -> None:
+        self.graph = Graph(_core.Graph())
+        self._calls: Counter[str] = Counter()
+        self._elements: Counter[str] = Counter()
+        self._model = model
+        self._mode: Mode | None = None
+
+    def __enter__(self) -> Self:
+        from isoflop.tracing.mode import Mode
+        from isoflop.tracing.modules import Modules
+
+        if self._mode is not None:
+            raise SpecError("this trace runs already", hint="make another one with isoflop.trace")
+        modules = Modules(self._model)
+        for name in modules.names:
+            self.graph.core.module(name)
+        self._mode = Mode(modules, self.add)
+        self._mode.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._mode is not None
+        mode, self._mode = self._mode, None
+        mode.stop()
+
+    @property
+    def uncounted(self) -> dict[str, Uncounted]:
+        """Operations without a formula, by name: how often each ran and how many elements came out."""
+        self._catch_up()
+        return {name: Uncounted(calls, self._elements[name]) for name, calls in self._calls.items()}
+
+    @property
+    def total(self) -> Cost:
+        """All phases."""
+        return self._cost(None)
+
+    @property
+    def forward(self) -> Cost:
+        """What runs outside backward passes and optimizer steps."""
+        return self._cost("forward")
+
+    @property
+    def backward(self) -> Cost:
+        """Gradients."""
+        return self._cost("backward")
+
+    @property
+    def recompute(self) -> Cost:
+        """Forward work done again for the backward pass: checkpoints, and the scores of fused attention."""
+        return self._cost("recompute")
+
+    @property
+    def optimizer(self) -> Cost:
+        """What runs inside an optimizer's step."""
+        return self._cost("optimizer")
+
+    def tree(self) -> dict[str, Cost]:
+        """Costs by module of the traced model, each with all inside it; "" is everything."""
+        self._catch_up()
+        return self.graph.tree()
+
+    def table(self, depth: int = 2) -> str:
+        """Costs by phase and by module down to ``depth``, and what is not counted, as text."""
+        self._catch_up()
+        return table(self.graph, self.uncounted, depth)
+
+    def add(self, records: list[Record]) -> None:
+        """Enter records of operations; those of kind "uncounted" are tallied instead."""
+        counted = []
+        for op, phase, module in records:
+            if op[0] == "uncounted":
+                self._calls[op[1]] += 1
+                self._elements[op[1]] += op[2]
+                continue
+            made_again = op[0] == "attention_scores" and phase == "backward"
+            named = (op[0], dtype_name(op[1]), dtype_name(op[2]), *op[3:])
+            counted.append((named, "recompute" if made_again else phase, module))
+        self.graph.core.extend(counted)
+
+    def _cost(self, phase: str | None) -> Cost:
+        self._catch_up()
+        return self.graph.cost(phase=phase)
+
+    def _catch_up(self) -> None:
+        if self._mode is not None:
+            self._mode.flush()
+
+
+_names: dict[Any, str] = {}
+
+
+def dtype_name(dtype: Any) -> str:
+    """``torch.float32``, or its name, as "float32"."""
+    name = _names.get(dtype)
+    if name is None:
+        name = _names[dtype] = str(dtype).removeprefix("torch.")
+    return name
+
+
+def trace(model: nn.Module | None = None) -> Trace:
+    """Count the operations that run in a ``with`` block, of any torch model: ``with iso.trace(model) as t: model(x)``.
+
+    Every operation that reaches torch's dispatcher is seen: forward, backward, optimizer steps, checkpointed blocks run
+    again. Matrix products, convolutions and fused attention are exact; attention counts all pairs (``products``) and
+    those its mask keeps (``kept``: a causal flag, or a mask tensor, which is read). What has no formula is reported in
+    ``t.uncounted``. Not seen: kernels launched past the dispatcher (a plain Triton ``kernel[grid]()``), and what runs
+    inside one that is (a compiled graph; register a formula for it). A mask that a model applies itself, outside fused
+    attention, keeps all pairs.
+
+    Args:
+        model: its modules give ``t.tree()``. Without it only totals are kept.
+
+    Raises:
+        MissingExtra: torch is not installed.
+        SpecError: ``model`` is not a torch module; a registered formula fails.
+    """
+    torch = require("torch", extra="train")
+    if model is not None and not isinstance(model, torch.nn.Module):
+        raise SpecError(f"a trace is of a torch.nn.Module, or of nothing in particular; got {type(model).__name__}")
+    return Trace(model)
