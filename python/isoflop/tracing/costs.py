@@ -38,7 +38,7 @@ POINTWISE: dict[str, int] = {
     "mse_loss_backward": 3,
     "native_dropout": 2,
     "native_dropout_backward": 2,
-    "logical_not": 1,
+    "floor_divide": 1,
 }
 """An output element."""
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch._C import _current_graph_task_id, is_grad_enabled  # type: ignore[attr-defined]
 from torch._C._autograd import _top_saved_tensors_default_hooks
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook as post_step
+from torch.optim.optimizer import register_optimizer_step_pre_hook as pre_step
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from isoflop.tracing.modules import Modules
 from isoflop.tracing.ops import Op
 from isoflop.tracing.resolve import ask_the_tensor, known, made_of_others, nothing, resolve
+
+# torch wraps __torch_dispatch__ against its compiler, which imports all of that on the first operation; where the
+# compiler's own switch for one function and all below it can be reached, that is used instead.
+try:
+    from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
+except ImportError:
+    set_code_exec_strategy = None
 
 Record = tuple[Op, str, int]
 """An operation, its phase, the number of its module."""
@@ -26,10 +36,9 @@ class Mode(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    # torch would otherwise wrap __torch_dispatch__ and import its whole compiler on the first operation.
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False
+        return set_code_exec_strategy is None
 
     def __init__(self, modules: Modules, flush: Callable[[list[Record]], None]) -> None:
         super().__init__()
@@ -37,25 +46,26 @@ class Mode(TorchDispatchMode):
         self.records: list[Record] = []
         self._flush = flush
         self._stepping = False
-        self._handles: list[Any] = []
+        self._open = ExitStack()
 
     def start(self) -> None:
         """See every operation from here on."""
-        self._handles = [
-            register_optimizer_step_pre_hook(self._begin_step),
-            register_optimizer_step_post_hook(self._end_step),
-        ]
-        self.modules.wrap()
-        self.__enter__()
+        with ExitStack() as opening:
+            opening.callback(self.flush)
+            for register, hook in ((pre_step, self._begin_step), (post_step, self._end_step)):
+                opening.callback(register(hook).remove)
+            # torch compiles nothing under a mode, and raises where a full graph was asked for, as flex_attention does.
+            if {"torch._dynamo", "torch.nn.attention.flex_attention"} & sys.modules.keys():
+                opening.enter_context(torch.compiler.set_stance("force_eager"))
+            self.modules.wrap()
+            opening.callback(self.modules.unwrap)
+            opening.enter_context(self)
+            self._open = opening.pop_all()
 
     def stop(self) -> None:
         """See nothing any more, and hand over the rest."""
-        self.__exit__(None, None, None)
-        self.modules.unwrap()
-        for handle in self._handles:
-            handle.remove()
         self._stepping = False
-        self.flush()
+        self._open.close()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -97,6 +107,12 @@ class Mode(TorchDispatchMode):
 
     def _end_step(self, *_: object) -> None:
         self._stepping = False
+
+
+if set_code_exec_strategy is not None:
+    set_code_exec_strategy(
+        Mode.__torch_dispatch__.__code__, _FrameExecStrategy(_FrameAction.SKIP, _FrameAction.SKIP)
+    )
 
 
 def _is_recomputing() -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.compiler import is_dynamo_compiling
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 
 
@@ -64,6 +65,8 @@ class Modules:
 
     def _noticed(self, forward: Callable[..., Any], number: int) -> Callable[..., Any]:
         def noticed(*args: Any, **kwargs: Any) -> Any:
+            if is_dynamo_compiling():
+                return forward(*args, **kwargs)
             outer = self.current
             self._go_to(number, fresh=outer == 0)
             try:

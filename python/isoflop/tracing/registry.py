@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
+from isoflop._core import DTYPES, KINDS
 from isoflop.errors import SpecError
 from isoflop.tracing.ops import Op, custom
 
@@ -91,10 +92,8 @@ def _as_ops(name: str, result: Any) -> tuple[Op, ...]:
 
 
 def _is_op(value: Any) -> bool:
-    from isoflop._core import KINDS
-
     if not isinstance(value, tuple) or len(value) < 3 or not isinstance(value[0], str) or value[0] not in KINDS:
         return False
-    dims = value[3:]
+    dims, dtypes = value[3:], [str(dtype).removeprefix("torch.") for dtype in value[1:3]]
     whole = all(isinstance(dim, int) and not isinstance(dim, bool) and 0 <= dim < 2**63 for dim in dims)
-    return whole and len(dims) == len(KINDS[value[0]].split())
+    return whole and len(dims) == len(KINDS[value[0]].split()) and all(dtype in DTYPES for dtype in dtypes)

@@ -14,11 +14,15 @@ from isoflop.tracing.trace import Trace
 _RUN_ONCE = ("wrap", "invoke_subgraph", "tag_activation_checkpoint", "hints_wrapper")
 
 
-def walk(program: Any) -> Trace:
+def walk(program: Any, *, forward_outputs: int | None = None) -> Trace:
     """Count a ``torch.export.ExportedProgram`` or a ``torch.fx.GraphModule`` whose nodes hold shapes (``meta["val"]``).
 
-    Dynamic sizes are taken at the values the graph was made with. A node belongs to the backward pass where torch marked
-    it so (joint graphs of ``torch._functorch``); other graphs are all forward.
+    Dynamic sizes are taken at the values the graph was made with.
+
+    Args:
+        program: the graph.
+        forward_outputs: how many of the graph's first results belong to the forward pass: what they need is forward,
+            all else backward. A graph of both passes returns (loss, gradients...), so 1. None: all is forward.
 
     Raises:
         MissingExtra: torch is not installed.
@@ -32,14 +36,15 @@ def walk(program: Any) -> Trace:
             hint="walk(torch.export.export(model, args)), or walk(make_fx(fn, tracing_mode='fake')(*args))",
         )
     walked = Trace()
-    _Walker(torch, walked).run(module)
+    _Walker(torch, walked, _backward_nodes(module, forward_outputs)).run(module)
     return walked
 
 
 class _Walker:
-    def __init__(self, torch: Any, walked: Trace) -> None:
+    def __init__(self, torch: Any, walked: Trace, backward: set[Any]) -> None:
         self.torch = torch
         self.walked = walked
+        self.backward = backward
 
     def run(self, module: Any) -> None:
         from isoflop.tracing.resolve import ask_the_tensor, made_of_others, name_of, nothing, resolve
@@ -97,7 +102,7 @@ class _Walker:
                 mode.stop()
 
     def _add(self, node: Any, ops: Iterable[Op]) -> None:
-        module, phase = self.walked.graph.core.module(_module(node)), _phase(node)
+        module, phase = self.walked.graph.core.module(_module(node)), "backward" if node in self.backward else "forward"
         self.walked.add([(tuple(map(_known, op)), phase, module) for op in ops])
 
 
@@ -105,9 +110,23 @@ def _is_operation(torch: Any, target: Any) -> bool:
     return isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator))
 
 
-def _phase(node: Any) -> str:
-    backward = node.meta.get("partitioner_tag") == "is_backward" or node.meta.get("autograd_backward")
-    return "backward" if backward else "forward"
+def _backward_nodes(module: Any, forward_outputs: int | None) -> set[Any]:
+    """Nodes that none of the first results needs."""
+    if forward_outputs is None:
+        return set()
+    nodes = list(module.graph.nodes)
+    results = nodes[-1].args[0]
+    results = results if isinstance(results, (tuple, list)) else [results]
+    if not 0 <= forward_outputs <= len(results):
+        raise SpecError(f"forward_outputs is {forward_outputs}; the graph has {len(results)} results")
+    needed: set[Any] = set()
+    waiting = [result for result in results[:forward_outputs] if result is not None]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting.extend(node.all_input_nodes)
+    return set(nodes) - needed
 
 
 def _module(node: Any) -> str:

@@ -1,0 +1,92 @@
+"""The operation graph against its formulas in exact integers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop import Shape, _core
+from isoflop.errors import SpecError
+from isoflop.tracing import KINDS, PHASES, Graph, graph_of
+from shapes import GPT2, shapes
+
+DIMS = st.lists(st.integers(1, 10**6), min_size=8, max_size=8)
+
+
+def products(kind: str, d: list[int]) -> tuple[int, int]:
+    """(over all pairs, over kept pairs)."""
+    plain = {
+        "matmul": 2 * d[0] * d[1] * d[2] * d[3],
+        "scaled_matmul": 2 * d[0] * d[1] * d[2] * d[3],
+        "grouped_matmul": 2 * d[1] * d[2] * d[3],
+        "convolution": 2 * d[0] * d[1] * d[2],
+        "custom": d[0],
+    }
+    widths = {"attention": 2 * (d[6] + d[7]), "attention_backward": 4 * (d[6] + d[7]), "attention_scores": 2 * d[6]}
+    if kind in widths:
+        return d[0] * d[1] * d[3] * d[4] * widths[kind], d[5] * widths[kind]
+    return plain.get(kind, 0), plain.get(kind, 0)
+
+
+@given(st.sampled_from(sorted(KINDS)), DIMS)
+def test_products_of_every_kind_equal_the_integers(kind: str, dims: list[int]) -> None:
+    width = len(KINDS[kind].split())
+    core = _core.Graph()
+    core.extend([((kind, "float32", "float32", *dims[:width]), "forward", core.module(""))])
+    cost = Graph(core).cost()
+    for counted, exact in zip((cost.products, cost.kept), products(kind, dims), strict=True):
+        assert abs(Fraction(counted) - exact) <= Fraction(exact, 10**12)
+
+
+@given(shapes(), st.integers(1, 64))
+def test_rows_columns_and_trees_add_up_alike(shape: Shape, batch: int) -> None:
+    graph = graph_of(shape.replace(n_layer=min(shape.n_layer, 3)), batch=batch)
+    total, columns = graph.cost(), graph.columns()
+    assert len(graph) == len(columns["kind"]) == columns["dims"].shape[0] == sum(row.count for row in graph.rows())
+    for name in ("products", "kept", "vector", "bytes"):
+        assert np.sum(columns[name]) == pytest.approx(getattr(total, name), rel=1e-12)
+        for key in ("kind", "phase", "module", "dtype"):
+            assert sum(getattr(c, name) for c in graph.by(key).values()) == pytest.approx(getattr(total, name), rel=1e-12)
+        assert getattr(graph.tree()[""], name) == pytest.approx(getattr(total, name), rel=1e-12)
+
+
+def test_half_the_bytes_an_element_is_half_the_bytes() -> None:
+    single, half = graph_of(GPT2), graph_of(GPT2, dtype="bfloat16")
+    assert half.cost().bytes == single.cost().bytes / 2
+    assert half.cost().products == single.cost().products
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_phase_of_a_training_step_has_operations(phase: str) -> None:
+    assert graph_of(GPT2).cost(phase=phase).vector > 0
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    graph = graph_of(GPT2)
+    with pytest.raises(SpecError, match=r"unknown phase 'foward'\n.*did you mean 'forward'"):
+        graph.cost(phase="foward")
+    with pytest.raises(SpecError, match="unknown kind of operation 'matmull'"):
+        graph.cost(kind="matmull")
+    with pytest.raises(SpecError, match="unknown key 'modul'"):
+        graph.by("modul")
+    with pytest.raises(SpecError, match=r"unknown dtype 'float23'\n.*did you mean 'float32'"):
+        graph_of(GPT2, dtype="float23")
+
+
+@given(st.lists(st.tuples(st.one_of(st.text(max_size=5), st.integers(), st.none()), st.text(max_size=9), st.integers(-2, 5))))
+def test_junk_records_never_enter_a_graph(records: list[tuple[object, str, int]]) -> None:
+    core = _core.Graph()
+    core.module("")
+    if records:
+        with pytest.raises((ValueError, TypeError, RuntimeError)):
+            core.extend(records)  # type: ignore[arg-type]
+    assert len(core) == 0
+
+
+def test_a_step_beyond_int64_raises_instead_of_wrapping() -> None:
+    with pytest.raises(OverflowError):
+        graph_of(Shape(n_layer=1, d_model=2**20, n_head=1, n_ctx=2**20, n_vocab=2), batch=2**30)
