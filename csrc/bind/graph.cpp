@@ -3,6 +3,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <optional>
+#include <string>
+#include <unordered_map>
+
 #include "bind.hpp"
 #include "isoflop/shape_graph.hpp"
 
@@ -12,23 +16,53 @@ using isoflop::Op;
 
 namespace {
 
+// A name's row, looked up once for each object that bears it: names of kinds are the same objects again and again.
+class Rows {
+ public:
+  explicit Rows(std::uint8_t (*find)(std::string_view)) : find_(find) {}
+
+  std::uint8_t operator[](py::handle name) {
+    const auto known = rows_.find(name.ptr());
+    if (known != rows_.end()) return known->second;
+    std::string text = py::str(name);
+    if (text.starts_with("torch.")) text.erase(0, 6);
+    return rows_.emplace(name.ptr(), find_(text)).first->second;
+  }
+
+ private:
+  std::uint8_t (*find_)(std::string_view);
+  std::unordered_map<PyObject*, std::uint8_t> rows_;
+};
+
 // Of records as a trace keeps them: ((kind, dtype, out dtype, dims...), phase, module).
-Op read_op(const py::tuple& record) {
-  const auto op = record[0].cast<py::tuple>();
+Op read_op(const py::tuple& record, const py::tuple& op, Rows& kinds, Rows& phases, Rows& dtypes) {
   if (op.size() < 3 || op.size() > 3 + std::tuple_size_v<isoflop::Dims>)
     throw std::invalid_argument("an operation is (kind, dtype, out dtype, up to 8 dimensions)");
-  Op read{isoflop::Kind{isoflop::find_kind(op[0].cast<std::string_view>())},
-          isoflop::Phase{isoflop::find_phase(record[1].cast<std::string_view>())},
-          isoflop::find_dtype(op[1].cast<std::string_view>()),
-          isoflop::find_dtype(op[2].cast<std::string_view>()),
+  Op read{isoflop::Kind{kinds[op[0]]},
+          isoflop::Phase{phases[record[1]]},
+          dtypes[op[1]],
+          dtypes[op[2]],
           record[2].cast<std::uint32_t>(),
           {}};
   for (std::size_t i = 3; i < op.size(); ++i) read.dims[i - 3] = op[i].cast<std::int64_t>();
+  if (read.kind == isoflop::Kind::attention_scores && read.phase == isoflop::Phase::backward)
+    read.phase = isoflop::Phase::recompute;
   return read;
 }
 
-void extend(Graph& graph, const py::list& records) {
-  for (const py::handle record : records) graph.add(read_op(record.cast<py::tuple>()));
+// Enters what has a cost; returns the records of kind "uncounted" as they are.
+py::list extend(Graph& graph, const py::list& records) {
+  Rows kinds(isoflop::find_kind), phases(isoflop::find_phase), dtypes(isoflop::find_dtype);
+  py::list left;
+  for (const py::handle item : records) {
+    const auto record = item.cast<py::tuple>();
+    if (record.size() != 3) throw std::invalid_argument("a record is (operation, phase, module)");
+    const auto op = record[0].cast<py::tuple>();
+    if (!op.empty() && py::isinstance<py::str>(op[0]) && op[0].cast<std::string_view>() == "uncounted")
+      left.append(record);
+    else graph.add(read_op(record, op, kinds, phases, dtypes));
+  }
+  return left;
 }
 
 template <class Value>
@@ -70,6 +104,15 @@ py::dict columns(const Graph& graph) {
                   "bytes"_a = number_column(graph, [](const Cost& cost) { return cost.bytes; }));
 }
 
+py::tuple cost(const Graph& graph, std::optional<std::string_view> kind, std::optional<std::string_view> phase) {
+  std::optional<isoflop::Kind> one_kind;
+  std::optional<isoflop::Phase> one_phase;
+  if (kind) one_kind = isoflop::Kind{isoflop::find_kind(*kind)};
+  if (phase) one_phase = isoflop::Phase{isoflop::find_phase(*phase)};
+  const Cost sum = graph.total(one_kind, one_phase);
+  return py::make_tuple(sum.products, sum.kept, sum.vector, sum.bytes);
+}
+
 py::list totals(const Graph& graph) {
   py::list rows;
   for (const isoflop::Total& total : graph.totals())
@@ -87,6 +130,7 @@ void register_graph(py::module_& module) {
       .def("module", &Graph::module, "name"_a)
       .def("extend", &extend, "records"_a)
       .def("columns", &columns)
+      .def("cost", &cost, "kind"_a, "phase"_a)
       .def("totals", &totals)
       .def("__len__", [](const Graph& graph) { return graph.ops().size(); });
 

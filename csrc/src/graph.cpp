@@ -136,6 +136,13 @@ void Graph::add(const Op& op) {
   ops_.push_back(op);
 }
 
+Cost Graph::total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept {
+  Cost sum;
+  for (const Op& op : ops_)
+    if (kind.value_or(op.kind) == op.kind && phase.value_or(op.phase) == op.phase) sum += cost(op);
+  return sum;
+}
+
 std::vector<Total> Graph::totals() const {
   std::map<std::tuple<Kind, Phase, std::uint32_t, std::uint8_t>, std::size_t> rows;
   std::vector<Total> totals;

@@ -12,12 +12,7 @@ namespace {
 
 Cost cost_of(Kind kind, const Dims& dims) { return cost({kind, Phase::forward, 1, 1, 0, dims}); }
 
-Cost total(const Graph& graph, Phase phase) {
-  Cost sum;
-  for (const Total& row : graph.totals())
-    if (row.key.phase == phase) sum += row.cost;
-  return sum;
-}
+Cost total(const Graph& graph, Phase phase) { return graph.total(std::nullopt, phase); }
 
 }  // namespace
 
@@ -49,6 +44,20 @@ TEST_CASE("attention's gradients cost two forward passes, and its scores once mo
   CHECK(forward.kept == forward.products * 136 / 256);
   CHECK(cost_of(Kind::attention_backward, dims).products == 2 * forward.products);
   CHECK(cost_of(Kind::attention_scores, dims).products == 2.0 * 2 * 8 * 16 * 16 * 64);
+}
+
+TEST_CASE("totals by kind, phase, module and dtype add up to the whole") {
+  const Graph graph = graph_of(shapes::llama3_8b, {1, 64}, "bfloat16");
+  Cost sum;
+  std::size_t count = 0;
+  for (const Total& row : graph.totals()) {
+    sum += row.cost;
+    count += row.count;
+  }
+  CHECK(count == graph.ops().size());
+  CHECK(sum.products == graph.total(std::nullopt, std::nullopt).products);
+  CHECK(graph.total(Kind::norm, std::nullopt).products == 0);
+  CHECK(graph.total(Kind::matmul, Phase::forward).products > 0);
 }
 
 TEST_CASE("negative dimensions and unknown modules are refused") {

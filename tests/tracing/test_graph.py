@@ -50,7 +50,9 @@ def test_rows_columns_and_trees_add_up_alike(shape: Shape, batch: int) -> None:
     for name in ("products", "kept", "vector", "bytes"):
         assert np.sum(columns[name]) == pytest.approx(getattr(total, name), rel=1e-12)
         for key in ("kind", "phase", "module", "dtype"):
-            assert sum(getattr(c, name) for c in graph.by(key).values()) == pytest.approx(getattr(total, name), rel=1e-12)
+            assert sum(getattr(c, name) for c in graph.by(key).values()) == pytest.approx(
+                getattr(total, name), rel=1e-12
+            )
         assert getattr(graph.tree()[""], name) == pytest.approx(getattr(total, name), rel=1e-12)
 
 
@@ -77,7 +79,11 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         graph_of(GPT2, dtype="float23")
 
 
-@given(st.lists(st.tuples(st.one_of(st.text(max_size=5), st.integers(), st.none()), st.text(max_size=9), st.integers(-2, 5))))
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.text(max_size=5), st.integers(), st.none()), st.text(max_size=9), st.integers(-2, 5))
+    )
+)
 def test_junk_records_never_enter_a_graph(records: list[tuple[object, str, int]]) -> None:
     core = _core.Graph()
     core.module("")

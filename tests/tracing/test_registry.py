@@ -116,7 +116,12 @@ def test_a_failing_formula_names_the_operation() -> None:
 
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(list(tracing.KINDS)),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(list(tracing.KINDS)),
     lambda inner: st.lists(inner, max_size=9) | st.lists(inner, max_size=9).map(tuple),
     max_leaves=12,
 )

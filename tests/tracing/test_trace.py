@@ -140,9 +140,7 @@ def test_double_backward_is_not_taken_for_recompute() -> None:
 
 @pytest.mark.parametrize("form", [{"fused": True}, {"foreach": True}, {"foreach": False}])
 @pytest.mark.parametrize(("decay", "flops"), [(0.1, 14), (0.0, 13)])
-def test_an_adamw_step_is_14_flops_a_parameter_in_every_form(
-    form: dict[str, bool], decay: float, flops: int
-) -> None:
+def test_an_adamw_step_is_14_flops_a_parameter_in_every_form(form: dict[str, bool], decay: float, flops: int) -> None:
     model = nn.Linear(D, D)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=decay, **form)
     run(model, hidden())

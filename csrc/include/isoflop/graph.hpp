@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -103,6 +104,9 @@ class Graph {
 
   [[nodiscard]] const std::vector<Op>& ops() const noexcept { return ops_; }
   [[nodiscard]] const std::vector<std::string>& modules() const noexcept { return modules_; }
+
+  /// Of all operations, or those of one kind, of one phase.
+  [[nodiscard]] Cost total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept;
 
   /// In order of first appearance.
   [[nodiscard]] std::vector<Total> totals() const;

@@ -74,8 +74,7 @@ class Graph:
         """
         _check("phase", phase, PHASES)
         _check("kind of operation", kind, KINDS)
-        rows = self.rows()
-        return _sum(row.cost for row in rows if phase in (None, row.phase) and kind in (None, row.kind))
+        return Cost(*self.core.cost(kind, phase))
 
     def by(self, key: str) -> dict[str, Cost]:
         """Costs by "kind", "phase", "module" (its own operations alone) or "dtype".
@@ -114,13 +113,6 @@ def graph_of(shape: Shape, *, batch: int = 1, seq: int | None = None, dtype: str
     counted = flops(shape, batch=batch, seq=seq)
     _check("dtype", dtype, _core.DTYPES)
     return Graph(_core.graph_of(shape.core, counted.batch, counted.seq, dtype))
-
-
-def _sum(costs: Iterable[Cost]) -> Cost:
-    total = Cost()
-    for cost in costs:
-        total = total.plus(cost)
-    return total
 
 
 def _check(what: str, given: str | None, known: Iterable[str]) -> None:

@@ -20,18 +20,29 @@ def mapped(kind: str, flops: int, elements: Elements) -> Formula:
     """``flops`` for each of ``elements``."""
 
     def counted(args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> tuple[Op, ...]:
-        first = out if type(out) is Tensor else _first((out, args))
+        first = _first((out, args))
         dtype = _no_dtype if first is None else first.dtype
         return ((kind, dtype, dtype, elements(args, out), flops, nbytes(args), nbytes(out)),)
 
     return counted
 
 
-def uncounted(name: str) -> Formula:
-    """No formula: the elements of what comes out, to be reported."""
+def pointwise(flops: int) -> Formula:
+    """``flops`` for each element of the output: most operations of a model, so the plain case is written out."""
+    other = mapped("elementwise", flops, _of_first_output)
 
     def counted(args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> tuple[Op, ...]:
-        return (("uncounted", name, elements_of(out) or elements_of(args)),)
+        if type(out) is not Tensor:
+            return other(args, kwargs, out)
+        read = 0
+        for arg in args:
+            kind = type(arg)
+            if kind is Tensor:
+                read += arg.nbytes
+            elif kind is not int and kind is not float:
+                read += nbytes(arg)
+        dtype = out.dtype
+        return (("elementwise", dtype, dtype, out.numel(), flops, read, out.nbytes),)
 
     return counted
 
@@ -141,7 +152,7 @@ _ALONE: dict[str, Formula] = {
 }
 
 MAPS: dict[str, Formula] = {
-    **{name: mapped("elementwise", flops, _of_first_output) for name, flops in costs.POINTWISE.items()},
+    **{name: pointwise(flops) for name, flops in costs.POINTWISE.items()},
     **{name: mapped("norm", flops, _of_first) for name, flops in costs.NORMS.items()},
     **{name: mapped("softmax", flops, _of_first) for name, flops in costs.SOFTMAXES.items()},
     **{name: mapped("loss", flops, _of_targets) for name, flops in costs.LOSSES.items()},
@@ -152,7 +163,7 @@ MAPS: dict[str, Formula] = {
 }
 """ATen name, without the underscore of the in-place form -> formula."""
 
-POINTWISE = mapped("elementwise", 1, _of_first_output)
+POINTWISE = pointwise(1)
 """What torch marks as pointwise and no table names."""
 
 

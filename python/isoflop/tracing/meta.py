@@ -62,9 +62,7 @@ def _on_meta(torch: Any, shape: Any, backward: bool) -> Tensor:
     dtype = getattr(torch, name, None)
     whole = isinstance(sizes, Sequence) and all(type(size) is int and size >= 0 for size in sizes)
     if not whole or not isinstance(dtype, torch.dtype):
-        raise SpecError(
-            f"{shape!r} is no shape", hint='sizes (4, 16), a dtype and sizes ("int64", 4, 16), or a tensor'
-        )
+        raise SpecError(f"{shape!r} is no shape", hint='sizes (4, 16), a dtype and sizes ("int64", 4, 16), or a tensor')
     made: Tensor = torch.empty(tuple(sizes), dtype=dtype, device="meta")
     return made
 

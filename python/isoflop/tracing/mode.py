@@ -14,9 +14,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook as post_step
 from torch.optim.optimizer import register_optimizer_step_pre_hook as pre_step
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from isoflop.errors import SpecError
 from isoflop.tracing.modules import Modules
 from isoflop.tracing.ops import Op
-from isoflop.tracing.resolve import ask_the_tensor, known, made_of_others, nothing, resolve
+from isoflop.tracing.resolve import ask_the_tensor, known, made_of_others, nothing, resolve, uncounted
 
 # torch wraps __torch_dispatch__ against its compiler, which imports all of that on the first operation; where the
 # compiler's own switch for one function and all below it can be reached, that is used instead.
@@ -45,6 +46,7 @@ class Mode(TorchDispatchMode):
         self.modules = modules
         self.records: list[Record] = []
         self._flush = flush
+        self._of_backward = modules.of_backward
         self._stepping = False
         self._open = ExitStack()
 
@@ -71,17 +73,17 @@ class Mode(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run ``func`` and write down its operations."""
-        formula = known.get(func) or resolve(func)
+        formula, call = known.get(func) or resolve(func)
         if kwargs is None:
             kwargs = {}
         if formula is nothing:
-            return func(*args, **kwargs)
+            return call(*args, **kwargs)
         if formula is made_of_others:
             with self:
                 return func.decompose(*args, **kwargs)
         if formula is ask_the_tensor:
             return NotImplemented
-        out = func(*args, **kwargs)
+        out = call(*args, **kwargs)
         if self._stepping:
             phase, module = "optimizer", 0
         elif _current_graph_task_id() == -1:
@@ -89,9 +91,16 @@ class Mode(TorchDispatchMode):
         elif is_grad_enabled() and _is_recomputing():
             phase, module = "recompute", self.modules.current
         else:
-            phase, module = "backward", self.modules.of_backward()
+            phase, module = "backward", self._of_backward()
+        try:
+            ops = formula(args, kwargs, out)
+        except SpecError:
+            raise
+        except Exception:
+            # A call that a built-in formula does not understand is reported, and never stops the model.
+            ops = uncounted(func, args, out)
         records = self.records
-        for op in formula(args, kwargs, out):  # type: ignore[arg-type]
+        for op in ops:
             records.append((op, phase, module))
         if len(records) >= _FLUSH_AT:
             self.flush()
@@ -110,9 +119,7 @@ class Mode(TorchDispatchMode):
 
 
 if set_code_exec_strategy is not None:
-    set_code_exec_strategy(
-        Mode.__torch_dispatch__.__code__, _FrameExecStrategy(_FrameAction.SKIP, _FrameAction.SKIP)
-    )
+    set_code_exec_strategy(Mode.__torch_dispatch__.__code__, _FrameExecStrategy(_FrameAction.SKIP, _FrameAction.SKIP))
 
 
 def _is_recomputing() -> bool:

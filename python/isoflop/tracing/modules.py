@@ -6,13 +6,14 @@ numbered as they are made, and the numbers at which modules were entered and lef
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import nn
+from torch._C import _current_autograd_node
 from torch.compiler import is_dynamo_compiling
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 
@@ -29,12 +30,12 @@ class Modules:
                 self._wrapped.append((module, len(self.names)))
                 self.names.append(name)
         self._originals: list[Any] = []
-        self._home = threading.get_ident()
+        self._home = get_ident()
         self._entries: dict[int, tuple[list[int], list[int]]] = {}
 
     def wrap(self) -> None:
         """Notice modules being entered."""
-        self._home, self.current = threading.get_ident(), 0
+        self._home, self.current = get_ident(), 0
         self._entries = {self._home: ([0], [0])}
         self._originals = [module.__dict__.get("forward") for module, _ in self._wrapped]
         for module, number in self._wrapped:
@@ -52,35 +53,38 @@ class Modules:
         """The module whose forward pass made the autograd node that runs now."""
         if not self._wrapped:
             return 0
-        node = torch._C._current_autograd_node()
+        node = _current_autograd_node()
         if node is None:
             return 0
-        made = node._sequence_nr()
+        number = node._sequence_nr()
+        made, modules = self._entries[self._home]
         # Backward passes of a GPU run in a thread of their own, which numbers the nodes that it makes again itself.
-        own = self._entries.get(threading.get_ident())
-        if own is None or not own[0][0] <= made <= _get_sequence_nr():
-            own = self._entries[self._home]
-        at = bisect_right(own[0], made)
-        return own[1][at - 1] if at else 0
+        if len(self._entries) > 1 and (own := self._entries.get(get_ident())) is not None:
+            made, modules = own if own[0][0] <= number <= _get_sequence_nr() else (made, modules)
+        at = bisect_right(made, number)
+        return modules[at - 1] if at else 0
 
     def _noticed(self, forward: Callable[..., Any], number: int) -> Callable[..., Any]:
         def noticed(*args: Any, **kwargs: Any) -> Any:
             if is_dynamo_compiling():
                 return forward(*args, **kwargs)
             outer = self.current
-            self._go_to(number, fresh=outer == 0)
+            made, modules = self._entries_here(outer)
+            made.append(_get_sequence_nr())
+            modules.append(number)
+            self.current = number
             try:
                 return forward(*args, **kwargs)
             finally:
-                self._go_to(outer, fresh=False)
+                made.append(_get_sequence_nr())
+                modules.append(outer)
+                self.current = outer
 
         return noticed
 
-    def _go_to(self, number: int, *, fresh: bool) -> None:
-        thread = threading.get_ident()
-        if thread not in self._entries or (fresh and thread != self._home):
+    def _entries_here(self, outer: int) -> tuple[list[int], list[int]]:
+        """Node numbers and modules of this thread; elsewhere than at home only those since the outermost module."""
+        thread = get_ident()
+        if thread != self._home and (outer == 0 or thread not in self._entries):
             self._entries[thread] = ([], [])
-        made, numbers = self._entries[thread]
-        made.append(_get_sequence_nr())
-        numbers.append(number)
-        self.current = number
+        return self._entries[thread]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,16 +29,22 @@ def ask_the_tensor(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
     raise NotImplementedError
 
 
-known: dict[Any, Formula] = {}
-"""Operations already resolved; emptied whenever a formula is registered."""
+known: dict[Any, tuple[Formula, Callable[..., Any]]] = {}
+"""Formula of every operation resolved so far, and what to call to run it; emptied whenever a formula is registered."""
 
 on_change(known.clear)
 
 
-def resolve(func: Any) -> Formula:
-    """The formula of ``func``, an OpOverload or a higher-order operator, kept in :data:`known`."""
-    formula = known[func] = _find(func)
-    return formula
+def resolve(func: Any) -> tuple[Formula, Callable[..., Any]]:
+    """The formula of ``func``, an OpOverload or a higher-order operator, and what to call, kept in :data:`known`."""
+    call = func._op if type(func) is torch._ops.OpOverload else func  # less one Python call
+    known[func] = _find(func), call
+    return known[func]
+
+
+def uncounted(func: Any, args: Any, out: Any) -> tuple[Op, ...]:
+    """A call of ``func`` that no formula counts, with its elements."""
+    return (("uncounted", name_of(func), maps.elements_of(out) or maps.elements_of(args)),)
 
 
 def name_of(func: Any) -> str:
@@ -53,21 +60,28 @@ def _find(func: Any) -> Formula:
     space, _, overload = name.partition("::")
     packet = overload.partition(".")[0]
     if packet in ATTENTION and space in ("aten", "higher_order"):
-        return _or_uncounted(name, by_name(_argument_names(func), ATTENTION[packet]))
+        return by_name(_argument_names(func), ATTENTION[packet])
     if space == "aten" and (built_in := _built_in(packet)) is not None:
-        return built_in if built_in in (nothing, ask_the_tensor) else _or_uncounted(name, built_in)
+        return built_in
     if space in ("prim", "profiler") or getattr(func, "is_view", False):
         return nothing
     if not isinstance(func, torch._ops.OpOverload):
-        return maps.uncounted(name)
+        return without_formula(func)
     if torch.Tag.pointwise in func.tags:
-        return _or_uncounted(name, maps.POINTWISE)
+        return maps.POINTWISE
     if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
         return made_of_others
-    return maps.uncounted(name)
+    return without_formula(func)
+
+
+def without_formula(func: Any) -> Formula:
+    """Of operations that nobody has given a formula."""
+    return lambda args, kwargs, out: uncounted(func, args, out)
 
 
 def _built_in(packet: str) -> Formula | None:
+    if packet in costs.QUERIES:
+        return ask_the_tensor
     if packet in costs.METADATA:
         return nothing
     if packet in costs.QUERIES:
@@ -84,16 +98,3 @@ def _argument_names(func: Any) -> list[str]:
     import inspect
 
     return list(inspect.signature(type(func).__call__).parameters)[1:]
-
-
-def _or_uncounted(name: str, formula: Formula) -> Formula:
-    """A call that a built-in formula does not understand is reported, and never stops the model."""
-    report = maps.uncounted(name)
-
-    def counted(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
-        try:
-            return formula(args, kwargs, out)
-        except Exception:
-            return report(args, kwargs, out)
-
-    return counted

@@ -94,16 +94,9 @@ class Trace:
 
     def add(self, records: list[Record]) -> None:
         """Enter records of operations; those of kind "uncounted" are tallied instead."""
-        counted = []
-        for op, phase, module in records:
-            if op[0] == "uncounted":
-                self._calls[op[1]] += 1
-                self._elements[op[1]] += op[2]
-                continue
-            made_again = op[0] == "attention_scores" and phase == "backward"
-            named = (op[0], dtype_name(op[1]), dtype_name(op[2]), *op[3:])
-            counted.append((named, "recompute" if made_again else phase, module))
-        self.graph.core.extend(counted)
+        for (_, name, elements), _, _ in self.graph.core.extend(records):
+            self._calls[name] += 1
+            self._elements[name] += elements
 
     def _cost(self, phase: str | None) -> Cost:
         self._catch_up()
@@ -112,17 +105,6 @@ class Trace:
     def _catch_up(self) -> None:
         if self._mode is not None:
             self._mode.flush()
-
-
-_names: dict[Any, str] = {}
-
-
-def dtype_name(dtype: Any) -> str:
-    """``torch.float32``, or its name, as "float32"."""
-    name = _names.get(dtype)
-    if name is None:
-        name = _names[dtype] = str(dtype).removeprefix("torch.")
-    return name
 
 
 def trace(model: nn.Module | None = None) -> Trace:

@@ -47,24 +47,33 @@ class _Walker:
         self.backward = backward
 
     def run(self, module: Any) -> None:
-        from isoflop.tracing.resolve import ask_the_tensor, made_of_others, name_of, nothing, resolve
+        from isoflop.tracing.resolve import ask_the_tensor, made_of_others, name_of, nothing, resolve, uncounted
 
         for node in module.graph.nodes:
             if node.op == "call_module":
-                raise SpecError(f"node {node.name} calls a module, not an operation", hint="use torch.export or make_fx")
+                raise SpecError(
+                    f"node {node.name} calls a module, not an operation", hint="use torch.export or make_fx"
+                )
             if node.op != "call_function" or not _is_operation(self.torch, node.target):
                 continue
             args, kwargs = self._values(module, node)
             if name_of(node.target).startswith("higher_order::") and (inner := self._inner(node.target, args)):
                 self.run(inner)
                 continue
-            formula = resolve(node.target)
+            formula, _ = resolve(node.target)
             if formula in (nothing, ask_the_tensor):
                 continue
             if formula is made_of_others:
                 self._run_others(node, args, kwargs)
                 continue
-            self._add(node, formula(args, kwargs, node.meta.get("val")))
+            out = node.meta.get("val")
+            try:
+                ops = formula(args, kwargs, out)
+            except SpecError:
+                raise
+            except Exception:
+                ops = uncounted(node.target, args, out)
+            self._add(node, ops)
 
     def _inner(self, target: Any, args: tuple[Any, ...]) -> Any:
         graphs = [arg for arg in args if isinstance(arg, self.torch.fx.GraphModule)]
