@@ -1,4 +1,4 @@
-"""The same step counted in four ways: from its Shape in C++, as it runs, on meta tensors, and from an exported graph."""
+"""The same step counted four ways: from its Shape in C++, as it runs, on meta tensors, from an exported graph."""
 
 from __future__ import annotations
 

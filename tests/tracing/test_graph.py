@@ -46,7 +46,7 @@ def test_products_of_every_kind_equal_the_integers(kind: str, dims: list[int]) -
 def test_rows_columns_and_trees_add_up_alike(shape: Shape, batch: int) -> None:
     graph = graph_of(shape.replace(n_layer=min(shape.n_layer, 3)), batch=batch)
     total, columns = graph.cost(), graph.columns()
-    assert len(graph) == len(columns["kind"]) == columns["dims"].shape[0] == sum(row.count for row in graph.rows())
+    assert len(graph) == len(columns["kind"]) == columns["dims"].shape[0] == sum(row.calls for row in graph.rows())
     for name in ("products", "kept", "vector", "bytes"):
         assert np.sum(columns[name]) == pytest.approx(getattr(total, name), rel=1e-12)
         for key in ("kind", "phase", "module", "dtype"):

@@ -18,11 +18,11 @@ Get = Callable[[str], Any]
 """The value of a call's argument by name, None where the operation has no such argument or it was left out."""
 
 
-def forward(get: Get, *, heads_first: bool = True) -> tuple[Op, ...]:
+def _forward(get: Get, *, heads_first: bool = True) -> tuple[Op, ...]:
     return tuple(("attention", *core) for core in _cores(get, heads_first))
 
 
-def backward(get: Get, *, heads_first: bool = True) -> tuple[Op, ...]:
+def _backward(get: Get, *, heads_first: bool = True) -> tuple[Op, ...]:
     """The gradients, and the scores made again, which the forward pass did not store."""
     cores = _cores(get, heads_first)
     return tuple((kind, *core) for core in cores for kind in ("attention_backward", "attention_scores"))
@@ -111,18 +111,19 @@ def _kept_by(mask: Any, all_pairs: int, queries: int, keys: int, causal: bool) -
         kept = kept.expand(*kept.shape[:-2], queries, keys).tril()
     elif kept.shape[-2:] != (queries, keys):
         kept = kept.expand(*kept.shape[:-2], queries, keys)
-    return int(kept.sum()) * all_pairs // kept.numel()
+    share: int = int(kept.sum()) * all_pairs // kept.numel()
+    return share
 
 
 def _holds_numbers(tensor: Any) -> bool:
-    return tensor.device.type != "meta" and not hasattr(tensor, "fake_mode")
+    return bool(tensor.device.type != "meta" and not hasattr(tensor, "fake_mode"))
 
 
-def flex(get: Get) -> tuple[Op, ...]:
+def _flex(get: Get) -> tuple[Op, ...]:
     return tuple(("attention", *core) for core in _flex_cores(get))
 
 
-def flex_backward(get: Get) -> tuple[Op, ...]:
+def _flex_backward(get: Get) -> tuple[Op, ...]:
     return tuple((kind, *core) for core in _flex_cores(get) for kind in ("attention_backward", "attention_scores"))
 
 
@@ -142,24 +143,24 @@ def _flex_cores(get: Get) -> list[tuple[Any, ...]]:
 
 
 ATTENTION: dict[str, Callable[[Get], tuple[Op, ...]]] = {
-    "scaled_dot_product_attention": forward,
-    "_scaled_dot_product_flash_attention": forward,
-    "_scaled_dot_product_flash_attention_for_cpu": forward,
-    "_scaled_dot_product_efficient_attention": forward,
-    "_scaled_dot_product_cudnn_attention": forward,
-    "_scaled_dot_product_fused_attention_overrideable": forward,
-    "_flash_attention_forward": partial(forward, heads_first=False),
-    "_efficient_attention_forward": partial(forward, heads_first=False),
-    "_cudnn_attention_forward": forward,
-    "_scaled_dot_product_flash_attention_backward": backward,
-    "_scaled_dot_product_flash_attention_for_cpu_backward": backward,
-    "_scaled_dot_product_efficient_attention_backward": backward,
-    "_scaled_dot_product_cudnn_attention_backward": backward,
-    "_scaled_dot_product_fused_attention_overrideable_backward": backward,
-    "_flash_attention_backward": partial(backward, heads_first=False),
-    "_efficient_attention_backward": partial(backward, heads_first=False),
-    "_cudnn_attention_backward": backward,
-    "flex_attention": flex,
-    "flex_attention_backward": flex_backward,
+    "scaled_dot_product_attention": _forward,
+    "_scaled_dot_product_flash_attention": _forward,
+    "_scaled_dot_product_flash_attention_for_cpu": _forward,
+    "_scaled_dot_product_efficient_attention": _forward,
+    "_scaled_dot_product_cudnn_attention": _forward,
+    "_scaled_dot_product_fused_attention_overrideable": _forward,
+    "_flash_attention_forward": partial(_forward, heads_first=False),
+    "_efficient_attention_forward": partial(_forward, heads_first=False),
+    "_cudnn_attention_forward": _forward,
+    "_scaled_dot_product_flash_attention_backward": _backward,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _backward,
+    "_scaled_dot_product_efficient_attention_backward": _backward,
+    "_scaled_dot_product_cudnn_attention_backward": _backward,
+    "_scaled_dot_product_fused_attention_overrideable_backward": _backward,
+    "_flash_attention_backward": partial(_backward, heads_first=False),
+    "_efficient_attention_backward": partial(_backward, heads_first=False),
+    "_cudnn_attention_backward": _backward,
+    "flex_attention": _flex,
+    "flex_attention_backward": _flex_backward,
 }
 """ATen or higher-order name -> count by named arguments."""

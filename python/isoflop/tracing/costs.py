@@ -6,6 +6,12 @@ marks as pointwise and that stands in no table costs 1. Imports no torch.
 
 from __future__ import annotations
 
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
 POINTWISE: dict[str, int] = {
     "addcdiv": 3,  # product with the scalar, quotient, sum
     "addcmul": 3,
@@ -133,37 +139,37 @@ SCATTERS: dict[str, int] = {
 }
 """An element of the largest tensor among the arguments after the first, or of the first where it is alone."""
 
-MOVES = frozenset(
+MOVES = names(
     """
     clone copy _to_copy cat stack index index_put _index_put_impl _unsafe_index _unsafe_index_put index_select
-    index_copy index_fill gather scatter take take_along_dim masked_fill masked_scatter masked_select where slice_scatter
-    select_scatter diagonal_scatter slice_backward select_backward diagonal_backward unfold_backward index_select_backward
-    constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d roll flip rot90 repeat
-    repeat_interleave fill zero zeros zeros_like ones ones_like full full_like new_zeros new_ones new_full arange linspace
-    eye scalar_tensor tril triu tril_indices triu_indices nonzero split_with_sizes_copy view_copy expand_copy
-    permute_copy t_copy transpose_copy slice_copy unbind_copy as_strided_copy _reshape_copy channel_shuffle pixel_shuffle
-    pixel_unshuffle im2col rand randn randint rand_like randn_like randint_like randperm bernoulli normal uniform
-    exponential random multinomial _pack_padded_sequence _conj_physical real imag view_as_complex_copy copysign
-    _assert_async embedding_renorm resize_as set_data _foreach_copy _foreach_zero
-    """.split()
+    index_copy index_fill gather scatter take take_along_dim masked_fill masked_scatter masked_select where
+    slice_scatter select_scatter diagonal_scatter slice_backward select_backward diagonal_backward unfold_backward
+    index_select_backward constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d roll
+    flip rot90 repeat repeat_interleave fill zero zeros zeros_like ones ones_like full full_like new_zeros new_ones
+    new_full arange linspace eye scalar_tensor tril triu tril_indices triu_indices nonzero split_with_sizes_copy
+    view_copy expand_copy permute_copy t_copy transpose_copy slice_copy unbind_copy as_strided_copy _reshape_copy
+    channel_shuffle pixel_shuffle pixel_unshuffle im2col rand randn randint rand_like randn_like randint_like
+    randperm bernoulli normal uniform exponential random multinomial _pack_padded_sequence _conj_physical
+    view_as_complex_copy _assert_async embedding_renorm resize_as set_data _foreach_copy _foreach_zero
+    """
 )
 """No arithmetic, but bytes: copies, gathers, constants, and random numbers."""
 
-METADATA = frozenset(
+METADATA = names(
     """
     _unsafe_view detach alias promote_types result_type can_cast empty empty_like empty_strided empty_permuted new_empty
     new_empty_strided _local_scalar_dense item is_same_size lift lift_fresh set resize record_stream is_pinned
     _has_compatible_shallow_copy_type _version is_nonzero _shape_as_tensor _nested_tensor_size
     _fused_sdp_choice sym_constrain_range sym_constrain_range_for_size _assert_scalar _assert_tensor_metadata
     _functional_assert_async _linalg_check_errors view_as_real view_as_complex
-    """.split()
+    """
 )
 """Nothing is computed and nothing is moved."""
 
-QUERIES = frozenset(
+QUERIES = names(
     """
     sym_is_contiguous is_contiguous is_strides_like_format is_non_overlapping_and_dense size sym_size stride sym_stride
     storage_offset sym_storage_offset numel sym_numel dim
-    """.split()
+    """
 )
 """Questions that a tensor subclass answers itself."""

@@ -21,8 +21,8 @@ class Cost(NamedTuple):
     """What operations cost together.
 
     ``products`` are FLOPs of matrix products, 2 a multiply-add, with attention over all pairs, as dense kernels compute
-    them; ``kept`` are those over the pairs that masks keep; ``vector`` is all other arithmetic, one FLOP an operation or
-    function call (:mod:`isoflop.tracing.costs`); ``bytes`` are the inputs read once and the outputs written once.
+    them; ``kept`` are those over the pairs that masks keep; ``vector`` is all other arithmetic, one FLOP an operation
+    or function call (:mod:`isoflop.tracing.costs`); ``bytes`` are the inputs read once and the outputs written once.
     """
 
     products: float = 0.0
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     phase: str
     module: str
     dtype: str
-    count: int
+    calls: int
     cost: Cost
 
 
@@ -60,7 +60,7 @@ class Graph:
         return [Row(*row[:5], Cost(*row[5:])) for row in self.core.totals()]
 
     def columns(self) -> dict[str, Any]:
-        """One entry an operation: kind, phase, module, dtype, out_dtype as lists; dims (n, 8) and the four costs as arrays.
+        """One entry an operation: kind, phase, module, dtype, out_dtype as lists; dims (n, 8) and costs as arrays.
 
         :data:`KINDS` names the dimensions of each kind.
         """

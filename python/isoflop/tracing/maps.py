@@ -177,9 +177,9 @@ def foreach(name: str) -> Formula | None:
 
 
 _FOREACH = dict.fromkeys(
-    """
+    costs.names("""
     add sub mul div sqrt rsqrt reciprocal neg abs exp expm1 log log2 log10 log1p pow maximum minimum clamp_max
     clamp_min sin cos tan tanh erf erfc floor ceil round sign frac trunc lgamma
-    """.split(),
+    """),
     1,
 )

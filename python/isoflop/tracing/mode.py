@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch._C import _current_graph_task_id, is_grad_enabled  # type: ignore[attr-defined]
+from torch._C import _current_graph_task_id, is_grad_enabled
 from torch._C._autograd import _top_saved_tensors_default_hooks
 from torch.optim.optimizer import register_optimizer_step_post_hook as post_step
 from torch.optim.optimizer import register_optimizer_step_pre_hook as pre_step
@@ -24,7 +24,7 @@ from isoflop.tracing.resolve import ask_the_tensor, known, made_of_others, nothi
 try:
     from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
 except ImportError:
-    set_code_exec_strategy = None
+    set_code_exec_strategy = None  # type: ignore[assignment]
 
 Record = tuple[Op, str, int]
 """An operation, its phase, the number of its module."""
@@ -32,7 +32,7 @@ Record = tuple[Op, str, int]
 _FLUSH_AT = 65_536
 
 
-class Mode(TorchDispatchMode):
+class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands records to ``flush`` in blocks; counting is done there, not here."""
 
     supports_higher_order_operators = True
@@ -42,7 +42,7 @@ class Mode(TorchDispatchMode):
         return set_code_exec_strategy is None
 
     def __init__(self, modules: Modules, flush: Callable[[list[Record]], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
         self.records: list[Record] = []
         self._flush = flush
@@ -70,7 +70,7 @@ class Mode(TorchDispatchMode):
         self._open.close()
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run ``func`` and write down its operations."""
         formula, call = known.get(func) or resolve(func)
@@ -129,5 +129,4 @@ def _is_recomputing() -> bool:
     """
     if _top_saved_tensors_default_hooks(True) is not None:
         return True
-    node = torch._C._current_autograd_node()
-    return node is not None and node.name() == "CheckpointFunctionBackward"
+    return torch._C._current_autograd_node().name() == "CheckpointFunctionBackward"

@@ -1,4 +1,4 @@
-"""Which module an operation belongs to: its forward functions are wrapped while a trace runs, torch's hooks stay unused.
+"""Which module an operation belongs to: forward functions are wrapped while a trace runs, torch's hooks stay unused.
 
 In the backward pass an operation belongs to the module whose forward pass made the autograd node that runs: nodes are
 numbered as they are made, and the numbers at which modules were entered and left are kept.
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch._C import _current_autograd_node
-from torch.compiler import is_dynamo_compiling
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
+from torch.compiler import is_dynamo_compiling
 
 
 class Modules:
@@ -53,10 +53,7 @@ class Modules:
         """The module whose forward pass made the autograd node that runs now."""
         if not self._wrapped:
             return 0
-        node = _current_autograd_node()
-        if node is None:
-            return 0
-        number = node._sequence_nr()
+        number = _current_autograd_node()._sequence_nr()
         made, modules = self._entries[self._home]
         # Backward passes of a GPU run in a thread of their own, which numbers the nodes that it makes again itself.
         if len(self._entries) > 1 and (own := self._entries.get(get_ident())) is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any
 
 from isoflop._core import DTYPES, KINDS
@@ -33,7 +32,7 @@ def register(name: str, formula: Callable[..., float | Op | Sequence[Op]], *, re
         SpecError: a malformed or taken name, a formula that cannot be called; and, while tracing, a formula that fails
             or returns something else.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(str(name)):
         raise SpecError(f"operation {name!r} is not named as 'namespace::op' or 'namespace::op.overload'")
     if not callable(formula):
         raise SpecError(f"the formula of {name} is {formula!r}, which cannot be called")
@@ -81,7 +80,7 @@ def _checked(name: str, formula: Callable[..., float | Op | Sequence[Op]]) -> Fo
 
 
 def _as_ops(name: str, result: Any) -> tuple[Op, ...]:
-    if isinstance(result, Real) and not isinstance(result, bool):
+    if isinstance(result, (int, float)) and not isinstance(result, bool):
         if not 0 <= result < 2**63 or result != int(result):
             raise SpecError(f"the formula of {name} returned {result!r}; FLOPs are a whole number below 2**63")
         return (custom(int(result)),)

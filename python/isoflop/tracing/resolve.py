@@ -49,7 +49,7 @@ def uncounted(func: Any, args: Any, out: Any) -> tuple[Op, ...]:
 
 def name_of(func: Any) -> str:
     """ "namespace::op.overload"; "higher_order::op" for a higher-order operator."""
-    name: str = func.name() if callable(getattr(func, "name", None)) else str(func)
+    name = str(func.name())  # type: ignore[no-untyped-call]
     return name if "::" in name else f"higher_order::{name}"
 
 
