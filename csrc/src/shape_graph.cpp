@@ -1,5 +1,6 @@
 #include "isoflop/shape_graph.hpp"
 
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,8 @@ struct PerElement {
   std::int64_t forward;
   std::int64_t backward;
 };
-constexpr PerElement layer_norm{7, 14}, rms_norm{4, 9}, gelu{5, 11}, swiglu{5, 11}, residual{1, 0}, log_softmax{5, 4};
+constexpr PerElement layer_norm{7, 14}, rms_norm{4, 9}, gelu{5, 11}, relu2{2, 3}, swiglu{5, 11}, rotation{3, 3};
+constexpr PerElement residual{1, 0}, log_softmax{5, 4};
 constexpr std::int64_t adamw = 14;
 
 class Step {
@@ -23,8 +25,11 @@ class Step {
       : shape_(shape), tokens_(tokens), n_(checked_product({tokens.batch, tokens.seq})), dtype_(find_dtype(dtype)) {}
 
   Graph build() {
+    if (shape_.architecture != Architecture::decoder || is_latent(shape_) || is_mixture(shape_) || shape_.n_predict > 0)
+      throw std::invalid_argument(
+          "the operations of a shape are listed for decoders of plain attention and MLPs alone");
     embed();
-    for (std::int64_t layer = 0; layer < shape_.n_layer; ++layer) block("blocks." + std::to_string(layer));
+    for (std::int64_t layer = 0; layer < shape_.n_layer; ++layer) block(layer);
     norm("norm");
     unembed();
     enter("");
@@ -33,17 +38,20 @@ class Step {
   }
 
  private:
-  void block(const std::string& name) {
+  void block(std::int64_t layer) {
+    const std::string name = "blocks." + std::to_string(layer);
     norm(name + ".norm1");
     enter(name + ".attention");
     const std::int64_t kv = checked_product({shape_.n_kv_head, shape_.d_head});
     linear(shape_.d_model, checked_sum({d_attn(shape_), kv, kv}));
-    attention();
+    if (shape_.rope) map(Kind::elementwise, rotation, checked_product({n_, checked_sum({d_attn(shape_), kv})}), 1);
+    attention(is_local(layer) ? window_pairs() : causal_pairs());
     linear(d_attn(shape_), shape_.d_model);
     norm(name + ".norm2");
     enter(name + ".mlp");
     linear(shape_.d_model, checked_product({shape_.gated ? 2 : 1, shape_.d_ff}));
-    map(Kind::elementwise, shape_.gated ? swiglu : gelu, checked_product({n_, shape_.d_ff}), shape_.gated ? 2 : 1);
+    const PerElement activation = shape_.gated ? swiglu : shape_.relu2 ? relu2 : gelu;
+    map(Kind::elementwise, activation, checked_product({n_, shape_.d_ff}), shape_.gated ? 2 : 1);
     linear(shape_.d_ff, shape_.d_model);
     enter(name);
     for (int branch = 0; branch < 2; ++branch)
@@ -84,11 +92,25 @@ class Step {
     add(Kind::matmul, Phase::backward, {1, outputs, n_, inputs});  // of the weight
   }
 
-  void attention() {
+  [[nodiscard]] bool is_local(std::int64_t layer) const {
+    const bool is_global = shape_.global_every != 0 && (layer + 1) % shape_.global_every == 0;
+    return shape_.window != 0 && shape_.window < tokens_.seq && !is_global;
+  }
+
+  // n (n + 1) / 2, the even factor halved before the product
+  static std::int64_t triangle(std::int64_t n) {
+    return n % 2 == 0 ? checked_product({n / 2, n + 1}) : checked_product({n, n / 2 + 1});
+  }
+
+  [[nodiscard]] std::int64_t causal_pairs() const { return triangle(tokens_.seq); }
+
+  [[nodiscard]] std::int64_t window_pairs() const {
+    return checked_sum({triangle(shape_.window), checked_product({tokens_.seq - shape_.window, shape_.window})});
+  }
+
+  void attention(std::int64_t pairs) {
     const std::int64_t seq = tokens_.seq, d_head = shape_.d_head;
-    const std::int64_t causal =
-        seq % 2 == 0 ? checked_product({seq / 2, seq + 1}) : checked_product({seq, seq / 2 + 1});
-    const std::int64_t kept = checked_product({tokens_.batch, shape_.n_head, causal});
+    const std::int64_t kept = checked_product({tokens_.batch, shape_.n_head, pairs});
     const Dims dims{tokens_.batch, shape_.n_head, shape_.n_kv_head, seq, seq, kept, d_head, d_head};
     add(Kind::attention, Phase::forward, dims);
     add(Kind::attention_scores, Phase::recompute, dims);

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <numeric>
+#include <optional>
+#include <stdexcept>
 
 #include "isoflop/graph.hpp"
 #include "isoflop/shape_graph.hpp"

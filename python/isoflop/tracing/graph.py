@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from isoflop import _core
 from isoflop.counting import flops
-from isoflop.errors import SpecError, nearest
+from isoflop.errors import ShapeError, SpecError, nearest
 from isoflop.shape import Shape
 
 PHASES = ("forward", "backward", "recompute", "optimizer")
@@ -106,13 +106,16 @@ def graph_of(shape: Shape, *, batch: int = 1, seq: int | None = None, dtype: str
     ``seq`` as in :func:`isoflop.flops`; modules are named as in :class:`isoflop.train.model.Transformer`.
 
     Raises:
-        ShapeError: as :func:`isoflop.flops`.
+        ShapeError: as :func:`isoflop.flops`; a shape that is no decoder of plain attention and MLPs.
         SpecError: an unknown dtype.
         OverflowError: a count beyond int64.
     """
     counted = flops(shape, batch=batch, seq=seq)
     _check("dtype", dtype, _core.DTYPES)
-    return Graph(_core.graph_of(shape.core, counted.batch, counted.seq, dtype))
+    try:
+        return Graph(_core.graph_of(shape.core, counted.batch, counted.seq, dtype))
+    except ValueError as error:
+        raise ShapeError(str(error)) from None
 
 
 def _check(what: str, given: str | None, known: Iterable[str]) -> None:

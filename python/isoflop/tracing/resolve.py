@@ -49,7 +49,7 @@ def uncounted(func: Any, args: Any, out: Any) -> tuple[Op, ...]:
 
 def name_of(func: Any) -> str:
     """ "namespace::op.overload"; "higher_order::op" for a higher-order operator."""
-    name = str(func.name())  # type: ignore[no-untyped-call]
+    name = str(func.name())
     return name if "::" in name else f"higher_order::{name}"
 
 
@@ -69,7 +69,7 @@ def _find(func: Any) -> Formula:
         return without_formula(func)
     if torch.Tag.pointwise in func.tags:
         return maps.POINTWISE
-    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+    if torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd"):
         return made_of_others
     return without_formula(func)
 
