@@ -17,7 +17,7 @@ import isoflop as iso  # noqa: E402
 from isoflop.train.model import Transformer  # noqa: E402
 from shapes import LLAMA  # noqa: E402
 
-TURNS = 25
+TURNS = 15
 GPT2 = iso.Shape(n_layer=12, d_model=64, n_head=4, n_ctx=32, n_vocab=512)
 LLAMA_LIKE = iso.Shape(n_layer=12, d_model=64, n_head=4, n_kv_head=2, n_ctx=32, n_vocab=512, **LLAMA)
 
