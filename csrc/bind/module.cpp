@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.attr("__version__") = ISOFLOP_VERSION;
   register_shape(module);
   register_flops(module);
+  register_columns(module);
   register_cpu(module);
   register_memory(module);
   register_roofline(module);
