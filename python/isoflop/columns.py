@@ -50,7 +50,7 @@ def flops_columns(
     """
     if convention not in _CONVENTIONS:
         raise SpecError(f"unknown FLOP convention {convention!r}", hint=nearest(convention, _CONVENTIONS))
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+    if not hasattr(threads, "__index__") or threads < 1:
         raise SpecError(f"threads is {threads!r}; it must be a positive whole number")
     arrays = {name: _whole(name, value) for name, value in columns.items() if _is_array(value)}
     length = _whole("seq", seq) if _is_array(seq) else None

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from isoflop import _core
 from isoflop.errors import ShapeError
@@ -73,6 +74,9 @@ class Mask:
     def core(self) -> _core.Mask:
         """The same mask for the C++ core."""
         return _core.Mask(self.kind, self.size, list(self.lengths), [part.core for part in self.parts])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.size, self.lengths, self.parts)
 
 
 def _count(what: str, value: int) -> int:
