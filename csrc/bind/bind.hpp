@@ -9,6 +9,7 @@ using namespace pybind11::literals;
 void register_shape(py::module_& module);
 void register_flops(py::module_& module);
 void register_graph(py::module_& module);
+void register_columns(py::module_& module);
 void register_cpu(py::module_& module);
 void register_memory(py::module_& module);
 void register_roofline(py::module_& module);

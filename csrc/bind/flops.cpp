@@ -9,23 +9,48 @@
 #include "isoflop/terms.hpp"
 
 using isoflop::Convention;
+using isoflop::Mask;
 using isoflop::Pairs;
+using isoflop::Recompute;
 using isoflop::Shape;
+using isoflop::Tokens;
 
 namespace {
 
-std::vector<std::string_view> selected_terms(const Convention& convention) {
-  std::vector<std::string_view> names;
-  for (std::size_t i = 0; i < isoflop::term_names.size(); ++i)
-    if ((convention.terms >> i & 1U) != 0) names.push_back(isoflop::term_names[i]);
-  return names;
+// (quantity, forward, training): a part's costs are 1 where its own costs are charged.
+py::tuple charges(const Convention& convention) {
+  py::list listed;
+  for (const isoflop::Charge& charge : convention.charges) {
+    const std::string_view name = charge.is_part() ? isoflop::part_names[charge.quantity]
+                                                   : isoflop::shorthand_names[charge.quantity - isoflop::n_parts];
+    listed.append(py::make_tuple(name, charge.forward, charge.training));
+  }
+  return py::tuple(listed);
 }
 
-py::dict forward_terms(const Shape& shape, std::int64_t batch, std::int64_t seq, Pairs pairs) {
-  const isoflop::Terms terms = isoflop::forward_terms(shape, {batch, seq}, pairs);
-  py::dict named;
-  for (std::size_t i = 0; i < terms.size(); ++i) named[py::cast(isoflop::term_names[i])] = terms[i];
-  return named;
+// name -> (forward, dgrad, wgrad, recompute)
+py::dict named(const isoflop::Terms& terms) {
+  py::dict passes;
+  for (std::size_t i = 0; i < terms.size(); ++i)
+    passes[py::cast(isoflop::term_names[i])] =
+        py::make_tuple(terms[i].forward, terms[i].dgrad, terms[i].wgrad, terms[i].recompute);
+  return passes;
+}
+
+py::dict all_terms(const Shape& shape, std::int64_t batch, std::int64_t seq, const Mask* mask, Recompute recompute) {
+  return named(isoflop::all_terms(shape, {batch, seq, mask}, recompute));
+}
+
+py::dict product_terms(const Shape& shape, std::int64_t batch, std::int64_t seq, const Mask* mask,
+                       Recompute recompute) {
+  return named(isoflop::product_terms(shape, {batch, seq, mask}, recompute));
+}
+
+py::dict forward_terms(const Shape& shape, std::int64_t batch, std::int64_t seq, const Mask* mask, Pairs pairs) {
+  const isoflop::ForwardTerms terms = isoflop::forward_terms(shape, {batch, seq, mask}, pairs);
+  py::dict named_terms;
+  for (std::size_t i = 0; i < terms.size(); ++i) named_terms[py::cast(isoflop::term_names[i])] = terms[i];
+  return named_terms;
 }
 
 py::list kaplan_table1(const Shape& shape, std::int64_t seq) {
@@ -35,45 +60,70 @@ py::list kaplan_table1(const Shape& shape, std::int64_t seq) {
   return rows;
 }
 
-double forward_flops(const Shape& shape, std::string_view convention, std::int64_t batch, std::int64_t seq) {
-  return isoflop::forward_flops(shape, isoflop::find_convention(convention), {batch, seq});
+double forward_flops(const Shape& shape, std::string_view convention, std::int64_t batch, std::int64_t seq,
+                     const Mask* mask) {
+  return isoflop::forward_flops(shape, isoflop::find_convention(convention), {batch, seq, mask});
 }
 
-double training_flops(const Shape& shape, std::string_view convention, std::int64_t batch, std::int64_t seq) {
-  return isoflop::training_flops(shape, isoflop::find_convention(convention), {batch, seq});
+double training_flops(const Shape& shape, std::string_view convention, std::int64_t batch, std::int64_t seq,
+                      const Mask* mask) {
+  return isoflop::training_flops(shape, isoflop::find_convention(convention), {batch, seq, mask});
 }
 
-}  // namespace
-
-void register_flops(py::module_& module) {
+void register_enums(py::module_& module) {
   py::native_enum<Pairs>(module, "Pairs", "enum.Enum", "Which query-key pairs of a sequence are counted.")
       .value("NONE", Pairs::none)
       .value("FULL", Pairs::full)
       .value("CAUSAL", Pairs::causal)
       .value("HALVED", Pairs::halved)
+      .value("MASKED", Pairs::masked)
       .finalize();
 
-  py::native_enum<isoflop::Params>(module, "Params", "enum.Enum", "Which parameters are charged 2 FLOPs a token.")
-      .value("NONE", isoflop::Params::none)
-      .value("KAPLAN", isoflop::Params::kaplan)
-      .value("TOTAL", isoflop::Params::total)
+  py::native_enum<Recompute>(module, "Recompute", "enum.Enum", "What is computed again in the backward pass.")
+      .value("NONE", Recompute::none)
+      .value("FULL", Recompute::full)
+      .value("ATTENTION", Recompute::attention)
       .finalize();
+
+  py::native_enum<Mask::Kind>(module, "MaskKind", "enum.Enum", "How a mask chooses its pairs.")
+      .value("SHAPE", Mask::Kind::shape)
+      .value("CAUSAL", Mask::Kind::causal)
+      .value("FULL", Mask::Kind::full)
+      .value("WINDOW", Mask::Kind::window)
+      .value("PREFIX", Mask::Kind::prefix)
+      .value("PACKED", Mask::Kind::packed)
+      .value("LAYERS", Mask::Kind::layers)
+      .finalize();
+}
+
+}  // namespace
+
+void register_flops(py::module_& module) {
+  register_enums(module);
+
+  py::class_<Mask>(module, "Mask", "A mask over one sequence in all layers; isoflop.Mask validates and builds it.")
+      .def(py::init([](Mask::Kind kind, std::int64_t size, std::vector<std::int64_t> lengths, std::vector<Mask> parts) {
+             return Mask{kind, size, std::move(lengths), std::move(parts)};
+           }),
+           "kind"_a, "size"_a, "lengths"_a, "parts"_a);
 
   py::class_<Convention>(module, "Convention", "A way of counting training FLOPs.")
       .def_readonly("name", &Convention::name)
-      .def_readonly("params", &Convention::params)
-      .def_property_readonly("terms", &selected_terms)
+      .def_property_readonly("charges", &charges)
       .def_readonly("pairs", &Convention::pairs)
-      .def_readonly("training_factor", &Convention::training_factor)
       .def_readonly("source", &Convention::source);
 
   py::list table;
-  for (const Convention& convention : isoflop::conventions) table.append(py::cast(convention));
+  for (const Convention& convention : isoflop::conventions()) table.append(py::cast(convention));
   module.attr("CONVENTIONS") = py::tuple(table);
 
   module.def("attention_pairs", &isoflop::attention_pairs, "seq"_a, "pairs"_a);
-  module.def("forward_terms", &forward_terms, "shape"_a, "batch"_a, "seq"_a, "pairs"_a);
+  module.def("masked_pairs", &isoflop::masked_pairs, "shape"_a, "mask"_a, "seq"_a);
+  module.def("all_terms", &all_terms, "shape"_a, "batch"_a, "seq"_a, "mask"_a, "recompute"_a);
+  module.def("product_terms", &product_terms, "shape"_a, "batch"_a, "seq"_a, "mask"_a, "recompute"_a);
+  module.def("forward_terms", &forward_terms, "shape"_a, "batch"_a, "seq"_a, "mask"_a, "pairs"_a);
+  module.def("adamw_step", &isoflop::adamw_step, "shape"_a);
   module.def("kaplan_table1", &kaplan_table1, "shape"_a, "seq"_a);
-  module.def("forward_flops", &forward_flops, "shape"_a, "convention"_a, "batch"_a, "seq"_a);
-  module.def("training_flops", &training_flops, "shape"_a, "convention"_a, "batch"_a, "seq"_a);
+  module.def("forward_flops", &forward_flops, "shape"_a, "convention"_a, "batch"_a, "seq"_a, "mask"_a);
+  module.def("training_flops", &training_flops, "shape"_a, "convention"_a, "batch"_a, "seq"_a, "mask"_a);
 }

@@ -10,9 +10,9 @@
 #include "bind.hpp"
 #include "isoflop/shape_graph.hpp"
 
-using isoflop::Cost;
 using isoflop::Graph;
 using isoflop::Op;
+using isoflop::OpCost;
 
 namespace {
 
@@ -36,7 +36,7 @@ class Rows {
 
 // Of records as a trace keeps them: ((kind, dtype, out dtype, dims...), phase, module).
 Op read_op(const py::tuple& record, const py::tuple& op, Rows& kinds, Rows& phases, Rows& dtypes) {
-  if (op.size() < 3 || op.size() > 3 + std::tuple_size_v<isoflop::Dims>)
+  if (op.size() < 3 || op.size() > 3 + std::tuple_size_v<isoflop::OpDims>)
     throw std::invalid_argument("an operation is (kind, dtype, out dtype, up to 8 dimensions)");
   Op read{isoflop::Kind{kinds[op[0]]},
           isoflop::Phase{phases[record[1]]},
@@ -81,7 +81,7 @@ py::array_t<double> number_column(const Graph& graph, Value value) {
 }
 
 py::array_t<std::int64_t> dims_column(const Graph& graph) {
-  const auto width = static_cast<py::ssize_t>(std::tuple_size_v<isoflop::Dims>);
+  const auto width = static_cast<py::ssize_t>(std::tuple_size_v<isoflop::OpDims>);
   py::array_t<std::int64_t> values({static_cast<py::ssize_t>(graph.ops().size()), width});
   std::int64_t* next = values.mutable_data();
   for (const Op& op : graph.ops())
@@ -98,10 +98,10 @@ py::dict columns(const Graph& graph) {
                   "dtype"_a = column(graph, [](const Op& op) { return isoflop::dtypes[op.dtype].name; }),
                   "out_dtype"_a = column(graph, [](const Op& op) { return isoflop::dtypes[op.out].name; }),
                   "dims"_a = dims_column(graph),
-                  "products"_a = number_column(graph, [](const Cost& cost) { return cost.products; }),
-                  "kept"_a = number_column(graph, [](const Cost& cost) { return cost.kept; }),
-                  "vector"_a = number_column(graph, [](const Cost& cost) { return cost.vector; }),
-                  "bytes"_a = number_column(graph, [](const Cost& cost) { return cost.bytes; }));
+                  "products"_a = number_column(graph, [](const OpCost& cost) { return cost.products; }),
+                  "kept"_a = number_column(graph, [](const OpCost& cost) { return cost.kept; }),
+                  "vector"_a = number_column(graph, [](const OpCost& cost) { return cost.vector; }),
+                  "bytes"_a = number_column(graph, [](const OpCost& cost) { return cost.bytes; }));
 }
 
 py::tuple cost(const Graph& graph, std::optional<std::string_view> kind, std::optional<std::string_view> phase) {
@@ -109,7 +109,7 @@ py::tuple cost(const Graph& graph, std::optional<std::string_view> kind, std::op
   std::optional<isoflop::Phase> one_phase;
   if (kind) one_kind = isoflop::Kind{isoflop::find_kind(*kind)};
   if (phase) one_phase = isoflop::Phase{isoflop::find_phase(*phase)};
-  const Cost sum = graph.total(one_kind, one_phase);
+  const OpCost sum = graph.total(one_kind, one_phase);
   return py::make_tuple(sum.products, sum.kept, sum.vector, sum.bytes);
 }
 

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   register_shape(module);
   register_flops(module);
   register_graph(module);
+  register_columns(module);
   register_cpu(module);
   register_memory(module);
   register_roofline(module);

@@ -11,25 +11,25 @@ namespace isoflop {
 namespace {
 
 struct Real {
-  const Dims& dims;
+  const OpDims& dims;
   double operator[](std::size_t i) const noexcept { return static_cast<double>(dims[i]); }
 };
 
-Cost matmul(const Dims& dims, double in, double out) noexcept {
+OpCost matmul(const OpDims& dims, double in, double out) noexcept {
   const Real d{dims};
   const double batch = d[0], m = d[1], k = d[2], n = d[3], products = 2 * batch * m * k * n;
   return {products, products, 0, batch * (in * (m * k + k * n) + out * m * n)};
 }
 
 // One of m, k and n is the sum over the groups; the two operands that do not have it, or the output, exist per group.
-Cost grouped_matmul(const Dims& dims, double in, double out) noexcept {
+OpCost grouped_matmul(const OpDims& dims, double in, double out) noexcept {
   const Real d{dims};
   const double groups = d[0], m = d[1], k = d[2], n = d[3], products = 2 * m * k * n;
   const double left = m * k * (dims[4] == 2 ? groups : 1), right = k * n * (dims[4] == 0 ? groups : 1);
   return {products, products, 0, in * (left + right) + out * m * n * (dims[4] == 1 ? groups : 1)};
 }
 
-Cost convolution(const Dims& dims, double in, double out) noexcept {
+OpCost convolution(const OpDims& dims, double in, double out) noexcept {
   const Real d{dims};
   const double batch = d[0], positions = d[1], weights = d[2], products = 2 * batch * positions * weights;
   return {products, products, 0, in * (weights + d[3]) + out * d[4]};
@@ -40,7 +40,7 @@ double attention_elements(const Real& d) noexcept { return d[0] * (d[1] * d[3] +
 
 double all_pairs(const Real& d) noexcept { return d[0] * d[1] * d[3] * d[4]; }
 
-Cost attention(const Dims& dims, double in, double) noexcept {
+OpCost attention(const OpDims& dims, double in, double) noexcept {
   const Real d{dims};
   const double width = 2 * (d[6] + d[7]);
   // scale, then softmax: maximum, difference, exponential, sum, quotient
@@ -48,7 +48,7 @@ Cost attention(const Dims& dims, double in, double) noexcept {
 }
 
 // Gradients of both products, two products each; every tensor of the forward pass and its gradient is touched.
-Cost attention_backward(const Dims& dims, double in, double) noexcept {
+OpCost attention_backward(const OpDims& dims, double in, double) noexcept {
   const Real d{dims};
   const double width = 4 * (d[6] + d[7]);
   // difference to the row's sum, product with the weights, scale
@@ -56,17 +56,17 @@ Cost attention_backward(const Dims& dims, double in, double) noexcept {
 }
 
 // scale, difference to the stored logarithm of the sum, exponential; inside the backward kernel, so no bytes of its own
-Cost attention_scores(const Dims& dims, double, double) noexcept {
+OpCost attention_scores(const OpDims& dims, double, double) noexcept {
   const Real d{dims};
   return {2 * all_pairs(d) * d[6], 2 * d[5] * d[6], 3 * all_pairs(d), 0};
 }
 
-Cost mapped(const Dims& dims, double, double) noexcept {
+OpCost mapped(const OpDims& dims, double, double) noexcept {
   const Real d{dims};
   return {0, 0, d[0] * d[1], d[2] + d[3]};
 }
 
-Cost custom(const Dims& dims, double, double) noexcept {
+OpCost custom(const OpDims& dims, double, double) noexcept {
   const Real d{dims};
   return {d[0], d[0], 0, d[2] + d[3]};
 }
@@ -104,7 +104,7 @@ const std::array<Formula, n_kinds> formulas{{
     {"custom", "flops elements bytes_read bytes_written", custom},
 }};
 
-Cost& Cost::operator+=(const Cost& other) noexcept {
+OpCost& OpCost::operator+=(const OpCost& other) noexcept {
   products += other.products;
   kept += other.kept;
   vector += other.vector;
@@ -118,7 +118,7 @@ std::uint8_t find_phase(std::string_view name) { return find(phase_names, name, 
 
 std::uint8_t find_dtype(std::string_view name) { return find(dtypes, name, "dtype", &Dtype::name); }
 
-Cost cost(const Op& op) noexcept {
+OpCost cost(const Op& op) noexcept {
   return formulas[static_cast<std::size_t>(op.kind)].cost(op.dims, dtypes[op.dtype].bytes, dtypes[op.out].bytes);
 }
 
@@ -136,8 +136,8 @@ void Graph::add(const Op& op) {
   ops_.push_back(op);
 }
 
-Cost Graph::total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept {
-  Cost sum;
+OpCost Graph::total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept {
+  OpCost sum;
   for (const Op& op : ops_)
     if (kind.value_or(op.kind) == op.kind && phase.value_or(op.phase) == op.phase) sum += cost(op);
   return sum;

@@ -111,7 +111,7 @@ class Step {
   void attention(std::int64_t pairs) {
     const std::int64_t seq = tokens_.seq, d_head = shape_.d_head;
     const std::int64_t kept = checked_product({tokens_.batch, shape_.n_head, pairs});
-    const Dims dims{tokens_.batch, shape_.n_head, shape_.n_kv_head, seq, seq, kept, d_head, d_head};
+    const OpDims dims{tokens_.batch, shape_.n_head, shape_.n_kv_head, seq, seq, kept, d_head, d_head};
     add(Kind::attention, Phase::forward, dims);
     add(Kind::attention_scores, Phase::recompute, dims);
     add(Kind::attention_backward, Phase::backward, dims);
@@ -122,14 +122,14 @@ class Step {
     if (flops.backward != 0) add(kind, Phase::backward, mapped(elements, flops.backward, inputs + 1, inputs));
   }
 
-  Dims mapped(std::int64_t elements, std::int64_t flops, std::int64_t reads, std::int64_t writes) const {
+  OpDims mapped(std::int64_t elements, std::int64_t flops, std::int64_t reads, std::int64_t writes) const {
     const auto bytes = static_cast<std::int64_t>(dtypes[dtype_].bytes);
     return {elements, flops, checked_product({elements, reads, bytes}), checked_product({elements, writes, bytes})};
   }
 
   void enter(const std::string& module) { module_ = graph_.module(module); }
 
-  void add(Kind kind, Phase phase, const Dims& dims) { graph_.add({kind, phase, dtype_, dtype_, module_, dims}); }
+  void add(Kind kind, Phase phase, const OpDims& dims) { graph_.add({kind, phase, dtype_, dtype_, module_, dims}); }
 
   const Shape& shape_;
   Tokens tokens_;

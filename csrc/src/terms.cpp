@@ -1,6 +1,9 @@
 #include "isoflop/terms.hpp"
 
+#include <stdexcept>
+
 #include "isoflop/checked.hpp"
+#include "isoflop/parts.hpp"
 
 namespace isoflop {
 
@@ -8,37 +11,67 @@ namespace {
 
 double real(std::int64_t count) noexcept { return static_cast<double>(count); }
 
-}  // namespace
-
-double attention_pairs(std::int64_t seq, Pairs pairs) noexcept {
-  const double s = real(seq);
-  switch (pairs) {
-    case Pairs::none: return 0.0;
-    case Pairs::full: return s * s;
-    case Pairs::causal: return 0.5 * s * (s + 1.0);
-    case Pairs::halved: return 0.5 * s * s;
+bool is_recomputed(const PartKind& kind, Recompute recompute) {
+  switch (recompute) {
+    case Recompute::none: return false;
+    case Recompute::full: return kind.block;
+    case Recompute::attention:
+      return kind.term == Term::logits || kind.term == Term::softmax || kind.term == Term::values;
   }
-  return 0.0;
+  return false;
 }
 
-Terms forward_terms(const Shape& shape, Tokens tokens, Pairs pairs) noexcept {
-  const double layers = real(shape.n_layer), d = real(shape.d_model);
-  const double attn = real(shape.n_head) * real(shape.d_head), kv = real(shape.n_kv_head) * real(shape.d_head);
-  const double n = tokens.count();
-  const double attention = 2.0 * layers * real(tokens.batch) * attention_pairs(tokens.seq, pairs) * attn;
-
+Terms terms_of(const Shape& shape, Tokens tokens, Recompute recompute, bool products_alone) {
+  const Dims<double> s = dims<double>(shape);
+  const double seq = real(tokens.seq), batch = real(tokens.batch);
+  const double pairs = tokens.mask == nullptr ? pairs::own(s, seq) : masked_pairs(shape, *tokens.mask, tokens.seq);
   Terms terms{};
-  const auto term = [&terms](Term name) -> double& { return terms[static_cast<std::size_t>(name)]; };
-  term(Term::qkv) = 2.0 * layers * n * d * (attn + 2.0 * kv);
-  term(Term::logits) = attention;
-  term(Term::values) = attention;
-  term(Term::proj) = 2.0 * layers * n * attn * d;
-  term(Term::mlp) = 2.0 * layers * n * d * real(shape.d_ff) * (shape.gated ? 3.0 : 2.0);
-  term(Term::unembed) = 2.0 * n * d * real(shape.n_vocab);
+  for (std::size_t i = 0; i < n_parts; ++i) {
+    const auto part = static_cast<Part>(i);
+    const PartKind& kind = kind_of(part);
+    if (products_alone && !kind.product) continue;
+    const Cost cost = cost_of(part, s);
+    const double elements = batch * amount(part, s, seq, pairs);
+    Passes& term = terms[static_cast<std::size_t>(kind.term)];
+    term.forward += cost.forward * elements;
+    term.dgrad += cost.dgrad * elements;
+    term.wgrad += cost.wgrad * elements;
+    if (is_recomputed(kind, recompute)) term.recompute += cost.forward * elements;
+  }
   return terms;
 }
 
+}  // namespace
+
+Terms all_terms(const Shape& shape, Tokens tokens, Recompute recompute) {
+  return terms_of(shape, tokens, recompute, false);
+}
+
+Terms product_terms(const Shape& shape, Tokens tokens, Recompute recompute) {
+  return terms_of(shape, tokens, recompute, true);
+}
+
+ForwardTerms forward_terms(const Shape& shape, Tokens tokens, Pairs kind) {
+  const Dims<double> s = dims<double>(shape);
+  const double seq = real(tokens.seq);
+  const double pairs = kind == Pairs::masked && tokens.mask != nullptr ? masked_pairs(shape, *tokens.mask, tokens.seq)
+                                                                       : pairs::all_layers(s, seq, kind);
+  ForwardTerms terms{};
+  for (std::size_t i = 0; i < n_parts; ++i) {
+    const auto part = static_cast<Part>(i);
+    if (kind_of(part).product)
+      terms[static_cast<std::size_t>(kind_of(part).term)] +=
+          real(tokens.batch) * kind_of(part).cost.forward * amount(part, s, seq, pairs);
+  }
+  return terms;
+}
+
+double adamw_step(const Shape& shape) { return 14.0 * real(n_params(shape)); }
+
 Table1 kaplan_table1(const Shape& shape, std::int64_t seq) {
+  const bool described =
+      shape.architecture == Architecture::decoder && !is_latent(shape) && !is_mixture(shape) && shape.n_predict == 0;
+  if (!described) throw std::invalid_argument("Table 1 describes decoders with plain attention and plain MLPs");
   const std::int64_t layers = shape.n_layer, d = shape.d_model, attn = d_attn(shape);
   const std::int64_t kv = checked_product({shape.n_kv_head, shape.d_head});
   const std::int64_t positions = shape.learned_position ? shape.n_ctx : 0;

@@ -24,8 +24,28 @@ TEST_CASE("conventions of GPT-2 small count these training FLOPs a token") {
 }
 
 TEST_CASE("a batch costs the sum of its sequences") {
-  for (const Convention& convention : conventions)
+  for (const Convention& convention : conventions())
     CHECK(training_flops(shapes::gpt2, convention, {7, 128}) == 7 * training_flops(shapes::gpt2, convention, {1, 128}));
 }
 
 TEST_CASE("an unknown convention is refused") { CHECK_THROWS_AS((void)find_convention("6nd"), std::invalid_argument); }
+
+TEST_CASE("a patch projection passes no gradient back to the image") {
+  const Shape vit{.n_layer = 1,
+                  .d_model = 8,
+                  .n_head = 1,
+                  .n_kv_head = 1,
+                  .d_head = 8,
+                  .d_ff = 32,
+                  .n_ctx = 17,
+                  .n_vocab = 10,
+                  .tied = false,
+                  .architecture = Architecture::vit,
+                  .image = 32,
+                  .patch = 8,
+                  .channels = 3,
+                  .class_token = true};
+  const double forward = forward_flops(vit, find_convention("exact"), {1, 17});
+  const double patches = 2.0 * 16 * 3 * 8 * 8 * 8;
+  CHECK(training_flops(vit, find_convention("exact"), {1, 17}) == 3 * forward - patches);
+}

@@ -12,9 +12,9 @@ using namespace isoflop;
 
 namespace {
 
-Cost cost_of(Kind kind, const Dims& dims) { return cost({kind, Phase::forward, 1, 1, 0, dims}); }
+OpCost cost_of(Kind kind, const OpDims& dims) { return cost({kind, Phase::forward, 1, 1, 0, dims}); }
 
-Cost total(const Graph& graph, Phase phase) { return graph.total(std::nullopt, phase); }
+OpCost total(const Graph& graph, Phase phase) { return graph.total(std::nullopt, phase); }
 
 }  // namespace
 
@@ -26,7 +26,7 @@ TEST_CASE("every kind is found under its own name") {
 }
 
 TEST_CASE("a product is 2 m k n and touches its three matrices once") {
-  const Cost product = cost_of(Kind::matmul, {2, 3, 5, 7});
+  const OpCost product = cost_of(Kind::matmul, {2, 3, 5, 7});
   CHECK(product.products == 2 * 2 * 3 * 5 * 7);
   CHECK(product.kept == product.products);
   CHECK(product.bytes == 4 * 2 * (3 * 5 + 5 * 7 + 3 * 7));
@@ -40,8 +40,8 @@ TEST_CASE("a grouped product stores the operands that exist per group") {
 }
 
 TEST_CASE("attention's gradients cost two forward passes, and its scores once more") {
-  const Dims dims{2, 8, 2, 16, 16, 2 * 8 * 136, 64, 32};
-  const Cost forward = cost_of(Kind::attention, dims);
+  const OpDims dims{2, 8, 2, 16, 16, 2 * 8 * 136, 64, 32};
+  const OpCost forward = cost_of(Kind::attention, dims);
   CHECK(forward.products == 2.0 * 2 * 8 * 16 * 16 * (64 + 32));
   CHECK(forward.kept == forward.products * 136 / 256);
   CHECK(cost_of(Kind::attention_backward, dims).products == 2 * forward.products);
@@ -50,7 +50,7 @@ TEST_CASE("attention's gradients cost two forward passes, and its scores once mo
 
 TEST_CASE("totals by kind, phase, module and dtype add up to the whole") {
   const Graph graph = graph_of(shapes::llama3_8b, {1, 64}, "bfloat16");
-  Cost sum;
+  OpCost sum;
   std::size_t count = 0;
   for (const Total& row : graph.totals()) {
     sum += row.cost;
@@ -76,7 +76,7 @@ TEST_CASE("a shape's graph has the terms' products, forward once and backward tw
     const Tokens tokens{2, 512};
     const Graph graph = graph_of(shape, tokens, "bfloat16");
     const auto terms = [&](Pairs pairs) {
-      const Terms named = forward_terms(shape, tokens, pairs);
+      const auto named = forward_terms(shape, tokens, pairs);
       return std::accumulate(named.begin(), named.end(), 0.0);
     };
     CHECK(total(graph, Phase::forward).products == terms(Pairs::full));

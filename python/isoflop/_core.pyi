@@ -3,6 +3,9 @@
 from enum import Enum
 from typing import Any, final
 
+import numpy as np
+import numpy.typing as npt
+
 __version__: str
 CONVENTIONS: tuple[Convention, ...]
 KINDS: dict[str, str]
@@ -13,11 +16,21 @@ class Pairs(Enum):
     FULL = 1
     CAUSAL = 2
     HALVED = 3
+    MASKED = 4
 
-class Params(Enum):
+class Recompute(Enum):
     NONE = 0
-    KAPLAN = 1
-    TOTAL = 2
+    FULL = 1
+    ATTENTION = 2
+
+class MaskKind(Enum):
+    SHAPE = 0
+    CAUSAL = 1
+    FULL = 2
+    WINDOW = 3
+    PREFIX = 4
+    PACKED = 5
+    LAYERS = 6
 
 @final
 class Shape:
@@ -38,17 +51,17 @@ class Shape:
     def n_active_nonembedding(self) -> int: ...
 
 @final
+class Mask:
+    def __init__(self, kind: MaskKind, size: int, lengths: list[int], parts: list[Mask]) -> None: ...
+
+@final
 class Convention:
     @property
     def name(self) -> str: ...
     @property
-    def params(self) -> Params: ...
-    @property
-    def terms(self) -> list[str]: ...
+    def charges(self) -> tuple[tuple[str, float, float], ...]: ...
     @property
     def pairs(self) -> Pairs: ...
-    @property
-    def training_factor(self) -> float: ...
     @property
     def source(self) -> str: ...
 
@@ -63,11 +76,27 @@ class Graph:
     def totals(self) -> list[tuple[str, str, str, str, int, float, float, float, float]]: ...
 
 def graph_of(shape: Shape, batch: int, seq: int, dtype: str) -> Graph: ...
+_Passes = tuple[float, float, float, float]
+
 def attention_pairs(seq: int, pairs: Pairs) -> float: ...
-def forward_terms(shape: Shape, batch: int, seq: int, pairs: Pairs) -> dict[str, float]: ...
+def masked_pairs(shape: Shape, mask: Mask, seq: int) -> float: ...
+def all_terms(shape: Shape, batch: int, seq: int, mask: Mask | None, recompute: Recompute) -> dict[str, _Passes]: ...
+def product_terms(
+    shape: Shape, batch: int, seq: int, mask: Mask | None, recompute: Recompute
+) -> dict[str, _Passes]: ...
+def forward_terms(shape: Shape, batch: int, seq: int, mask: Mask | None, pairs: Pairs) -> dict[str, float]: ...
+def adamw_step(shape: Shape) -> float: ...
 def kaplan_table1(shape: Shape, seq: int) -> list[tuple[str, int, float]]: ...
-def forward_flops(shape: Shape, convention: str, batch: int, seq: int) -> float: ...
-def training_flops(shape: Shape, convention: str, batch: int, seq: int) -> float: ...
+def forward_flops(shape: Shape, convention: str, batch: int, seq: int, mask: Mask | None) -> float: ...
+def training_flops(shape: Shape, convention: str, batch: int, seq: int, mask: Mask | None) -> float: ...
+def flops_columns(
+    common: Shape,
+    columns: dict[str, npt.NDArray[np.int64]],
+    convention: str,
+    seq: npt.NDArray[np.int64] | None,
+    count: int,
+    threads: int,
+) -> npt.NDArray[np.float64] | int: ...
 def cpu_features() -> list[str]: ...
 
 STATES: tuple[State, ...]

@@ -1,4 +1,4 @@
-"""FLOPs of a shape: named terms of the forward pass, and conventions that select among them."""
+"""FLOPs of a shape: named terms of every pass, and conventions that charge for some of them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,49 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from isoflop import _core
+from isoflop.columns import flops_columns
 from isoflop.errors import ShapeError, SpecError, nearest
+from isoflop.masks import Mask
 from isoflop.shape import Shape
+
+__all__ = ["CONVENTIONS", "Convention", "Flops", "Mask", "Pairs", "Passes", "Row", "flops", "flops_columns", "table1"]
 
 Convention = _core.Convention
 Pairs = _core.Pairs
-Params = _core.Params
+Recompute = Literal["none", "full", "attention"]
 
 CONVENTIONS: Mapping[str, Convention] = MappingProxyType({c.name: c for c in _core.CONVENTIONS})
-"""Every convention by name: which parameters are charged, which terms are counted over which pairs, its source."""
+"""Every convention by name: what it charges for (forward, and forward and backward), over which pairs, its source."""
+
+_RECOMPUTE: Mapping[str, _core.Recompute] = {name: _core.Recompute[name.upper()] for name in get_args(Recompute)}
+
+
+class Passes(NamedTuple):
+    """FLOPs of one term: forward, gradients of activations, gradients of parameters, forward again."""
+
+    forward: float
+    dgrad: float
+    wgrad: float
+    recompute: float
 
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of ``batch`` sequences of ``seq`` tokens; 2 a multiply-add.
+    """FLOPs of ``batch`` sequences of ``seq`` tokens; 2 a multiply-add, 1 any other operation of one element.
 
-    Counts are doubles, exact below 2**53 and within 1e-12 of the exact integer above.
+    Counts are doubles, exact below 2**53 and within 1e-12 of the exact integer above. ``mask`` None is the shape's own;
+    ``recompute`` is what the backward pass computes again: nothing, every block, or attention's logits, softmax and
+    values (Korthikanti et al. 2022).
     """
 
     shape: Shape
     batch: int
     seq: int
+    mask: Mask | None = None
+    recompute: Recompute = "none"
 
     @property
     def n_tokens(self) -> int:
@@ -38,12 +57,40 @@ class Flops:
 
     @property
     def terms(self) -> Mapping[str, float]:
-        """Forward FLOPs of each matrix product (qkv, logits, values, proj, mlp, unembed), attention over all pairs."""
-        return self.terms_over(Pairs.FULL)
+        """Forward FLOPs of each term, elementwise work included, attention over the pairs that the mask keeps."""
+        return MappingProxyType({name: passes.forward for name, passes in self.table().items()})
 
     def terms_over(self, pairs: Pairs) -> Mapping[str, float]:
-        """Forward FLOPs of each matrix product, attention counted over ``pairs``."""
-        return MappingProxyType(_core.forward_terms(self.shape.core, self.batch, self.seq, pairs))
+        """Forward FLOPs of the matrix products alone, attention counted over ``pairs``."""
+        return MappingProxyType(_core.forward_terms(self.shape.core, self.batch, self.seq, self._mask, pairs))
+
+    def table(self) -> Mapping[str, Passes]:
+        """Every term in every pass, elementwise work included, attention over the pairs that the mask keeps.
+
+        Terms: embed (a ViT's patches; adding positions; gathering tables' gradients), qkv, rope, logits, softmax,
+        values, proj (prediction modules' projections too), mlp (an LSTM's gates too), act (an LSTM's cells too), router
+        (with adding up experts), norms, residual (with biases), unembed, loss. Elementwise costs are listed in
+        docs/counting.md.
+        """
+        recompute = _RECOMPUTE[self.recompute]
+        counted = _core.all_terms(self.shape.core, self.batch, self.seq, self._mask, recompute)
+        return MappingProxyType({name: Passes(*passes) for name, passes in counted.items()})
+
+    def products(self) -> Mapping[str, Passes]:
+        """:meth:`table` of the matrix products alone: what a tensor core does."""
+        recompute = _RECOMPUTE[self.recompute]
+        counted = _core.product_terms(self.shape.core, self.batch, self.seq, self._mask, recompute)
+        return MappingProxyType({name: Passes(*passes) for name, passes in counted.items()})
+
+    @property
+    def recomputed(self) -> float:
+        """FLOPs of the matrix products that the backward pass computes again: hardware's beyond the model's."""
+        return sum(passes.recompute for passes in self.products().values())
+
+    @property
+    def optimizer(self) -> float:
+        """FLOPs of one step of AdamW, 14 a parameter, whatever the batch."""
+        return _core.adamw_step(self.shape.core)
 
     def forward(self, convention: str = "exact-causal") -> float:
         """Forward FLOPs of all tokens.
@@ -52,30 +99,43 @@ class Flops:
             SpecError: an unknown convention.
             OverflowError: a parameter count beyond int64.
         """
-        return _core.forward_flops(self.shape.core, _known(convention), self.batch, self.seq)
+        return _core.forward_flops(self.shape.core, _known(convention), self.batch, self.seq, self._mask)
 
     def total(self, convention: str = "exact-causal") -> float:
-        """Training FLOPs, forward and backward, of all tokens. Raises as :meth:`forward` does."""
-        return _core.training_flops(self.shape.core, _known(convention), self.batch, self.seq)
+        """Training FLOPs, forward and backward, of all tokens, without recomputation. Raises as :meth:`forward`."""
+        return _core.training_flops(self.shape.core, _known(convention), self.batch, self.seq, self._mask)
 
     def per_token(self, convention: str = "exact-causal") -> float:
         """Training FLOPs a token. Raises as :meth:`forward` does."""
-        return _core.training_flops(self.shape.core, _known(convention), 1, self.seq) / self.seq
+        return _core.training_flops(self.shape.core, _known(convention), 1, self.seq, self._mask) / self.seq
+
+    @property
+    def _mask(self) -> _core.Mask | None:
+        return None if self.mask is None else self.mask.core
 
 
-def flops(shape: Shape, *, batch: int = 1, seq: int | None = None) -> Flops:
+def flops(
+    shape: Shape,
+    batch: int = 1,
+    seq: int | None = None,
+    mask: Mask | None = None,
+    recompute: Recompute = "none",
+) -> Flops:
     """FLOPs of ``batch`` sequences of ``seq`` tokens (default: the shape's n_ctx).
 
     Raises:
-        ShapeError: ``batch`` or ``seq`` is not a positive whole number, or ``seq`` exceeds the learned positions.
+        ShapeError: ``batch`` or ``seq`` is not a positive whole number, ``seq`` exceeds the learned positions, a ViT is
+            given another length than its image makes, or the mask does not fit the sequence.
+        SpecError: an unknown ``recompute``.
     """
-    length = _positive("seq", shape.n_ctx if seq is None else seq)
-    if shape.position == "learned" and length > shape.n_ctx:
-        raise ShapeError(
-            f"seq is {length}, longer than the {shape.n_ctx} learned positions",
-            hint=f"use seq <= {shape.n_ctx}, a shape with n_ctx = {length}, or position='rope'",
-        )
-    return Flops(shape, _positive("batch", batch), length)
+    length = shape.n_ctx if seq is None else _positive("seq", seq)
+    if length != shape.n_ctx:
+        _check_length(shape, length)
+    if mask is not None:
+        _check_mask(shape, mask, length)
+    if recompute not in _RECOMPUTE:
+        raise SpecError(f"recompute is {recompute!r}", hint=nearest(str(recompute), _RECOMPUTE))
+    return Flops(shape, _positive("batch", batch), length, mask, recompute)
 
 
 class Row(NamedTuple):
@@ -90,8 +150,15 @@ def table1(shape: Shape, *, seq: int | None = None) -> list[Row]:
     """Parameters and forward FLOPs per token of each operation: Kaplan et al. 2020, Table 1.
 
     The last row is the table's total, which leaves out embedding and de-embedding. ``seq`` as in :func:`flops`.
+
+    Raises:
+        ShapeError: a shape that the table does not describe: latents, experts, all but decoders.
     """
-    return [Row(*row) for row in _core.kaplan_table1(shape.core, flops(shape, seq=seq).seq)]
+    length = flops(shape, seq=seq).seq
+    try:
+        return [Row(*row) for row in _core.kaplan_table1(shape.core, length)]
+    except ValueError as error:
+        raise ShapeError(str(error)) from error
 
 
 def _known(convention: str) -> str:
@@ -104,3 +171,22 @@ def _positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 < operator.index(value) < 2**63:
         raise ShapeError(f"{name} is {value!r}; it must be a positive whole number below 2**63")
     return operator.index(value)
+
+
+def _check_length(shape: Shape, length: int) -> None:
+    if shape.architecture == "vit":
+        raise ShapeError(f"seq is {length}; a ViT's image makes it {shape.n_ctx}", hint="leave seq out")
+    if shape.position == "learned" and length > shape.n_ctx:
+        raise ShapeError(
+            f"seq is {length}, longer than the {shape.n_ctx} learned positions",
+            hint=f"use seq <= {shape.n_ctx}, a shape with n_ctx = {length}, or position='rope'",
+        )
+
+
+def _check_mask(shape: Shape, mask: Mask, length: int) -> None:
+    if not isinstance(mask, Mask):
+        raise ShapeError(f"mask is {mask!r}; it must be a Mask", hint="Mask.causal(), Mask.window(512), ...")
+    try:
+        _core.masked_pairs(shape.core, mask.core, length)
+    except ValueError as error:
+        raise ShapeError(str(error)) from error

@@ -137,17 +137,21 @@ class Shape:
     @cached_property
     def core(self) -> _core.Shape:
         """The same shape for the C++ core."""
+        return _core.Shape(**self.core_fields())
+
+    def core_fields(self) -> dict[str, Any]:
+        """What the C++ core is told: its names, and no field that is None."""
         counts = ("n_layer", "d_model", "n_head", "n_kv_head", "d_head", "d_ff", "n_ctx", "n_vocab", "bias")
         more = [name for name in OPTIONAL if name != "n_class" and getattr(self, name) is not None]
-        return _core.Shape(
-            gated=self.activation == "swiglu",
-            relu2=self.activation == "relu2",
-            rms=self.norm == "rms",
-            learned_position=self.position == "learned",
-            rope=self.position == "rope",
-            tied=self.tied_embeddings,
-            **{name: getattr(self, name) for name in (*counts, *more)},
-        )
+        fields = {name: getattr(self, name) for name in (*counts, *more)}
+        return fields | {
+            "gated": self.activation == "swiglu",
+            "relu2": self.activation == "relu2",
+            "rms": self.norm == "rms",
+            "learned_position": self.position == "learned",
+            "rope": self.position == "rope",
+            "tied": self.tied_embeddings,
+        }
 
     @property
     def d_attn(self) -> int:

@@ -2,51 +2,77 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
+#include <span>
 #include <string_view>
 
-#include "isoflop/shape.hpp"
+#include "isoflop/parts.hpp"
 #include "isoflop/terms.hpp"
 
 namespace isoflop {
 
-/// Which parameters are charged 2 FLOPs a token.
-enum class Params { none, kaplan, total };
+/// What formulas charge in place of the terms: products of widths, and parameters, of one sequence of s tokens.
+enum class Shorthand : std::size_t {
+  active_weights,     // s times the block matrices a token uses, without biases and norms: N of Kaplan's 6 N
+  params,             // s times all parameters
+  active_params,      // s times the parameters a token uses
+  without_tables,     // s times parameters, all experts, without the tables of tokens and positions
+  without_positions,  // s times parameters, all experts, without positions
+  without_input,      // s times active parameters, without a token table that is not also the unembedding
+  heads_square,       // n_layer n_head d_head s^2
+  latent_square,      // n_layer n_head (width of a query + width of a value) s^2
+  model_square,       // n_layer d_model s^2
+  softmax_square,     // n_layer n_head s^2
+  one_hot,            // n_vocab d_model s
+  own_key_values,     // 4 n_layer d_model n_head d_head s: four square projections, whatever n_kv_head is
+  two_matrices,       // 2 n_layer d_model d_ff s, whatever the activation; of experts, those a token uses
+  model_weights,      // n_layer d_model^2 s
+  group_weights,      // n_layer d_model^2 s n_kv_head / n_head
+  four_wide,          // MLPs of width 4 d_model whatever d_ff is: n_layer 8 d_model^2 s, half more where gated, top_k
+  count,
+};
 
-/// Forward FLOPs are 2 FLOPs a token for each parameter of `params`, plus the terms in `terms` (a bit for each Term)
-/// with attention over `pairs`; training is `training_factor` times forward.
+inline constexpr std::size_t n_shorthands = static_cast<std::size_t>(Shorthand::count);
+
+inline constexpr std::array<std::string_view, n_shorthands> shorthand_names{
+    "active_weights", "params",        "active_params", "without_tables", "without_positions", "without_input",
+    "heads_square",   "latent_square", "model_square",  "softmax_square", "one_hot",           "own_key_values",
+    "two_matrices",   "model_weights", "group_weights", "four_wide"};
+
+/// FLOPs for each of a quantity, forward, and forward and backward. A part's are what its cost says.
+struct Charge {
+  std::size_t quantity;  // a Part, or n_parts and up a Shorthand
+  double forward;
+  double training;
+
+  constexpr Charge() : quantity(0), forward(0), training(0) {}
+  constexpr Charge(Part part) : quantity(static_cast<std::size_t>(part)), forward(1), training(1) {}  // NOLINT
+  constexpr Charge(Shorthand what, double forward_cost, double training_cost)
+      : quantity(n_parts + static_cast<std::size_t>(what)), forward(forward_cost), training(training_cost) {}
+  constexpr Charge(Shorthand what, double forward_cost) : Charge(what, forward_cost, 3 * forward_cost) {}
+
+  [[nodiscard]] constexpr bool is_part() const { return quantity < n_parts; }
+  [[nodiscard]] constexpr Part part() const { return static_cast<Part>(quantity); }
+  [[nodiscard]] constexpr Shorthand shorthand() const { return static_cast<Shorthand>(quantity - n_parts); }
+};
+
+/// What is charged, with attention's parts over `pairs`.
 struct Convention {
   std::string_view name;
-  Params params;
-  std::uint32_t terms;
+  std::span<const Charge> charges;
   Pairs pairs;
-  double training_factor;  // 3: the backward pass costs two forward passes
   std::string_view source;
 };
 
-constexpr std::uint32_t bit(Term term) noexcept { return std::uint32_t{1} << static_cast<unsigned>(term); }
-
-inline constexpr std::uint32_t no_terms = 0;
-inline constexpr std::uint32_t attention_terms = bit(Term::logits) | bit(Term::values);
-inline constexpr std::uint32_t all_terms = (std::uint32_t{1} << term_names.size()) - 1;
-
-inline constexpr std::array<Convention, 5> conventions{{
-    {"kaplan-6n", Params::kaplan, no_terms, Pairs::none, 3.0, "Kaplan et al. 2020, section 2.1: C = 6 N"},
-    {"kaplan-table1", Params::kaplan, attention_terms, Pairs::halved, 3.0,
-     "Kaplan et al. 2020, Table 1: 3 (2 N + 2 n_layer n_ctx d_attn)"},
-    {"6n-total", Params::total, no_terms, Pairs::none, 3.0, "6 N with every parameter, embeddings included"},
-    {"exact", Params::none, all_terms, Pairs::full, 3.0, "every matrix product, 2 m k n, dense attention"},
-    {"exact-causal", Params::none, all_terms, Pairs::causal, 3.0,
-     "every matrix product, 2 m k n, attention over s (s + 1) / 2 pairs"},
-}};
+/// All conventions, in the order of the documentation.
+std::span<const Convention> conventions() noexcept;
 
 /// The convention of that name; throws std::invalid_argument for an unknown one.
 const Convention& find_convention(std::string_view name);
 
-/// Forward FLOPs of `tokens`; throws std::overflow_error where a parameter count exceeds int64.
+/// Forward FLOPs of `tokens`; throws std::overflow_error where a parameter count that is charged exceeds int64.
 double forward_flops(const Shape& shape, const Convention& convention, Tokens tokens);
 
-/// Forward and backward FLOPs of `tokens`.
+/// Forward and backward FLOPs of `tokens`. Throws as forward_flops does.
 double training_flops(const Shape& shape, const Convention& convention, Tokens tokens);
 
 }  // namespace isoflop

@@ -12,18 +12,18 @@
 
 namespace isoflop {
 
-using Dims = std::array<std::int64_t, 8>;
+using OpDims = std::array<std::int64_t, 8>;
 
 /// FLOPs and bytes of one operation. `products` are multiply-adds of matrix products, 2 FLOPs each, over all query-key
 /// pairs; `kept` are those over the pairs that the mask keeps, and equals `products` for everything but attention;
 /// `vector` is all other arithmetic, one FLOP an operation or function call; `bytes` are read and written once.
-struct Cost {
+struct OpCost {
   double products = 0;
   double kept = 0;
   double vector = 0;
   double bytes = 0;
 
-  Cost& operator+=(const Cost& other) noexcept;
+  OpCost& operator+=(const OpCost& other) noexcept;
 };
 
 enum class Kind : std::uint8_t {
@@ -49,7 +49,7 @@ enum class Kind : std::uint8_t {
 struct Formula {
   std::string_view kind;
   std::string_view dims;
-  Cost (*cost)(const Dims& dims, double in, double out) noexcept;
+  OpCost (*cost)(const OpDims& dims, double in, double out) noexcept;
 };
 
 inline constexpr std::size_t n_kinds = static_cast<std::size_t>(Kind::custom) + 1;
@@ -82,16 +82,16 @@ struct Op {
   std::uint8_t dtype = 0;  // of the inputs
   std::uint8_t out = 0;    // of the outputs
   std::uint32_t module = 0;
-  Dims dims{};
+  OpDims dims{};
 };
 
-Cost cost(const Op& op) noexcept;
+OpCost cost(const Op& op) noexcept;
 
 /// All operations of one kind, phase, module and dtype together.
 struct Total {
   Op key;
   std::size_t count = 0;
-  Cost cost;
+  OpCost cost;
 };
 
 class Graph {
@@ -106,7 +106,7 @@ class Graph {
   [[nodiscard]] const std::vector<std::string>& modules() const noexcept { return modules_; }
 
   /// Of all operations, or those of one kind, of one phase.
-  [[nodiscard]] Cost total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept;
+  [[nodiscard]] OpCost total(std::optional<Kind> kind, std::optional<Phase> phase) const noexcept;
 
   /// In order of first appearance.
   [[nodiscard]] std::vector<Total> totals() const;

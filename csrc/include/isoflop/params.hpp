@@ -1,149 +1,156 @@
-// Parameter counts, written once for every kind of number: Count (exact or an error) and double (columns of shapes).
+// Parameter counts, and the matrices they come from.
 #pragma once
 
-#include "isoflop/shape.hpp"
+#include "isoflop/dims.hpp"
 
 namespace isoflop::params {
 
-template <class Number>
-Number as(std::int64_t value) {
-  return static_cast<Number>(value);
-}
-
 /// A matrix, or several of one kind: its weights, and its outputs, each of which has a bias where the shape has biases.
-template <class Number>
+template <class N>
 struct Matrices {
-  Number weights{};
-  Number outputs{};
+  N weights;
+  N outputs;
 
   friend Matrices operator+(const Matrices& a, const Matrices& b) {
     return {a.weights + b.weights, a.outputs + b.outputs};
   }
-  friend Matrices operator*(const Number& times, const Matrices& a) { return {times * a.weights, times * a.outputs}; }
+  friend Matrices operator*(const N& times, const Matrices& a) { return {times * a.weights, times * a.outputs}; }
 };
 
-template <class Number>
-Matrices<Number> matrix(const Number& inputs, const Number& outputs) {
+template <class N>
+Matrices<N> matrix(const N& inputs, const N& outputs) {
   return {inputs * outputs, outputs};
 }
 
-template <class Number>
-Number query_key_width(const Shape& s) {
-  return as<Number>(s.n_head) * (as<Number>(s.d_head) + as<Number>(s.d_rope));
+template <class N>
+N query_key_width(const Dims<N>& s) {
+  return s.n_head * (s.d_head + s.d_rope);
 }
 
-template <class Number>
-Number value_width(const Shape& s) {
-  return as<Number>(s.n_head) * as<Number>(is_latent(s) ? s.d_value : s.d_head);
+template <class N>
+N value_width(const Dims<N>& s) {
+  return s.n_head * (s.latent ? s.d_value : s.d_head);
 }
 
 /// From the residual stream to queries, keys and values.
-template <class Number>
-Matrices<Number> qkv(const Shape& s) {
-  const auto d = as<Number>(s.d_model), heads = as<Number>(s.n_head);
-  if (!is_latent(s)) {
-    const Number kv = as<Number>(s.n_kv_head) * as<Number>(s.d_head);
-    return matrix(d, query_key_width<Number>(s)) + as<Number>(2) * matrix(d, kv);
-  }
-  const auto latent = as<Number>(s.kv_lora_rank), q_latent = as<Number>(s.q_lora_rank);
-  const Matrices<Number> queries = s.q_lora_rank == 0
-                                       ? matrix(d, query_key_width<Number>(s))
-                                       : matrix(d, q_latent) + matrix(q_latent, query_key_width<Number>(s));
-  const Number expanded = heads * (as<Number>(s.d_head) + as<Number>(s.d_value));
-  return queries + matrix(d, latent + as<Number>(s.d_rope)) + matrix(latent, expanded);
+template <class N>
+Matrices<N> qkv(const Dims<N>& s) {
+  if (!s.latent) return matrix<N>(s.d_model, (s.n_head + 2 * s.n_kv_head) * s.d_head);
+  const N queries = query_key_width(s);
+  const Matrices<N> keys_values =
+      matrix<N>(s.d_model, s.kv_lora_rank + s.d_rope) + matrix<N>(s.kv_lora_rank, s.n_head * (s.d_head + s.d_value));
+  if (!s.latent_queries) return matrix<N>(s.d_model, queries) + keys_values;
+  return matrix<N>(s.d_model, s.q_lora_rank) + matrix<N>(s.q_lora_rank, queries) + keys_values;
 }
 
-template <class Number>
-Matrices<Number> proj(const Shape& s) {
-  return matrix(value_width<Number>(s), as<Number>(s.d_model));
+template <class N>
+Matrices<N> proj(const Dims<N>& s) {
+  return matrix<N>(value_width(s), s.d_model);
 }
 
 /// A gated or plain MLP of hidden width `hidden`.
-template <class Number>
-Matrices<Number> mlp(const Shape& s, std::int64_t hidden) {
-  const auto d = as<Number>(s.d_model), h = as<Number>(hidden);
-  return as<Number>(s.gated ? 2 : 1) * matrix(d, h) + matrix(h, d);
+template <class N>
+Matrices<N> mlp(const Dims<N>& s, const N& hidden) {
+  const N into = s.gated ? 2 * hidden : hidden;
+  return {s.d_model * (into + hidden), into + s.d_model};
 }
 
 /// An LSTM layer: four gates from the input and from the state, one bias each.
-template <class Number>
-Matrices<Number> lstm(const Shape& s) {
-  const auto d = as<Number>(s.d_model);
-  return {as<Number>(8) * d * d, as<Number>(4) * d};
+template <class N>
+Matrices<N> lstm(const Dims<N>& s) {
+  return {8 * s.d_model * s.d_model, 4 * s.d_model};
 }
 
-template <class Number>
-Number router(const Shape& s) {
-  return as<Number>(s.d_model) * as<Number>(s.n_expert);
-}
-
-/// Gains, and biases of layer norm, of one block: two of d_model, and of the latents.
-template <class Number>
-Number block_norms(const Shape& s) {
-  return as<Number>(s.bias && !s.rms ? 2 : 1) *
-         (as<Number>(2) * as<Number>(s.d_model) + as<Number>(s.q_lora_rank) + as<Number>(s.kv_lora_rank));
-}
-
-/// Layers whose MLP is a mixture, prediction modules included.
-template <class Number>
-Number mixture_layers(const Shape& s) {
-  return is_mixture(s) ? as<Number>(s.n_layer) - as<Number>(s.n_dense_layer) + as<Number>(s.n_predict) : Number(0);
+/// Layers whose MLP is a mixture of experts, prediction modules included.
+template <class N>
+N mixture_layers(const Dims<N>& s) {
+  return s.mixture ? N(s.n_layer + s.n_predict - s.n_dense_layer) : N(0 * s.n_layer);
 }
 
 /// Layers with a plain MLP.
-template <class Number>
-Number dense_layers(const Shape& s) {
-  return is_mixture(s) ? as<Number>(s.n_dense_layer) : as<Number>(s.n_layer) + as<Number>(s.n_predict);
+template <class N>
+N dense_layers(const Dims<N>& s) {
+  return s.mixture ? s.n_dense_layer : N(s.n_layer + s.n_predict);
 }
 
-/// Every matrix of the stack; `experts` routed ones a mixture.
-template <class Number>
-Matrices<Number> stack(const Shape& s, std::int64_t experts) {
-  if (s.architecture == Architecture::lstm) return as<Number>(s.n_layer) * lstm<Number>(s);
-  const Number layers = as<Number>(s.n_layer) + as<Number>(s.n_predict);
-  const Number mixtures = mixture_layers<Number>(s);
-  Matrices<Number> all = layers * (qkv<Number>(s) + proj<Number>(s)) + dense_layers<Number>(s) * mlp<Number>(s, s.d_ff);
-  if (is_mixture(s)) {
-    const Number used = as<Number>(experts) + as<Number>(s.n_shared_expert);
-    all = all + (mixtures * used) * mlp<Number>(s, s.d_expert);
-    all.weights = all.weights + mixtures * router<Number>(s);
-  }
-  if (s.n_predict > 0)
-    all.weights = all.weights + as<Number>(s.n_predict) * as<Number>(2) * as<Number>(s.d_model) * as<Number>(s.d_model);
+/// MLPs of all layers, `routed` experts a mixture, and the shared ones.
+template <class N>
+Matrices<N> mlps(const Dims<N>& s, const N& routed) {
+  const Matrices<N> dense = dense_layers(s) * mlp(s, s.d_ff);
+  if (!s.mixture) return dense;
+  return dense + N(mixture_layers(s) * (routed + s.n_shared_expert)) * mlp(s, s.d_expert);
+}
+
+template <class N>
+N routers(const Dims<N>& s) {
+  return mixture_layers(s) * s.d_model * s.n_expert;
+}
+
+/// The projections of prediction modules, from the stream and the next token side by side.
+template <class N>
+N joins(const Dims<N>& s) {
+  return 2 * s.n_predict * s.d_model * s.d_model;
+}
+
+/// Every matrix of the stack; `routed` experts a mixture.
+template <class N>
+Matrices<N> stack(const Dims<N>& s, const N& routed) {
+  if (s.is(Architecture::lstm)) return s.n_layer * lstm(s);
+  Matrices<N> all = N(s.n_layer + s.n_predict) * (qkv(s) + proj(s)) + mlps(s, routed);
+  all.weights = all.weights + routers(s) + joins(s);
   return all;
 }
 
-/// All norms: of the blocks, the final one, and three of each prediction module (its two inputs and its output).
-template <class Number>
-Number norms(const Shape& s) {
-  if (s.architecture == Architecture::lstm) return Number(0);
-  const Number one = as<Number>(s.bias && !s.rms ? 2 : 1) * as<Number>(s.d_model);
-  const Number layers = as<Number>(s.n_layer) + as<Number>(s.n_predict);
-  return layers * block_norms<Number>(s) + (as<Number>(1) + as<Number>(3) * as<Number>(s.n_predict)) * one;
+/// Numbers that the norms of all blocks scale: two norms of d_model, and the latents'.
+template <class N>
+N block_normed(const Dims<N>& s) {
+  return (s.n_layer + s.n_predict) * (2 * s.d_model + s.kv_lora_rank + s.q_lora_rank);
 }
 
-template <class Number>
-Number nonembedding(const Shape& s, std::int64_t experts) {
-  const Matrices<Number> matrices = stack<Number>(s, experts);
-  return matrices.weights + (s.bias ? matrices.outputs : Number(0)) + norms<Number>(s);
+/// The final norm, and three of each prediction module: of its two inputs and of its output.
+template <class N>
+N other_normed(const Dims<N>& s) {
+  return (1 + 3 * s.n_predict) * s.d_model;
 }
 
-/// Numbers in a patch: channels patch^2.
-template <class Number>
-Number patch_width(const Shape& s) {
-  return as<Number>(s.channels) * as<Number>(s.patch) * as<Number>(s.patch);
+template <class N>
+N norms(const Dims<N>& s) {
+  if (s.is(Architecture::lstm)) return 0 * s.d_model;
+  const N gains = block_normed(s) + other_normed(s);
+  return s.bias && !s.rms ? N(2 * gains) : gains;
 }
 
-template <class Number>
-Number embedding(const Shape& s) {
-  const auto d = as<Number>(s.d_model), rows = as<Number>(s.n_vocab);
-  const Number positions = s.learned_position ? as<Number>(s.n_ctx) * d : Number(0);
-  if (s.architecture == Architecture::vit) {
-    const Number biases = s.bias ? d + rows : Number(0);
-    const Number class_token = s.class_token ? d : Number(0);
-    return patch_width<Number>(s) * d + class_token + positions + rows * d + biases;
-  }
-  return rows * d + positions + (s.tied ? Number(0) : rows * d);
+template <class N>
+N nonembedding(const Dims<N>& s, const N& routed) {
+  const Matrices<N> matrices = stack(s, routed);
+  const N weights = matrices.weights + norms(s);
+  return s.bias ? N(weights + matrices.outputs) : weights;
+}
+
+template <class N>
+N positions(const Dims<N>& s) {
+  return s.learned_position ? N(s.n_ctx * s.d_model) : N(0 * s.n_ctx);
+}
+
+/// What makes the stream: the token table; or the patch projection, its bias and the class token.
+template <class N>
+N input_table(const Dims<N>& s) {
+  if (!s.is(Architecture::vit)) return s.n_vocab * s.d_model;
+  const N projection = s.channels * s.patch * s.patch * s.d_model;
+  return projection + ((s.bias ? 1 : 0) + (s.class_token ? 1 : 0)) * s.d_model;
+}
+
+/// The unembedding or the head, where it is not the token table.
+template <class N>
+N output_table(const Dims<N>& s) {
+  if (s.tied) return 0 * s.n_vocab;
+  const N table = s.n_vocab * s.d_model;
+  return s.is(Architecture::vit) && s.bias ? N(table + s.n_vocab) : table;
+}
+
+template <class N>
+N embedding(const Dims<N>& s) {
+  return input_table(s) + positions(s) + output_table(s);
 }
 
 }  // namespace isoflop::params

@@ -1,4 +1,4 @@
-// Forward FLOPs by named term, and the rows of Kaplan et al. 2020, Table 1.
+// FLOPs by named term and pass, and the rows of Kaplan et al. 2020, Table 1.
 #pragma once
 
 #include <array>
@@ -6,36 +6,65 @@
 #include <cstdint>
 #include <string_view>
 
+#include "isoflop/mask.hpp"
 #include "isoflop/shape.hpp"
 
 namespace isoflop {
 
-/// Which query-key pairs of a sequence of s tokens are counted.
-enum class Pairs {
-  none,    // 0
-  full,    // s^2: what a dense matmul computes
-  causal,  // s (s + 1) / 2: what a causal mask keeps
-  halved,  // s^2 / 2: the usual shorthand for causal
+enum class Term : std::size_t {
+  embed,     // patches; adding positions; gathering the gradients of tables
+  qkv,       // queries, keys, values, and what latents are made from and into
+  rope,      // turning queries and keys
+  logits,    // queries times keys
+  softmax,   // of attention
+  values,    // attention times values
+  proj,      // attention's output; the projections of prediction modules
+  mlp,       // MLPs, shared experts, routed experts; an LSTM's gates
+  act,       // what stands between their matrices; an LSTM's cell
+  router,    // its matrix, its softmax, adding up the experts
+  norms,     //
+  residual,  // adding to the stream, and biases
+  unembed,   // logits over the vocabulary, or the head
+  loss,      // cross-entropy
 };
 
-enum class Term : std::size_t { qkv, logits, values, proj, mlp, unembed };
+inline constexpr std::array<std::string_view, 14> term_names{"embed",  "qkv",      "rope",    "logits", "softmax",
+                                                             "values", "proj",     "mlp",     "act",    "router",
+                                                             "norms",  "residual", "unembed", "loss"};
 
-inline constexpr std::array<std::string_view, 6> term_names{"qkv", "logits", "values", "proj", "mlp", "unembed"};
+enum class Recompute { none, full, attention };
 
-using Terms = std::array<double, term_names.size()>;
+struct Passes {
+  double forward = 0;
+  double dgrad = 0;      // gradients of activations
+  double wgrad = 0;      // gradients of parameters
+  double recompute = 0;  // forward again, in the backward pass
+};
 
-/// `batch` sequences of `seq` tokens each.
+using Terms = std::array<Passes, term_names.size()>;
+using ForwardTerms = std::array<double, term_names.size()>;
+
+/// `batch` sequences of `seq` tokens each, under `mask`.
 struct Tokens {
   std::int64_t batch = 1;
   std::int64_t seq = 0;
+  const Mask* mask = nullptr;  // the shape's own where null
 
   [[nodiscard]] double count() const noexcept { return static_cast<double>(batch) * static_cast<double>(seq); }
 };
 
-double attention_pairs(std::int64_t seq, Pairs pairs) noexcept;
+/// Every term of all tokens, elementwise work included; attention over the pairs the mask keeps.
+Terms all_terms(const Shape& shape, Tokens tokens, Recompute recompute);
 
-/// Forward FLOPs of every matrix product, 2 m k n each.
-Terms forward_terms(const Shape& shape, Tokens tokens, Pairs pairs) noexcept;
+/// Matrix products alone.
+Terms product_terms(const Shape& shape, Tokens tokens, Recompute recompute);
+
+/// Forward FLOPs of every matrix product, 2 m k n each, attention over `kind` pairs; zero for terms without products.
+ForwardTerms forward_terms(const Shape& shape, Tokens tokens, Pairs kind);
+
+/// One step of AdamW over all parameters: 14 a parameter (decay 1, first moment 3, second moment 4, square root,
+/// scale and epsilon 3, update 3).
+double adamw_step(const Shape& shape);
 
 struct Row {
   std::string_view operation;
@@ -47,6 +76,7 @@ using Table1 = std::array<Row, 7>;
 
 /// Parameters and forward FLOPs per token of each operation at context length `seq`; the last row, the total, leaves
 /// out embedding and de-embedding. Biases, norms and nonlinearities are not counted.
+/// Throws std::invalid_argument for what Table 1 does not describe: latents, experts, and all but decoders.
 Table1 kaplan_table1(const Shape& shape, std::int64_t seq);
 
 }  // namespace isoflop

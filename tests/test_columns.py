@@ -1,0 +1,121 @@
+"""Columns of shapes: each row counts what it counts alone, and a wrong row is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop import Shape, flops
+from isoflop.counting import CONVENTIONS, flops_columns
+from isoflop.errors import ShapeError, SpecError
+from isoflop.fields import CHOICES, FLAGS
+from shapes import DEEPSEEK_V3, GPT2, any_shapes
+
+ROWS = {"n_layer": [2, 4], "d_model": [64, 96], "n_head": [4, 8], "n_ctx": 32, "n_vocab": 100}
+
+
+def as_columns(shapes: list[Shape]) -> dict[str, Any]:
+    """Every whole number that the shapes have as an array; the rest, which they share, as it is."""
+    fixed = (*CHOICES, *FLAGS, "capacity_factor", "image", "patch", "channels", "n_class")
+    columns: dict[str, Any] = {}
+    for name, value in shapes[0].to_dict().items():
+        image_made = shapes[0].architecture == "vit" and name in ("n_ctx", "n_vocab")
+        one = name in fixed or image_made
+        columns[name] = value if one else np.array([getattr(shape, name) for shape in shapes])
+    return columns
+
+
+@given(any_shapes(), st.lists(st.integers(1, 10**6), min_size=1, max_size=5), st.sampled_from(list(CONVENTIONS)))
+def test_a_row_counts_what_its_shape_counts(shape: Shape, extra: list[int], convention: str) -> None:
+    shapes = [shape, *(shape.replace(n_layer=shape.n_layer + more) for more in extra)]
+    expected = [flops(each).total(convention) for each in shapes]
+    np.testing.assert_allclose(flops_columns(as_columns(shapes), convention), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "swiglu"])
+@pytest.mark.parametrize("more", [{}, {"n_expert": 8, "top_k": [1, 2]}, {"kv_lora_rank": [8, 16]}], ids=str)
+def test_fields_left_out_are_filled_in_row_by_row(activation: str, more: dict[str, Any]) -> None:
+    columns = ROWS | more | {"activation": activation}
+    rows = [{name: v[i] if isinstance(v, list) else v for name, v in columns.items()} for i in range(2)]
+    expected = [flops(Shape.from_dict(row)).total("every-term") for row in rows]
+    np.testing.assert_allclose(flops_columns(columns, "every-term"), expected, rtol=1e-12)
+
+
+def test_prediction_modules_and_windows_may_vary_from_row_to_row() -> None:
+    shapes = [DEEPSEEK_V3.replace(n_predict=n, n_shared_expert=n, n_dense_layer=n) for n in (0, 1, 2)]
+    columns = as_columns(shapes) | {name: [0, 1, 2] for name in ("n_predict", "n_shared_expert", "n_dense_layer")}
+    expected = [flops(shape).total() for shape in shapes]
+    np.testing.assert_allclose(flops_columns(columns), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_change_nothing(threads: int) -> None:
+    columns = {"n_layer": np.arange(1, 5001), "d_model": 64 * np.arange(1, 5001), "n_head": np.arange(1, 5001)}
+    columns |= {"n_ctx": 128, "n_vocab": 1000}
+    alone = flops_columns(columns)
+    assert np.array_equal(alone, flops_columns(columns, threads=threads))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int32, np.uint64])
+def test_every_integer_type_counts_the_same(dtype: type) -> None:
+    columns = {name: np.array(v, dtype) if isinstance(v, list) else v for name, v in ROWS.items()}
+    assert np.array_equal(flops_columns(columns), flops_columns(ROWS))
+
+
+def test_counts_far_beyond_int64_do_not_wrap() -> None:
+    columns = {"n_layer": [2**20], "d_model": [2**40], "n_head": [1], "n_ctx": 2**20, "n_vocab": 2**40}
+    assert flops_columns(columns)[0] == pytest.approx(6 * 2**20 * (2**20 * 12 * 2**80 + 2**80), rel=1e-4)
+
+
+def test_sequences_may_vary() -> None:
+    columns = ROWS | {"n_ctx": [32, 64]}
+    assert flops_columns(columns, seq=[8, 16])[1] == flops_columns(columns, seq=16)[1]
+
+
+def test_no_rows_give_no_counts() -> None:
+    assert flops_columns({name: [] if isinstance(v, list) else v for name, v in ROWS.items()}).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"n_layer": [2, 0]}, "row 1: n_layer is 0; it must be a positive whole number"),
+        ({"n_head": [4, 7]}, "row 1: d_model is 96, which n_head = 7 does not divide"),
+        ({"n_kv_head": [4, 3]}, "row 1: n_kv_head is 3; it must divide n_head = 8"),
+        ({"n_expert": 4, "top_k": [4, 5]}, "row 1: top_k is 5; it must be at most n_expert = 4"),
+        ({"window": [4, 64]}, "row 1: window is 64, longer than the context"),
+        ({"d_head": [4, 5], "position": "rope"}, "row 1: d_head is 5; rotary"),
+        ({"n_layer": [1.5, 2.0]}, "n_layer is an array of float64"),
+        ({"n_layer": np.array([2**63, 1], np.uint64)}, "below 2"),
+        ({"n_layer": [1, 2, 3]}, "columns must be of one length; given: n_layer 3, d_model 2"),
+        ({"n_layer": [[1, 2]]}, "n_layer is an array of int64 with shape"),
+        ({"bias": [True, False]}, "bias is an array; it must be one value"),
+        ({"n_layr": 2}, "no field 'n_layr'"),
+        ({"window": 4, "global_every": [0, 2]}, "an array of it must be 2 or more"),
+    ],
+    ids=str,
+)
+def test_a_wrong_column_is_named(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ShapeError, match=says):
+        flops_columns(ROWS | wrong)
+
+
+def test_a_sequence_beyond_the_context_is_named() -> None:
+    with pytest.raises(ShapeError, match="row 1: seq is 33; this shape takes from 1 to 32 tokens"):
+        flops_columns(ROWS, seq=[32, 33])
+
+
+def test_columns_need_an_array() -> None:
+    with pytest.raises(ShapeError, match="given: no array"):
+        flops_columns(GPT2.to_dict())
+
+
+def test_an_unknown_convention_or_thread_count_is_refused() -> None:
+    with pytest.raises(SpecError, match="did you mean 'palm'"):
+        flops_columns(ROWS, "plam")
+    with pytest.raises(SpecError, match="threads is 0"):
+        flops_columns(ROWS, threads=0)
