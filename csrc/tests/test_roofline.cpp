@@ -34,7 +34,7 @@ TEST_CASE("matrix products are those of the terms, in every pass") {
     for (const bool flash : {false, true}) {
       const Tokens tokens{3, 512};
       const Activations kept{.flash = flash};
-      const Terms terms = forward_terms(shape, tokens, Pairs::causal);
+      const ForwardTerms terms = forward_terms(shape, tokens, Pairs::causal);
       std::vector<Work> work = block_work(shape, {}, 0, tokens, kept);
       for (const Work& one : head_work(shape, {}, tokens, kept)) work.push_back(one);
       for (std::size_t i = 0; i < terms.size(); ++i) {

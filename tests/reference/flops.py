@@ -293,13 +293,14 @@ def levanter(shape: Shape, seq: int) -> Fraction:
     named = table(shape, 1, seq, pairs_of(shape, seq, "full"), products=True)
     forward = sum(row[0] for term, row in named.items() if term not in ("embed", "proj"))
     joins = 2 * seq * shape.n_predict * 2 * shape.d_model**2
-    return forward + named["proj"][0] - joins + 3 * shape.n_layer * shape.n_head * seq * seq
+    gates = named["mlp"][0] if shape.architecture == "lstm" else 0
+    return forward + named["proj"][0] - joins - gates + 3 * shape.n_layer * shape.n_head * seq * seq
 
 
 def megatron(shape: Shape, seq: int) -> Fraction:
     named = table(shape, 1, seq, pairs_of(shape, seq, "halved"), products=True)
-    lstm_gates = named["mlp"][0] if shape.architecture == "lstm" else Fraction(0)
-    return sum((row[0] for term, row in named.items() if term not in ("embed", "router")), Fraction(0)) - lstm_gates
+    gates = named["mlp"][0] if shape.architecture == "lstm" else 0
+    return sum((row[0] for term, row in named.items() if term not in ("embed", "router")), Fraction(0)) - gates
 
 
 def eleutherai(shape: Shape, seq: int) -> tuple[Fraction, Fraction]:
