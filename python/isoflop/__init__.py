@@ -13,6 +13,7 @@ from isoflop._core import __version__
 
 if TYPE_CHECKING:
     from isoflop.counting import flops, table1
+    from isoflop.enumeration import Nearby, shapes_near
     from isoflop.fitting.fit import Fit, fit
     from isoflop.fitting.objective import Huber, LeastSquares
     from isoflop.footprint import Memory, largest_batch, largest_serving_batch, memory, serving_memory
@@ -34,6 +35,7 @@ _HOME = {
     "Law": "isoflop.laws.law",
     "LeastSquares": "isoflop.fitting.objective",
     "Memory": "isoflop.footprint",
+    "Nearby": "isoflop.enumeration",
     "Plan": "isoflop.planning.plan",
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
@@ -49,6 +51,7 @@ _HOME = {
     "peak_of_this_machine": "isoflop.hardware.measured",
     "plan": "isoflop.planning.plan",
     "serving_memory": "isoflop.footprint",
+    "shapes_near": "isoflop.enumeration",
     "step_time": "isoflop.roofline",
     "table1": "isoflop.counting",
     "trace": "isoflop.tracing.trace",
@@ -62,6 +65,7 @@ __all__ = [
     "Law",
     "LeastSquares",
     "Memory",
+    "Nearby",
     "Plan",
     "Recorder",
     "RunStore",
@@ -78,6 +82,7 @@ __all__ = [
     "peak_of_this_machine",
     "plan",
     "serving_memory",
+    "shapes_near",
     "step_time",
     "table1",
     "trace",

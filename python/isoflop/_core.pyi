@@ -1,7 +1,10 @@
 """Types of the C++ extension; the public face is isoflop.shape, isoflop.counting and isoflop.hardware."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, final
+
+import numpy as np
 
 import numpy as np
 import numpy.typing as npt
@@ -177,3 +180,29 @@ def training_step(
     ceilings: tuple[float, float, float],
     links: tuple[float, float, float],
 ) -> dict[str, float]: ...
+
+class Quantity(Enum):
+    N_NONEMBEDDING = 0
+    N_PARAMS = 1
+    FLOPS = 2
+
+def nearest_shapes(
+    *,
+    fixed: Shape,
+    n_layer: tuple[int, int],
+    d_model: tuple[int, int],
+    d_head: tuple[int, int],
+    kv_group: tuple[int, int],
+    aspect: tuple[float, float],
+    ff_ratio: tuple[float, float],
+    multiple_of: int,
+    even_heads: bool,
+    goals: Sequence[tuple[Quantity, float, bool]],
+    convention: str,
+    seq: int,
+    limit: int,
+    threads: int,
+    exhaustive: bool,
+) -> tuple[dict[str, np.ndarray[Any, Any]], int, int]: ...
+
+STATES: tuple[State, ...]
