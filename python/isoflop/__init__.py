@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isoflop.hardware.devices import Device, device
     from isoflop.hardware.measured import peak_of_this_machine
     from isoflop.laws.law import Law
+    from isoflop.named import named_shape
     from isoflop.planning.plan import Plan, plan
     from isoflop.roofline import operations, step_time
     from isoflop.runs.recorder import Recorder
@@ -47,6 +48,7 @@ _HOME = {
     "largest_batch": "isoflop.footprint",
     "largest_serving_batch": "isoflop.footprint",
     "memory": "isoflop.footprint",
+    "named_shape": "isoflop.named",
     "operations": "isoflop.roofline",
     "peak_of_this_machine": "isoflop.hardware.measured",
     "plan": "isoflop.planning.plan",
@@ -78,6 +80,7 @@ __all__ = [
     "largest_batch",
     "largest_serving_batch",
     "memory",
+    "named_shape",
     "operations",
     "peak_of_this_machine",
     "plan",
