@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isoflop.hardware.devices import Device, device
     from isoflop.hardware.measured import peak_of_this_machine
     from isoflop.laws.law import Law
+    from isoflop.meter import Meter
     from isoflop.named import named_shape
     from isoflop.planning.plan import Plan, plan
     from isoflop.roofline import operations, step_time
@@ -36,6 +37,7 @@ _HOME = {
     "Law": "isoflop.laws.law",
     "LeastSquares": "isoflop.fitting.objective",
     "Memory": "isoflop.footprint",
+    "Meter": "isoflop.meter",
     "Nearby": "isoflop.enumeration",
     "Plan": "isoflop.planning.plan",
     "Recorder": "isoflop.runs.recorder",
@@ -67,6 +69,7 @@ __all__ = [
     "Law",
     "LeastSquares",
     "Memory",
+    "Meter",
     "Nearby",
     "Plan",
     "Recorder",
