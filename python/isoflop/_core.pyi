@@ -204,5 +204,3 @@ def nearest_shapes(
     threads: int,
     exhaustive: bool,
 ) -> tuple[dict[str, np.ndarray[Any, Any]], int, int]: ...
-
-STATES: tuple[State, ...]
