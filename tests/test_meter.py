@@ -42,8 +42,8 @@ def test_full_recompute_is_less_than_a_third_more_and_attention_alone_less_still
     assert len(mfus) == 1
     hfu = {kind: meter.hfu / meter.mfu for kind, meter in meters.items()}
     assert hfu["none"] == 1 < hfu["attention"] < hfu["full"] < 4 / 3
-    attention = flops(LLAMA3_8B).terms_over(CONVENTIONS["exact-causal"].pairs)
-    again = (attention["logits"] + attention["values"]) / LLAMA3_8B.n_ctx
+    attention = flops(LLAMA3_8B).products()
+    again = (attention["logits"].forward + attention["values"].forward) / LLAMA3_8B.n_ctx
     assert hfu["attention"] == pytest.approx(1 + again / flops(LLAMA3_8B).per_token("exact-causal"), rel=1e-9)
 
 

@@ -5,8 +5,6 @@ from enum import Enum
 from typing import Any, final
 
 import numpy as np
-
-import numpy as np
 import numpy.typing as npt
 
 __version__: str
@@ -79,6 +77,7 @@ class Graph:
     def totals(self) -> list[tuple[str, str, str, str, int, float, float, float, float]]: ...
 
 def graph_of(shape: Shape, batch: int, seq: int, dtype: str) -> Graph: ...
+
 _Passes = tuple[float, float, float, float]
 
 def attention_pairs(seq: int, pairs: Pairs) -> float: ...

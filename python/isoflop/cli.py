@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from isoflop.sweep.study import Study
 
 _PIPED_WIDTH = 110
+_PASSES = ("forward", "dgrad", "wgrad")
 
 app = typer.Typer(
     name="isoflop",
@@ -362,18 +363,32 @@ def _show_sheet(sheet: dict[str, Any]) -> None:
         params.insert(1, "n_active_params")
     _table(("parameters", ""), ((key, f"{sheet[key]:,}") for key in params))
     n_tokens = sheet["batch"] * sheet["seq"]
-    forward = sum(sheet["terms"].values())
-    rows = ((term, f"{value / n_tokens:.6g}", f"{value / forward:.1%}") for term, value in sheet["terms"].items())
-    _table(("operation", "forward FLOPs/token", "share"), rows)
-    tokens = f"{sheet['batch']:,} x {sheet['seq']:,} tokens"
-    totals, ratios = sheet["training_flops"], sheet["ratio_to_exact"]
-    cells = (
-        (name, f"{value:.6g}", f"{ratios[name]:.3f}", f"{totals[name]:.4g}", sheet["sources"][name])
-        for name, value in sheet["training_flops_per_token"].items()
+    every = sum(sum(passes.values()) for passes in sheet["terms"].values())
+    rows = (
+        (term, *(f"{passes[name] / n_tokens:.6g}" for name in _PASSES), f"{sum(passes.values()) / every:.2%}")
+        for term, passes in sheet["terms"].items()
     )
-    _table(("convention", "training FLOPs/token", "of exact", tokens, "source"), cells)
-    if "device" in sheet:
-        _show_device(sheet["device"], tokens)
+    _table(("term, FLOPs/token", "forward", "activation gradients", "weight gradients", "share"), rows)
+    tokens = f"{sheet['batch']:,} x {sheet['seq']:,} tokens"
+    on = sheet.get("device")
+    columns = {
+        "training FLOPs/token": (sheet["training_flops_per_token"], ".5g"),
+        "of exact": (sheet["ratio_to_exact"], ".3f"),
+        tokens: (sheet["training_flops"], ".4g"),
+        **({"MFU at best": (on["mfu"], ".1%")} if on else {}),
+    }
+    few = len(sheet["sources"]) < 4  # room for whole sources
+    cells = (
+        (name, *(f"{values[name]:{form}}" for values, form in columns.values()), source if few else _who(source))
+        for name, source in sheet["sources"].items()
+    )
+    _table(("convention", *columns, "source"), cells)
+    if on:
+        _show_device(on, tokens)
+
+
+def _who(source: str) -> str:
+    return source.partition(":")[0].partition(", embeddings")[0].partition(", attention")[0]
 
 
 def _show_device(on: dict[str, Any], tokens: str) -> None:
@@ -385,7 +400,6 @@ def _show_device(on: dict[str, Any], tokens: str) -> None:
         (f"needed for {tokens}", gigabytes["needed_bytes"]),
         ("largest batch that fits", f"{on['largest_batch']:,}"),
         ("a step at the ceilings, at best", f"{on['seconds']:.4g} s, {on['tokens_per_second']:,.0f} tokens/s"),
-        *((f"utilisation of that step: {name}", f"{value:.1%}") for name, value in on["mfu"].items()),
     ]
     _table((on["name"], ""), rows)
 

@@ -7,14 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from isoflop.counting import Flops, Pairs, flops
-from isoflop.errors import SpecError, nearest
+from isoflop.counting import Recompute, flops
+from isoflop.errors import SpecError
 from isoflop.hardware import Device, device
 from isoflop.shape import Shape
-
-# Terms of the forward pass that the backward pass runs again; None is all of a block's.
-_AGAIN: dict[str, tuple[str, ...] | None] = {"none": (), "attention": ("logits", "softmax", "values"), "full": None}
-_OUTSIDE_BLOCKS = ("embed", "unembed", "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +22,7 @@ class Reading:
         convention: how FLOPs were counted.
         flops_per_token: training FLOPs under that convention.
         recompute: what the backward pass runs again.
-        recomputed_per_token: its FLOPs: matrix products, attention over causal pairs.
+        recomputed_per_token: its FLOPs: matrix products, attention over the pairs that the model's mask keeps.
         device: its key, or "" where the peak was given.
         dtype: of the matrix products.
         n_devices: how many.
@@ -104,19 +100,19 @@ class Meter:
         n_devices: int = 1,
         convention: str = "exact-causal",
         seq: int | None = None,
-        recompute: str = "none",
+        recompute: Recompute = "none",
     ) -> None:
         if not _is_real(n_devices) or n_devices != int(n_devices) or n_devices < 1:
             raise SpecError(f"n_devices is {n_devices!r}; it must be a positive whole number")
         key, peak = _peak(device, peak_flops, dtype)
-        counted = flops(shape, seq=seq)
+        counted = flops(shape, seq=seq, recompute=recompute)
         self._total = Reading(
             tokens=0.0,
             seconds=0.0,
             convention=convention,
             flops_per_token=counted.per_token(convention),
             recompute=recompute,
-            recomputed_per_token=_recomputed(counted, recompute),
+            recomputed_per_token=counted.recomputed / counted.n_tokens,
             device=key,
             dtype=dtype,
             n_devices=int(n_devices),
@@ -157,15 +153,6 @@ class Meter:
 
     def __str__(self) -> str:
         return str(self._total)
-
-
-def _recomputed(counted: Flops, recompute: str) -> float:
-    if recompute not in _AGAIN:
-        raise SpecError(f"unknown recompute {recompute!r}", hint=nearest(str(recompute), _AGAIN))
-    again = _AGAIN[recompute]
-    forward = counted.terms_over(Pairs.CAUSAL)
-    run = [name not in _OUTSIDE_BLOCKS if again is None else name in again for name in forward]
-    return sum(value for value, counts in zip(forward.values(), run, strict=True) if counts) / counted.n_tokens
 
 
 def _peak(on: str | Device | None, peak_flops: Any, dtype: str) -> tuple[str, float]:

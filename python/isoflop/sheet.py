@@ -1,4 +1,4 @@
-"""What a model costs, on one sheet: parameters, FLOPs by operation and by every convention, time on a device."""
+"""What a model costs, on one sheet: parameters, FLOPs by term and by every convention, time on a device."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def cost_sheet(
         "n_nonembedding": shape.n_nonembedding,
         "batch": counted.batch,
         "seq": counted.seq,
-        "terms": dict(counted.terms),
+        "terms": {name: passes._asdict() for name, passes in counted.table().items() if any(passes)},
+        "optimizer_flops": counted.optimizer,
         **_kaplan_table1(shape, counted.seq),
         "training_flops_per_token": per_token,
         "training_flops": {name: counted.total(name) for name in per_token},
