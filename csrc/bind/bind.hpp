@@ -11,5 +11,6 @@ void register_flops(py::module_& module);
 void register_graph(py::module_& module);
 void register_columns(py::module_& module);
 void register_cpu(py::module_& module);
+void register_enumerate(py::module_& module);
 void register_memory(py::module_& module);
 void register_roofline(py::module_& module);

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   register_graph(module);
   register_columns(module);
   register_cpu(module);
+  register_enumerate(module);
   register_memory(module);
   register_roofline(module);
 }

@@ -13,12 +13,15 @@ from isoflop._core import __version__
 
 if TYPE_CHECKING:
     from isoflop.counting import flops, table1
+    from isoflop.enumeration import Nearby, shapes_near
     from isoflop.fitting.fit import Fit, fit
     from isoflop.fitting.objective import Huber, LeastSquares
     from isoflop.footprint import Memory, largest_batch, largest_serving_batch, memory, serving_memory
     from isoflop.hardware.devices import Device, device
     from isoflop.hardware.measured import peak_of_this_machine
     from isoflop.laws.law import Law
+    from isoflop.meter import Meter
+    from isoflop.named import named_shape
     from isoflop.planning.plan import Plan, plan
     from isoflop.roofline import operations, step_time
     from isoflop.runs.recorder import Recorder
@@ -34,6 +37,8 @@ _HOME = {
     "Law": "isoflop.laws.law",
     "LeastSquares": "isoflop.fitting.objective",
     "Memory": "isoflop.footprint",
+    "Meter": "isoflop.meter",
+    "Nearby": "isoflop.enumeration",
     "Plan": "isoflop.planning.plan",
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
@@ -45,10 +50,12 @@ _HOME = {
     "largest_batch": "isoflop.footprint",
     "largest_serving_batch": "isoflop.footprint",
     "memory": "isoflop.footprint",
+    "named_shape": "isoflop.named",
     "operations": "isoflop.roofline",
     "peak_of_this_machine": "isoflop.hardware.measured",
     "plan": "isoflop.planning.plan",
     "serving_memory": "isoflop.footprint",
+    "shapes_near": "isoflop.enumeration",
     "step_time": "isoflop.roofline",
     "table1": "isoflop.counting",
     "trace": "isoflop.tracing.trace",
@@ -62,6 +69,8 @@ __all__ = [
     "Law",
     "LeastSquares",
     "Memory",
+    "Meter",
+    "Nearby",
     "Plan",
     "Recorder",
     "RunStore",
@@ -74,10 +83,12 @@ __all__ = [
     "largest_batch",
     "largest_serving_batch",
     "memory",
+    "named_shape",
     "operations",
     "peak_of_this_machine",
     "plan",
     "serving_memory",
+    "shapes_near",
     "step_time",
     "table1",
     "trace",

@@ -1,5 +1,6 @@
 """Types of the C++ extension; the public face is isoflop.shape, isoflop.counting and isoflop.hardware."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, final
 
@@ -76,6 +77,7 @@ class Graph:
     def totals(self) -> list[tuple[str, str, str, str, int, float, float, float, float]]: ...
 
 def graph_of(shape: Shape, batch: int, seq: int, dtype: str) -> Graph: ...
+
 _Passes = tuple[float, float, float, float]
 
 def attention_pairs(seq: int, pairs: Pairs) -> float: ...
@@ -177,3 +179,27 @@ def training_step(
     ceilings: tuple[float, float, float],
     links: tuple[float, float, float],
 ) -> dict[str, float]: ...
+
+class Quantity(Enum):
+    N_NONEMBEDDING = 0
+    N_PARAMS = 1
+    FLOPS = 2
+
+def nearest_shapes(
+    *,
+    fixed: Shape,
+    n_layer: tuple[int, int],
+    d_model: tuple[int, int],
+    d_head: tuple[int, int],
+    kv_group: tuple[int, int],
+    aspect: tuple[float, float],
+    ff_ratio: tuple[float, float],
+    multiple_of: int,
+    even_heads: bool,
+    goals: Sequence[tuple[Quantity, float, bool]],
+    convention: str,
+    seq: int,
+    limit: int,
+    threads: int,
+    exhaustive: bool,
+) -> tuple[dict[str, np.ndarray[Any, Any]], int, int]: ...

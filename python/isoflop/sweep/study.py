@@ -5,6 +5,7 @@
     shapes = [                              # a list in a field makes one shape for each value
       { n_layer = 2, d_model = [64, 128], n_head = 2 },
     ]
+    near = { n_nonembedding = [1e4, 1e5] }  # and, or instead, the shape nearest to each N
     tokens = [1e5, 1e6]                     # D of each run: every shape with every D ...
     budgets = [1e12, 1e13]                  # ... and, or instead, isoFLOP budgets: D = C / (6 N)
 
@@ -29,6 +30,7 @@ import msgspec
 
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
+from isoflop.sweep.near import NEAR_HINT, Near
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -100,6 +102,7 @@ class _Settings:
     corpus: str = "stdlib"
     tokens: tuple[Positive, ...] = ()
     budgets: tuple[Positive, ...] = ()
+    near: Near | None = None
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
 
@@ -112,7 +115,7 @@ class Study(_Settings):
 
     def __post_init__(self) -> None:
         if not self.shapes:
-            raise SpecError("a study needs at least one shape", hint=_SHAPES_HINT)
+            raise SpecError("a study needs at least one shape", hint=f"{_SHAPES_HINT}, or {NEAR_HINT}")
         if not self.tokens and not self.budgets:
             raise SpecError("a study needs tokens or budgets", hint="tokens = [1e5, 1e6], or budgets = [1e12]")
 
@@ -137,7 +140,7 @@ def read_study(path: str | Path) -> Study:
 def parse_study(values: Mapping[str, Any]) -> Study:
     """The study that these values, as read from TOML, describe. Raises as :func:`read_study` does."""
     refuse_unknown(values, {*_names(Study), "shape"}, "the study")
-    for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("shape", None)):
+    for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("near", Near), ("shape", None)):
         section = values.get(name, {})
         if not isinstance(section, Mapping):
             raise SpecError(f"[{name}] must be a table, not {section!r}")
@@ -146,12 +149,15 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         for key, value in section.items():
             if isinstance(value, Mapping):
                 refuse_unknown(value, _names(PowerRule), f"[{name}] {key}")
-    shapes = _shapes(values.get("shape", {}), values.get("shapes", []))
+    common = values.get("shape", {})
+    shapes = _shapes(common, values.get("shapes", []))
     rest = {name: value for name, value in values.items() if name not in ("shape", "shapes")}
     try:
         settings = msgspec.convert(rest, _Settings)
     except msgspec.ValidationError as error:
         raise SpecError(f"in the study: {error}") from error
+    if settings.near is not None:
+        shapes = tuple(dict.fromkeys([*shapes, *settings.near.shapes(common)]))
     return Study(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})
 
 
