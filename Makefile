@@ -5,6 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILT_FROM := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f)
 
+# The editable install maps the modules it finds: a module added or removed asks for a new one.
+MODULES := $(shell find python kernels examples -name '*.py' -o -name '*.toml' | sort | cksum | cut -d ' ' -f 1)
+TRAIN := $(VENV)/.train-$(MODULES)
+DEV := $(VENV)/.dev-$(MODULES)
+
 # A machine without an NVIDIA GPU gets the torch that constraints.txt names, one with a GPU the newest torch.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints.txt)
 
@@ -22,39 +27,39 @@ help:
 	@echo "make wheel   sdist and wheel, into dist/"
 	@echo "make clean   remove all of the above; run stores stay"
 
-demo: $(VENV)/.train
+demo: $(TRAIN)
 	@$(BIN)/isoflop demo
 
-test: $(VENV)/.dev
+test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
 
-lint: $(VENV)/.dev
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.[ch]pp')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-cpp: $(VENV)/.dev
+cpp: $(DEV)
 	$(BIN)/cmake -S . -B build/cpp -DISOFLOP_TESTS=ON -DISOFLOP_SANITIZE=ON -DISOFLOP_WERROR=ON
 	$(BIN)/cmake --build build/cpp --parallel 2
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
-bench: $(VENV)/.dev
+bench: $(DEV)
 	$(BIN)/python -m pytest bench --benchmark-only
 
-docs: $(VENV)/.dev
+docs: $(DEV)
 	$(BIN)/mkdocs build --strict
 
-wheel: $(VENV)/.dev
+wheel: $(DEV)
 	$(BIN)/python -m build
 
-$(VENV)/.train: EXTRAS := train
-$(VENV)/.dev: EXTRAS := train,dev
-$(VENV)/.train $(VENV)/.dev: $(BUILT_FROM) | $(BIN)/python
+$(TRAIN): EXTRAS := train
+$(DEV): EXTRAS := train,dev
+$(TRAIN) $(DEV): $(BUILT_FROM) | $(BIN)/python
 	@echo "installing isoflop[$(EXTRAS)] into $(VENV): once, a minute or two"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
-	@touch $(VENV)/.train $@
+	@touch $(TRAIN) $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

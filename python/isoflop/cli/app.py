@@ -1,0 +1,53 @@
+"""The application: what every command shares, and how an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoflop import __version__
+from isoflop.errors import IsoflopError
+
+app = typer.Typer(
+    name="isoflop",
+    help="Scaling studies of neural language models: count, train small, fit the law, plan large.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+runs_app = typer.Typer(help="What a run store holds.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+StorePath = Annotated[Path, typer.Argument(help="A run store's folder.", metavar="STORE")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time; default one a core.")]
+Level = Annotated[float, typer.Option(help="Of the intervals.")]
+
+
+def main() -> None:
+    """Run a command; an error the package raises on purpose becomes a message, its hint and an exit code."""
+    try:
+        app()
+    except IsoflopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"isoflop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""

@@ -1,0 +1,48 @@
+"""How commands print: data to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_PIPED_WIDTH = 110
+
+
+def emit(value: Any, as_json: bool) -> None:
+    """Print JSON, or the value as it prints itself."""
+    print(json.dumps(value, indent=1) if as_json else value)
+
+
+def states(summary: dict[str, int]) -> str:
+    """How many runs are in which state, in words."""
+    return ", ".join(f"{count} {state}" for state, count in sorted(summary.items())) or "no runs"
+
+
+def plain(value: Any) -> str:
+    """A fact as a person reads it."""
+    if isinstance(value, list):
+        return ", ".join(plain(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return " ".join(str(item) for item in value.values())
+    return "unknown" if value is None else str(value)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on standard output, wide enough to be read when piped."""
+    table = Table(*map(escape, headings), box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    piped = not sys.stdout.isatty()
+    Console(width=_PIPED_WIDTH if piped else None).print(table)
+
+
+def stderr() -> Console:
+    """Where progress goes."""
+    return Console(stderr=True)

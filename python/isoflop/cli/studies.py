@@ -1,0 +1,152 @@
+"""Commands over studies and run stores: ``demo``, ``sweep``, ``report``, ``runs``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoflop.cli.answers import show_analysis
+from isoflop.cli.app import AsJson, Level, StorePath, Workers, app, runs_app
+from isoflop.cli.console import emit, print_table, states, stderr
+from isoflop.errors import IsoflopError
+
+if TYPE_CHECKING:
+    from isoflop.runs import RunStore
+    from isoflop.sweep.study import Study
+
+
+@app.command(epilog="Example: isoflop demo")
+def demo(
+    store: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/quickstart"),
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """A small but real scaling study, start to end: train, record, fit, plan, report: three minutes on two cores."""
+    from isoflop.sweep.study import read_study
+
+    with ExitStack() as stack:
+        study = read_study(stack.enter_context(as_file(files("isoflop") / "examples" / "quickstart.toml")))
+    opened = _train(study, store, workers)
+    _answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
+
+
+@app.command(epilog="Example: isoflop sweep study.toml --dry-run")
+def sweep(
+    study: Annotated[Path, typer.Argument(help="A study file (TOML).", metavar="STUDY")],
+    store: Annotated[Path | None, typer.Option(help="Where the runs go; default runs/NAME.")] = None,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and train nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the runs of a study that its store lacks. After a stop, give the same command: what is finished is kept."""
+    from isoflop.sweep.study import read_study
+
+    asked = read_study(study)
+    where = Path("runs") / asked.name if store is None else store
+    if dry_run:
+        _dry_run(asked, where, workers, as_json)
+        return
+    summary = _train(asked, where, workers).summary()
+    emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
+
+
+@app.command(epilog="Example: isoflop report runs/quickstart --compute '1e15 FLOP'")
+def report(
+    store: StorePath,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/report.")] = None,
+    compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Fit, plan, and write the figures and one HTML page."""
+    from isoflop.runs import RunStore
+
+    opened = RunStore(store, create=False)
+    _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
+
+
+@runs_app.command("ls", epilog="Example: isoflop runs ls runs/quickstart")
+def runs_ls(store: StorePath, as_json: AsJson = False) -> None:
+    """Every run of a store with its state."""
+    from isoflop.report.tables import RUN_HEADINGS, run_rows
+    from isoflop.runs import RunStore
+
+    opened = RunStore(store, create=False)
+    if as_json:
+        emit(opened.table().to_pylist(), as_json)
+        return
+    print_table(RUN_HEADINGS, run_rows(opened))
+    emit(states(opened.summary()), as_json)
+
+
+@runs_app.command("show", epilog="Example: isoflop runs show runs/quickstart 3f2a")
+def runs_show(store: StorePath, run: Annotated[str, typer.Argument(help="The id, or the start of it.")]) -> None:
+    """The whole record of one run, as JSON."""
+    import msgspec
+
+    from isoflop.runs import RunStore
+
+    opened = RunStore(store, create=False)
+    record = opened.find(run)
+    emit({**msgspec.to_builtins(record), "state": opened.state(record)}, as_json=True)
+
+
+def _train(study: Study, where: Path, workers: int | None) -> RunStore:
+    """Make the missing runs of a study, with progress on standard error; failures are named at the end."""
+    from isoflop.data import load_corpus
+    from isoflop.runs import RunStore
+    from isoflop.sweep.launcher import run_sweep
+    from isoflop.sweep.progress import SweepProgress
+    from isoflop.sweep.resolve import resolve
+
+    specs = resolve(study, load_corpus(study.corpus))  # what cannot be run leaves no store behind
+    store = RunStore(where)
+    load_corpus(study.corpus, store.cache)
+    with SweepProgress(stderr()) as progress:
+        result = run_sweep(specs, store, workers=workers, watcher=progress)
+    if failed := [run for run, state in result.states.items() if state == "failed"]:
+        raise IsoflopError(
+            f"{len(failed)} of {len(specs)} runs failed: {result.errors[failed[0]]}",
+            hint="the same command tries them again",
+        )
+    return store
+
+
+def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
+    from isoflop.data import load_corpus
+    from isoflop.hardware import cores
+    from isoflop.runs import RunStore
+    from isoflop.sweep.cost import estimate
+    from isoflop.sweep.resolve import resolve
+
+    specs = resolve(study, load_corpus(study.corpus))
+    store = RunStore(where, create=False) if (where / "store.json").exists() else None
+    forecast = estimate(specs, store, workers or int(cores()))
+    if as_json:
+        emit(forecast.to_dict(), as_json)
+        return
+    cells = (
+        (f"{s.counts()['N']:.3g}", f"{s.tokens:.3g}", f"{s.counts()['C_exact_causal']:.3g}", str(s.n_steps))
+        for s in specs
+    )
+    print_table(("N", "D", "FLOPs", "steps"), cells)
+    emit(str(forecast), as_json)
+
+
+def _answer(store: RunStore, compute: str, level: float, folder: Path, as_json: bool) -> None:
+    """Analyse a store, print what it says and write the report."""
+    from isoflop.report.analysis import analyse
+    from isoflop.report.page import write_report
+
+    stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
+    analysis = analyse(store, compute=compute, level=level)
+    page = write_report(analysis, folder)
+    if as_json:
+        emit({**analysis.to_dict(), "report": str(page)}, as_json)
+        return
+    show_analysis(analysis, as_json)
+    print(f"report: {page}")
