@@ -20,13 +20,13 @@ def nothing(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
 
 
 def made_of_others(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
-    """Of operations that torch itself defines by others, which are counted instead."""
-    raise NotImplementedError
+    """Of operations that torch itself defines by others, which are counted instead. Whoever counts sees this mark."""
+    raise AssertionError("a mark, not a formula: run what the operation is made of")
 
 
 def ask_the_tensor(args: Any, kwargs: Any, out: Any) -> tuple[Op, ...]:
-    """Of questions that a tensor subclass answers."""
-    raise NotImplementedError
+    """Of questions that a tensor subclass answers. Whoever counts sees this mark."""
+    raise AssertionError("a mark, not a formula: leave the answer to the tensor")
 
 
 known: dict[Any, tuple[Formula, Callable[..., Any]]] = {}
