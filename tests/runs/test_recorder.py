@@ -233,3 +233,14 @@ def test_a_read_only_folder_is_named_with_what_to_do(store: RunStore, monkeypatc
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StoreError, match=r"Permission denied\n.*must be writable"), Recorder(store, SPEC):
         pass
+
+
+def test_what_a_killed_writer_left_half_written_is_cleared_by_the_next_attempt(store: RunStore) -> None:
+    with pytest.raises(KeyboardInterrupt), Recorder(store, {"seed": 1}) as recorder:
+        raise KeyboardInterrupt
+    half = store.folder(recorder.id) / ".run.json.12345.tmp"
+    half.write_text('{"form')
+    with Recorder(store, {"seed": 1}) as again:
+        again.finish(loss=1.0)
+    assert not half.exists()
+    assert store.summary() == {"finished": 1}

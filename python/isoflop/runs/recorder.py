@@ -80,6 +80,8 @@ class Recorder:
         if earlier is not None and earlier.status in ENDED:
             raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
         self._lease.sign()
+        for unfinished in self._folder.glob(".run.json.*.tmp"):  # of a writer that was killed amid a rename
+            unfinished.unlink()
         points = self._folder / "points.jsonl"
         if earlier is not None and points.exists():
             cut_torn_tail(points)
