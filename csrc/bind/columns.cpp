@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -15,6 +18,46 @@
 namespace {
 
 using Whole = py::array_t<std::int64_t, py::array::c_style>;
+
+struct Doubles {
+  std::unique_ptr<double[]> values;
+  std::size_t size = 0;
+};
+
+// The memory of the last large result that Python let go, for the next one: a search over shapes counts again and
+// again, and pages new to the process cost more a row, some 3 ns, than half the counting.
+class Spare {
+ public:
+  Doubles take(std::size_t size) {
+    const std::scoped_lock locked(mutex_);
+    if (size <= kept_.size && kept_.size <= 2 * size) return std::exchange(kept_, {});
+    return {std::make_unique_for_overwrite<double[]>(size), size};
+  }
+
+  void give(Doubles doubles) noexcept {
+    const std::scoped_lock locked(mutex_);
+    if (doubles.size <= most) kept_ = std::move(doubles);
+  }
+
+ private:
+  static constexpr std::size_t most = std::size_t{1} << 23;  // 64 MiB
+  std::mutex mutex_;
+  Doubles kept_;
+};
+
+py::array_t<double> make_result(std::size_t count) {
+  constexpr std::size_t large = std::size_t{1} << 14;  // whose pages the system takes back
+  if (count < large) return py::array_t<double>(static_cast<py::ssize_t>(count));
+  static Spare* const spare = new Spare;  // outlives the arrays of an interpreter that ends
+  auto owned = std::make_unique<Doubles>(spare->take(count));
+  double* const values = owned->values.get();
+  const py::capsule owner(owned.get(), [](void* of) {
+    const std::unique_ptr<Doubles> doubles(static_cast<Doubles*>(of));
+    spare->give(std::move(*doubles));
+  });
+  (void)owned.release();
+  return py::array_t<double>(static_cast<py::ssize_t>(count), values, owner);
+}
 
 // The FLOPs of each row; or the index of the first row that is no shape.
 std::variant<py::array_t<double>, std::size_t> flops_columns(const isoflop::Shape& common,
@@ -36,7 +79,7 @@ std::variant<py::array_t<double>, std::size_t> flops_columns(const isoflop::Shap
   const isoflop::Convention& counted = isoflop::find_convention(convention);
   const isoflop::Rows rows{count, common, fields, lengths != nullptr ? lengths->data() : nullptr,
                            lengths != nullptr ? 0 : std::get<std::int64_t>(seq)};
-  py::array_t<double> flops(static_cast<py::ssize_t>(count));
+  py::array_t<double> flops = make_result(count);
   double* out = flops.mutable_data();
   std::optional<std::size_t> refused;
   {

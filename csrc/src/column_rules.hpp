@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <stdexcept>
 
 #include "column_block.hpp"
@@ -11,20 +13,31 @@
 
 namespace isoflop::columns {
 
-inline bool divides(double divisor, double value) {
-  const double times = value / divisor;
-  return times == std::floor(times);
-}
-inline bool divides(std::int64_t divisor, std::int64_t value) { return value % divisor == 0; }
+// A rule gives bits that are zero where it holds, so that the rules of many rows are one loop of ORs: compilers turn it
+// into vectors, as they do not turn comparisons.
+constexpr std::uint64_t sign = std::uint64_t{1} << 63;
 
-// The first of `count` rows for which `holds` is false, or `count`: a pass that vectorises, then a search.
-template <class Holds>
-inline std::size_t first_without(std::size_t count, const Holds& holds) {
-  std::int64_t wrong = 0;
-  for (std::size_t row = 0; row < count; ++row) wrong |= holds(row) ? 0 : 1;
-  if (wrong == 0) return count;
+inline std::uint64_t not_dividing(double divisor, double value) {
+  const double times = value / divisor;
+  return std::bit_cast<std::uint64_t>(times - std::floor(times));
+}
+inline std::uint64_t not_dividing(std::int64_t divisor, std::int64_t value) {
+  return static_cast<std::uint64_t>(value % divisor);
+}
+
+inline std::uint64_t below(double value, double least) { return std::bit_cast<std::uint64_t>(value - least) & sign; }
+inline std::uint64_t below(std::int64_t value, std::int64_t least) {  // of numbers whose difference does not overflow
+  return static_cast<std::uint64_t>(value - least) & sign;
+}
+
+// The first of `count` rows whose bits are not zero, or `count`.
+template <class Broken>
+inline std::size_t first_broken(std::size_t count, const Broken& broken) {
+  std::uint64_t any = 0;
+  for (std::size_t row = 0; row < count; ++row) any |= broken(row);
+  if (any == 0) return count;
   std::size_t row = 0;
-  while (holds(row)) ++row;
+  while (broken(row) == 0) ++row;
   return row;
 }
 
@@ -33,15 +46,15 @@ template <class Number>
 inline std::size_t first_wrong(const Plan& plan, const std::array<Buffer<Number>, n_fields>& fields,
                                const Buffer<Number>& seq, bool in_range, std::size_t count) {
   std::size_t good = count;
-  const auto demand = [&good](const auto& holds) { good = std::min(good, first_without(good, holds)); };
+  const auto demand = [&good](const auto& broken) { good = std::min(good, first_broken(good, broken)); };
   const auto at_least = [&demand](const Buffer<Number>& values, Number least) {
-    demand([&, least](std::size_t i) { return values[i] >= least; });
+    demand([&, least](std::size_t i) { return below(values[i], least); });
   };
   const auto never_above = [&demand](const Buffer<Number>& values, const Buffer<Number>& bounds) {
-    demand([&](std::size_t i) { return values[i] <= bounds[i]; });
+    demand([&](std::size_t i) { return below(bounds[i], values[i]); });
   };
   const auto all_divide = [&demand](const Buffer<Number>& divisors, const Buffer<Number>& values) {
-    demand([&](std::size_t i) { return divides(divisors[i], values[i]); });
+    demand([&](std::size_t i) { return not_dividing(divisors[i], values[i]); });
   };
   const Shape& shape = plan.shape;
   if (!in_range) {
@@ -54,7 +67,7 @@ inline std::size_t first_wrong(const Plan& plan, const std::array<Buffer<Number>
   if (shape.learned_position) never_above(seq, fields[n_ctx]);
   if (shape.rope) {
     const Buffer<Number>& turned = fields[is_latent(shape) ? d_rope : d_head];
-    demand([&](std::size_t i) { return divides(Number(2), turned[i]); });
+    demand([&](std::size_t i) { return not_dividing(Number(2), turned[i]); });
   }
   if (is_mixture(shape)) {
     never_above(fields[top_k], fields[n_expert]);
@@ -69,8 +82,8 @@ inline std::size_t first_wrong(const Plan& plan, const std::array<Buffer<Number>
 }
 
 // Whether rules in doubles may be wrong about a row: a number that they round, or parameters near the end of int64.
-inline bool is_huge(const Block& block, std::size_t row) {
-  return !(block.params[row] < 0x1p53) || !(block.fields[n_ctx][row] < 0x1p53);
+inline std::uint64_t huge(const Block& block, std::size_t row) {
+  return (below(block.params[row], 0x1p53) & below(block.fields[n_ctx][row], 0x1p53)) ^ sign;
 }
 
 /// The same for one row in whole numbers; parameters beyond int64 break a rule too.
@@ -98,9 +111,9 @@ inline bool is_wrong_exactly(const Plan& plan, const Rows& rows, std::size_t row
 inline std::size_t first_refused(const Plan& plan, const Rows& rows, const Block& block, std::size_t first,
                                  std::size_t count) {
   const std::size_t good = first_wrong(plan, block.fields, block.seq, block.in_range, count);
-  if (first_without(good, [&](std::size_t row) { return !is_huge(block, row); }) == good) return good;
-  for (std::size_t row = 0; row < good; ++row)
-    if (is_huge(block, row) && is_wrong_exactly(plan, rows, first + row, block.params[row])) return row;
+  const std::size_t first_huge = first_broken(good, [&](std::size_t row) { return huge(block, row); });
+  for (std::size_t row = first_huge; row < good; ++row)
+    if (huge(block, row) != 0 && is_wrong_exactly(plan, rows, first + row, block.params[row])) return row;
   return good;
 }
 

@@ -116,6 +116,40 @@ struct Avx512 {
 };
 #endif
 
+constexpr std::size_t blocks_ahead = 4;
+constexpr std::size_t loops = 6;  // of a block, about
+
+// Asks memory for the columns of a block to come, some of them before each loop of the block that is counted: the
+// processor waits for a few lines at a time, and counts on meanwhile. Each column is a stream of its own, more of them
+// than the hardware follows.
+class Fetch {
+ public:
+  explicit Fetch(const Rows& rows)
+      : rows_(rows), at_a_time_((rows.columns.size() * block_rows / line + loops - 1) / loops) {}
+
+  void for_block(std::size_t first) {
+    begin_ = row_ = std::min(first + blocks_ahead * block_rows, rows_.count);
+    end_ = std::min(begin_ + block_rows, rows_.count);
+    column_ = begin_ == end_ ? rows_.columns.size() : 0;
+  }
+
+  void some() {
+#ifdef __GNUC__
+    for (std::size_t i = 0; i < at_a_time_ && column_ < rows_.columns.size(); ++i) {
+      __builtin_prefetch(rows_.columns[column_].values + row_);
+      asm volatile("");  // an effect: GCC drops calls of functions that do nothing but prefetch
+      row_ += line;
+      if (row_ >= end_) row_ = begin_, ++column_;
+    }
+#endif
+  }
+
+ private:
+  static constexpr std::size_t line = 64 / sizeof(std::int64_t);
+  const Rows& rows_;
+  std::size_t at_a_time_, begin_ = 0, end_ = 0, row_ = 0, column_ = 0;
+};
+
 template <class Isa>
 void count_pairs(const Shape& common, Pairs kind, Block& block) {
   const bool windowed = common.window > 0, some_global = common.global_every > 0;
@@ -132,10 +166,13 @@ void count_pairs(const Shape& common, Pairs kind, Block& block) {
 }
 
 template <class Isa, Kind kind>
-void count_kind(const Shape& common, const Convention& convention, const Prices& prices, Block& block) {
+void count_kind(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block) {
+  fetch.some();
   Isa::template over<params_of<kind>>(common, block);
   if (prices.any_part) {
+    fetch.some();
     count_pairs<Isa>(common, convention.pairs, block);
+    fetch.some();
     Isa::template over<parts_of<kind>>(common, prices, block);
   } else {
     block.sum.fill(0);
@@ -144,35 +181,23 @@ void count_kind(const Shape& common, const Convention& convention, const Prices&
 }
 
 template <class Isa, Architecture architecture>
-void count_architecture(const Shape& common, const Convention& convention, const Prices& prices, Block& block) {
+void count_architecture(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch,
+                        Block& block) {
   const bool latent = is_latent(common), mixture = is_mixture(common);
-  if (latent && mixture) count_kind<Isa, Kind{architecture, true, true}>(common, convention, prices, block);
-  else if (latent) count_kind<Isa, Kind{architecture, true, false}>(common, convention, prices, block);
-  else if (mixture) count_kind<Isa, Kind{architecture, false, true}>(common, convention, prices, block);
-  else count_kind<Isa, Kind{architecture, false, false}>(common, convention, prices, block);
+  if (latent && mixture) count_kind<Isa, Kind{architecture, true, true}>(common, convention, prices, fetch, block);
+  else if (latent) count_kind<Isa, Kind{architecture, true, false}>(common, convention, prices, fetch, block);
+  else if (mixture) count_kind<Isa, Kind{architecture, false, true}>(common, convention, prices, fetch, block);
+  else count_kind<Isa, Kind{architecture, false, false}>(common, convention, prices, fetch, block);
 }
 
 template <class Isa>
-void count(const Shape& common, const Convention& convention, const Prices& prices, Block& block) {
+void count(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block) {
   switch (common.architecture) {
     case Architecture::lstm:
-      return count_kind<Isa, Kind{Architecture::lstm, false, false}>(common, convention, prices, block);
-    case Architecture::vit: return count_architecture<Isa, Architecture::vit>(common, convention, prices, block);
-    default: return count_architecture<Isa, Architecture::decoder>(common, convention, prices, block);
+      return count_kind<Isa, Kind{Architecture::lstm, false, false}>(common, convention, prices, fetch, block);
+    case Architecture::vit: return count_architecture<Isa, Architecture::vit>(common, convention, prices, fetch, block);
+    default: return count_architecture<Isa, Architecture::decoder>(common, convention, prices, fetch, block);
   }
-}
-
-constexpr std::size_t blocks_ahead = 4;
-
-// Asks memory for a block's columns while blocks before it are counted: each column is a stream of its own, more of
-// them than the hardware follows.
-void fetch(const Rows& rows, std::size_t first) {
-#ifdef __GNUC__
-  constexpr std::size_t line = 64 / sizeof(std::int64_t);
-  const std::size_t end = std::min(first + block_rows, rows.count);
-  for (const Column& column : rows.columns)
-    for (std::size_t row = first; row < end; row += line) __builtin_prefetch(column.values + row);
-#endif
 }
 
 // Rows `begin` to `end`; the first refused.
@@ -181,13 +206,17 @@ std::optional<std::size_t> run(const Rows& rows, const Convention& convention, s
                                double* flops) {
   const Plan plan(rows);
   const Prices prices = prices_of(plan.shape, convention);
+  Fetch fetch(rows);
   Block block(rows);
   for (std::size_t first = begin; first < end; first += block_rows) {
     const std::size_t n = std::min(block_rows, end - first);
+    fetch.for_block(first);
+    fetch.some();
     Isa::template over<read>(rows, first, n, block);
-    fetch(rows, first + blocks_ahead * block_rows);
+    fetch.some();
     Isa::template over<fill_derived<double>>(plan, block.fields, block_rows);
-    count<Isa>(plan.shape, convention, prices, block);
+    count<Isa>(plan.shape, convention, prices, fetch, block);
+    fetch.some();
     const std::size_t refused = Isa::template over<first_refused>(plan, rows, block, first, n);
     if (refused < n) return first + refused;
     std::copy_n(block.sum.data(), n, flops + first);

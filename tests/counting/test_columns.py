@@ -120,6 +120,17 @@ def test_sequences_may_vary() -> None:
     assert flops_columns(columns, seq=[8, 16])[1] == flops_columns(columns, seq=16)[1]
 
 
+def test_the_memory_of_a_result_is_not_written_while_a_view_of_it_lives() -> None:
+    columns = ROWS | {"n_layer": np.arange(1, 40_001), "d_model": 64, "n_head": 4}
+    first = flops_columns(columns)
+    view, copy = first[::2], first[::2].copy()
+    del first
+    for n_layer in (50, 60):
+        again = flops_columns(columns | {"n_layer": np.full(40_000, n_layer)})
+        assert (again == again[0]).all()
+        assert (view == copy).all()
+
+
 def test_no_rows_give_no_counts() -> None:
     assert flops_columns({name: [] if isinstance(v, list) else v for name, v in ROWS.items()}).shape == (0,)
 
