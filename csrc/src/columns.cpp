@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "column_rules.hpp"
@@ -200,31 +201,52 @@ void count(const Shape& common, const Convention& convention, const Prices& pric
   }
 }
 
-// Rows `begin` to `end`; the first refused.
+// Hands out rows to threads, some blocks at a time: a slow thread holds up no other.
+class Shares {
+ public:
+  explicit Shares(std::size_t rows) : rows_(rows) {}
+
+  std::size_t count() const { return (rows_ + share - 1) / share; }
+
+  /// Begin and end of rows that no other thread takes; nothing when all are taken.
+  std::optional<std::pair<std::size_t, std::size_t>> take() {
+    const std::size_t begin = share * next_++;
+    if (begin >= rows_) return std::nullopt;
+    return std::pair(begin, std::min(begin + share, rows_));
+  }
+
+ private:
+  static constexpr std::size_t share = 32 * block_rows;
+  std::size_t rows_;
+  std::atomic<std::size_t> next_{0};
+};
+
+// Counts shares until all are taken or a row is refused, which it returns.
 template <class Isa>
-std::optional<std::size_t> run(const Rows& rows, const Convention& convention, std::size_t begin, std::size_t end,
-                               double* flops) {
+std::optional<std::size_t> run(const Rows& rows, const Convention& convention, Shares& shares, double* flops) {
   const Plan plan(rows);
   const Prices prices = prices_of(plan.shape, convention);
   Fetch fetch(rows);
   Block block(rows);
-  for (std::size_t first = begin; first < end; first += block_rows) {
-    const std::size_t n = std::min(block_rows, end - first);
-    fetch.for_block(first);
-    fetch.some();
-    Isa::template over<read>(rows, first, n, block);
-    fetch.some();
-    Isa::template over<fill_derived<double>>(plan, block.fields, block_rows);
-    count<Isa>(plan.shape, convention, prices, fetch, block);
-    fetch.some();
-    const std::size_t refused = Isa::template over<first_refused>(plan, rows, block, first, n);
-    if (refused < n) return first + refused;
-    std::copy_n(block.sum.data(), n, flops + first);
+  while (const auto share = shares.take()) {
+    for (std::size_t first = share->first; first < share->second; first += block_rows) {
+      const std::size_t n = std::min(block_rows, share->second - first);
+      fetch.for_block(first);
+      fetch.some();
+      Isa::template over<read>(rows, first, n, block);
+      fetch.some();
+      Isa::template over<fill_derived<double>>(plan, block.fields, block_rows);
+      count<Isa>(plan.shape, convention, prices, fetch, block);
+      fetch.some();
+      const std::size_t refused = Isa::template over<first_refused>(plan, rows, block, first, n);
+      if (refused < n) return first + refused;
+      std::copy_n(block.sum.data(), n, flops + first);
+    }
   }
   return std::nullopt;
 }
 
-using Run = std::optional<std::size_t> (*)(const Rows&, const Convention&, std::size_t, std::size_t, double*);
+using Run = std::optional<std::size_t> (*)(const Rows&, const Convention&, Shares&, double*);
 
 Run run_with(Vectors vectors) {
 #ifdef ISOFLOP_X86
@@ -252,15 +274,10 @@ std::optional<std::size_t> training_flops(const Rows& rows, const Convention& co
   demand_described(convention, rows.common.architecture);
   if (rows.count == 0) return std::nullopt;
   const columns::Run run_rows = columns::run_with(vectors);
-  constexpr std::size_t share = 64 * columns::block_rows;  // taken at a time, so that a slow thread holds up no other
-  const std::size_t shares = (rows.count + share - 1) / share;
-  const std::size_t workers = std::clamp<std::size_t>(threads, 1, shares);
+  columns::Shares shares(rows.count);
+  const std::size_t workers = std::clamp<std::size_t>(threads, 1, shares.count());
   std::vector<std::optional<std::size_t>> refused(workers);
-  std::atomic<std::size_t> next{0};
-  const auto work = [&](std::size_t worker) {
-    for (std::size_t mine = next++; mine < shares && !refused[worker]; mine = next++)
-      refused[worker] = run_rows(rows, convention, mine * share, std::min((mine + 1) * share, rows.count), flops);
-  };
+  const auto work = [&](std::size_t worker) { refused[worker] = run_rows(rows, convention, shares, flops); };
   {
     std::vector<std::jthread> others;
     for (std::size_t worker = 1; worker < workers; ++worker) others.emplace_back(work, worker);
