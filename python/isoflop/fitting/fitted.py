@@ -203,7 +203,7 @@ class Fit:
         Raises:
             PlanError: the law does not trade N against D, or has no optimum there.
         """
-        from isoflop.fitting.derived import allocate
+        from isoflop.fitting.allocation import allocate
 
         return allocate(self, compute, level, kind)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import FitError
 from isoflop.fitting.data import FitData
+from isoflop.fitting.likelihood import huber_likelihood, huber_normaliser
 from isoflop.fitting.objective import Objective
 from isoflop.laws.law import Law
 
@@ -92,7 +93,7 @@ def huber_log_likelihood(residuals: ArrayLike, delta: float = 1e-3) -> float:
     def cost(log_scale: float) -> float:
         size = r / math.exp(log_scale)
         rho = np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
-        return float(rho.sum()) + r.size * (log_scale + math.log(_normaliser(delta)))
+        return float(rho.sum()) + r.size * (log_scale + math.log(huber_normaliser(delta)))
 
     # the scale of a Laplace density is sigma/delta
     return -_least(cost, math.log(float(r.mean()) * min(delta, 1.0)))
@@ -113,17 +114,7 @@ def _of_residuals(r: Array, w: Array, criterion: Objective, known: bool) -> floa
     if math.isinf(delta):
         return -n * (1.0 + math.log(2 * math.pi * square)) / 2
     rho = float(w @ np.where(tilted <= delta, r**2 / 2, delta * (tilted - delta / 2)))
-
-    def cost(log_scale: float) -> float:
-        scale = math.exp(log_scale)
-        return rho / scale**2 + n * (log_scale + math.log(_normaliser(delta / scale)))
-
-    return -_least(cost, math.log(square) / 2)
-
-
-def _normaliser(delta: float) -> float:
-    """Integral of exp(-huber(x)) with the corner at ``delta``."""
-    return math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2)) + 2 * math.exp(-(delta**2) / 2) / delta
+    return huber_likelihood(rho, n, delta)[0]
 
 
 def _least(cost: Callable[[float], float], near: float) -> float:
