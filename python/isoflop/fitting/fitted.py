@@ -220,6 +220,8 @@ class Fit:
     def holdout(self, by: str | None = None, top: float = 0.0) -> Holdout:
         """Refit without the runs of the largest N (or D, or C), or within ``top`` decades of it, and predict them.
 
+        A cluster of the fit is left out whole where any of its points is.
+
         Raises:
             FitError: the data have no such column, or too few runs remain.
         """
@@ -238,7 +240,9 @@ class Fit:
         return rollout(self, by or self.law.inputs[0])
 
     def leave_one_out(self, run: Sequence[object] | ArrayLike | None = None) -> LeaveOneOut:
-        """Predict every run by a fit to the others; ``run`` labels the rows of one run, where it has several.
+        """Predict every run by a fit to the others.
+
+        ``run`` labels the rows of one run, where it has several; the fit's clusters are taken unless it is given.
 
         Raises:
             FitError: labels that do not match the rows, or no refit that worked.
