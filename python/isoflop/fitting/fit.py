@@ -12,7 +12,8 @@ from isoflop.fitting.checks import require_enough_runs, require_identifiable
 from isoflop.fitting.constraints import Constraints
 from isoflop.fitting.covariance import covariance, sandwich
 from isoflop.fitting.data import FitData, Given, Labels, read_data
-from isoflop.fitting.fitted import N_STARTS, Fit
+from isoflop.fitting.fitted import Fit
+from isoflop.fitting.found import N_STARTS
 from isoflop.fitting.identifiability import Doubt, find_doubts
 from isoflop.fitting.objective import LeastSquares, Objective
 from isoflop.fitting.problem import Problem

@@ -28,8 +28,8 @@ class Holdout:
 
     Attributes:
         by: the column whose largest value was held out.
-        rows: the runs, or points of curves, that were predicted: the law's inputs, N and D where known, its output, ``predicted`` and
-            ``relative_error`` (predicted/output - 1), one array each.
+        rows: the runs, or points of curves, that were predicted: the law's inputs, N and D where known, its output,
+            ``predicted`` and ``relative_error`` (predicted/output - 1), one array each.
         decades: how far the largest held-out value lies beyond the largest one that was fitted, in powers of ten.
         fit: the fit to the remaining runs.
     """

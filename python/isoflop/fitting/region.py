@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,65 +36,116 @@ def region(problem: Problem, vector: Array, fn: Callable[[Array], float], level:
     Raises:
         FitError: the search does not end, as where the region has no end.
     """
-    moving = problem.moving(vector)
-    size = math.sqrt(threshold(problem, moving.size, level))
-    root = _axes(problem, vector)
-    least = problem.total(vector)
-    spare = _largest(problem, least, size) - least
-    lower, upper = problem.coordinates.lower, problem.coordinates.upper
-
-    def at(w: Array) -> tuple[Array, Array]:
-        """The free coordinates, and which of those that move are inside their bounds."""
-        v = vector.copy()
-        v[moving] += root @ w
-        inside = (v > lower) & (v < upper)
-        return np.clip(v, lower, upper), inside[moving]
+    allowed = _Region.of(problem, vector, level)
 
     def value(w: Array) -> float:
-        return float(fn(problem.natural(at(w)[0])))
+        return float(fn(problem.natural(allowed.at(w))))
 
     def slope(w: Array) -> Array:
-        return np.array([(value(w + _STEP * e) - value(w - _STEP * e)) / (2 * _STEP) for e in np.eye(moving.size)])
+        return np.array([(value(w + _STEP * e) - value(w - _STEP * e)) / (2 * _STEP) for e in np.eye(w.size)])
 
-    gradient = slope(np.zeros(moving.size))
+    centre = np.zeros(allowed.moving.size)
+    gradient = slope(centre)
     length = float(np.linalg.norm(gradient))
     if not length > 0:
-        here = value(np.zeros(moving.size))
-        return here, here
-    absolute = problem.criterion.delta == 0.0
+        return value(centre), value(centre)
     typical = float(np.mean(np.abs(problem.residuals(vector)[0])))
+    corners = [share * typical for share in _CORNERS] if problem.criterion.delta == 0.0 else [0.0]
     ends = []
-    for side in (-1.0, 1.0):
-        w = side * size * gradient / length
-        for corner in (share * typical for share in _CORNERS) if absolute else (0.0,):
-            start, _ = _sum(problem, vector, corner)
-
-            def room(w: Array, corner: float = corner, start: float = start) -> float:
-                return size**2 * (1 - (_sum(problem, at(w)[0], corner)[0] - start) / spare)
-
-            def closing(w: Array, corner: float = corner) -> Array:
-                v, inside = at(w)
-                return np.asarray(-(size**2) / spare * root.T @ (_sum(problem, v, corner)[1][moving] * inside))
-
-            w = _furthest(
-                lambda w, side=side: -side * value(w) / length,
-                lambda w, side=side: -side * slope(w) / length,
-                room,
-                closing,
-                w,
-                size,
-            )
+    for scale in (-1 / length, 1 / length):
+        w = scale * allowed.size * gradient
+        for corner in corners:
+            w = allowed.furthest(value, slope, scale, w, corner)
         ends.append(value(w))
     return min(ends), max(ends)
 
 
-def _axes(problem: Problem, vector: Array) -> Array:
-    """Steps of one standard error along the axes of the ellipsoid about the optimum, shape (moving, moving)."""
-    linear = Linear.of(problem, vector)
-    r = linear.residuals
-    spread = 1.0 if problem.known_noise else math.sqrt(float(problem.w @ r**2) / problem.w.sum())
-    _, singular, right = np.linalg.svd(linear.columns, full_matrices=False)
-    return np.asarray(right.T * (spread / singular))
+@dataclass(frozen=True)
+class _Region:
+    """Where the objective is not much larger than its least.
+
+    Attributes:
+        problem, vector: what was minimised, and where it is least.
+        moving: coordinates inside their bounds, shape (m,).
+        root: steps of one standard error along the axes of the ellipsoid about the optimum, shape (m, m).
+        size: the root of twice the fall of the log likelihood that is allowed.
+        spare: by how much the objective may grow.
+    """
+
+    problem: Problem
+    vector: Array
+    moving: NDArray[np.int64]
+    root: Array
+    size: float
+    spare: float
+
+    @classmethod
+    def of(cls, problem: Problem, vector: Array, level: float) -> _Region:
+        linear = Linear.of(problem, vector)
+        moving = problem.moving(vector)
+        r = linear.residuals
+        spread = 1.0 if problem.known_noise else math.sqrt(float(problem.w @ r**2) / problem.w.sum())
+        _, singular, right = np.linalg.svd(linear.columns, full_matrices=False)
+        size = math.sqrt(threshold(problem, moving.size, level))
+        least = problem.total(vector)
+        return cls(problem, vector, moving, right.T * (spread / singular), size, _largest(problem, least, size) - least)
+
+    def _free(self, w: Array) -> Array:
+        v = self.vector.copy()
+        v[self.moving] += self.root @ w
+        return v
+
+    def at(self, w: Array) -> Array:
+        """Free coordinates (q,) at steps w (m,) from the optimum, none beyond its bounds."""
+        return np.clip(self._free(w), self.problem.coordinates.lower, self.problem.coordinates.upper)
+
+    def sum(self, v: Array, corner: float) -> tuple[float, Array]:
+        """The objective with rounded edges and its gradient, shape (q,)."""
+        r, jacobian = self.problem.residuals(v)
+        w, criterion = self.problem.w, self.problem.criterion
+        slope = w * psi(r, criterion.delta, criterion.sides, corner)
+        return float(w @ rho(r, criterion.delta, criterion.sides, corner)), jacobian.T @ slope
+
+    def furthest(
+        self,
+        value: Callable[[Array], float],
+        slope: Callable[[Array], Array],
+        scale: float,
+        start: Array,
+        corner: float,
+    ) -> Array:
+        """The steps, inside the region, where ``scale`` times a value is largest.
+
+        Raises:
+            FitError: it is not found.
+        """
+        from scipy.optimize import minimize
+
+        least, _ = self.sum(self.vector, corner)
+
+        def room(w: Array) -> float:
+            return self.size**2 * (1 - (self.sum(self.at(w), corner)[0] - least) / self.spare)
+
+        def closing(w: Array) -> Array:
+            inside = self._free(w) == self.at(w)
+            gradient = self.sum(self.at(w), corner)[1] * inside
+            return np.asarray(-(self.size**2) / self.spare * self.root.T @ gradient[self.moving])
+
+        with np.errstate(all="ignore"):  # trial steps may go where powers overflow: there is no room there
+            found = minimize(
+                lambda w: -scale * value(w),
+                start,
+                jac=lambda w: -scale * slope(w),
+                constraints={"type": "ineq", "fun": room, "jac": closing},
+                method="SLSQP",
+                options={"maxiter": 200, "ftol": 1e-9},
+            )
+        if not (found.success and room(found.x) > -_OVER * self.size**2):
+            raise FitError(
+                f"the likelihood interval of a derived quantity has no end that could be found: {found.message}",
+                hint='take the interval over resamples, kind="case"',
+            )
+        return np.asarray(found.x)
 
 
 def _largest(problem: Problem, least: float, size: float) -> float:
@@ -110,43 +162,3 @@ def _largest(problem: Problem, least: float, size: float) -> float:
     while left(low + step) > 0:
         step *= 2
     return math.exp(float(brentq(left, low, low + step, xtol=1e-12)))
-
-
-def _sum(problem: Problem, v: Array, corner: float) -> tuple[float, Array]:
-    """The objective with rounded edges and its gradient, shape (q,)."""
-    r, jacobian = problem.residuals(v)
-    criterion = problem.criterion
-    slope = problem.w * psi(r, criterion.delta, criterion.sides, corner)
-    return float(problem.w @ rho(r, criterion.delta, criterion.sides, corner)), jacobian.T @ slope
-
-
-def _furthest(
-    cost: Callable[[Array], float],
-    slope: Callable[[Array], Array],
-    room: Callable[[Array], float],
-    closing: Callable[[Array], Array],
-    start: Array,
-    size: float,
-) -> Array:
-    """Where a cost is least and room is not negative.
-
-    Raises:
-        FitError: it is not found.
-    """
-    from scipy.optimize import minimize
-
-    with np.errstate(all="ignore"):  # trial steps may go where powers overflow: there is no room there
-        found = minimize(
-            cost,
-            start,
-            jac=slope,
-            constraints={"type": "ineq", "fun": room, "jac": closing},
-            method="SLSQP",
-            options={"maxiter": 200, "ftol": 1e-9},
-        )
-    if not (found.success and room(found.x) > -_OVER * size**2):
-        raise FitError(
-            f"the likelihood interval of a derived quantity has no end that could be found: {found.message}",
-            hint='take the interval over resamples, kind="case"',
-        )
-    return np.asarray(found.x)

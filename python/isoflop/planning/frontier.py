@@ -18,6 +18,7 @@ from isoflop.planning.plan import plan
 
 Array = NDArray[np.float64]
 
+
 def frontier(
     law: str | Fit | Preset | Allocation, computes: Iterable[str | float], *, level: float = 0.95
 ) -> dict[str, Array]:
