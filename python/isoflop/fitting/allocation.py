@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.errors import FitError
 from isoflop.fitting.derived import intervals
 from isoflop.fitting.uncertainty import Derived
 from isoflop.laws.optimum import optimum, require_optimum
@@ -27,12 +29,19 @@ def allocate(fit: Fit, compute: float, level: float | None, kind: str | None) ->
     """Compute-optimal N, D, D/N, L and the exponents a and b.
 
     Raises:
+        FitError: ``compute`` is no positive and finite number.
         PlanError: the law does not trade N against D, or has no optimum there.
     """
     require_optimum(fit.law)
+    try:
+        flops = float(compute)
+    except (TypeError, ValueError):
+        flops = math.nan
+    if not 0 < flops < math.inf:
+        raise FitError(f"compute must be FLOPs, positive and finite, got {compute!r}", hint="fit.allocate(5.76e23)")
 
     def rows(draws: Array) -> Array:
-        best = optimum(fit.law, draws, np.array([float(compute)]))
+        best = optimum(fit.law, draws, np.array([flops]))
         return np.concatenate([*_curves(best.n_params, best.n_tokens, best.loss), best.a[:, None], best.b[:, None]], 1)
 
     return dict(zip((*CURVES, "a", "b"), intervals(fit, rows, level, kind), strict=True))

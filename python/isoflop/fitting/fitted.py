@@ -118,6 +118,7 @@ class Fit(Found):
         """Compute-optimal N, D, tokens per parameter and L at a budget in FLOPs, and the exponents a and b of N and D.
 
         Raises:
+            FitError: the budget is no positive and finite number.
             PlanError: the law does not trade N against D, or has no optimum there.
         """
         from isoflop.fitting.allocation import allocate

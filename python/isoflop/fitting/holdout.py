@@ -76,8 +76,10 @@ def hold_out(full: Fit, by: str, top: float = 0.0) -> Holdout:
     its points, and its points at the top are predicted.
 
     Raises:
-        FitError: ``by`` is no input, or is not among the columns; or what remains cannot be fitted.
+        FitError: ``by`` is no input, or is not among the columns; ``top`` is negative; what remains cannot be fitted.
     """
+    if not 0 <= top < np.inf:
+        raise FitError(f"top must be zero or more decades, got {top}", hint="top=0.5: the largest factor of three")
     scale = scale_of(full, by)
     cut = scale.max() * (1 - _SAME) / 10.0**top
     reached = reach(full.data, scale)
