@@ -296,6 +296,7 @@ def test_several_targets_are_fitted_and_rising_ones_said(isoflop: Callable[..., 
         ("--law chinchila", "did you mean 'chinchilla'?"),
         ("--fix E", "cannot read 'E'"),
         ("--fix E=low", "'low' is no number"),
+        ("--bound E=2", "'2' is no interval"),
         ("--column L=lass", "did you mean 'loss'?"),
         ("--holdout L", "cannot hold out by 'L'"),
         ("--test hoffman", "unknown preset 'hoffman'"),
@@ -307,6 +308,20 @@ def test_a_wrong_word_to_fit_is_named(isoflop: Callable[..., Called], points: Pa
     called = isoflop(f"fit {points} --json", *COLUMNS, *words.split())
     assert (called.code, called.out) in ((1, ""), (2, ""))
     assert said in called.err
+
+
+def test_targets_are_columns_of_a_file_and_a_store_has_none(isoflop: Callable[..., Called], store: RunStore) -> None:
+    called = isoflop(f"fit {store.path} --law chinchilla --target acc")
+    assert (called.code, called.out) == (1, "")
+    assert "--target names columns of a file; the run store" in called.err
+    assert "isoflop fit points.csv" in called.err
+
+
+def test_a_file_that_is_no_table_of_runs_is_refused(isoflop: Callable[..., Called], tmp_path: Path) -> None:
+    (tmp_path / "runs.txt").write_text("N D L\n")
+    called = isoflop(f"fit {tmp_path / 'runs.txt'}")
+    assert called.code == 1
+    assert "a run store, or a file .csv, .jsonl, .parquet" in called.err
 
 
 def test_a_bad_value_in_a_file_is_named_by_row(isoflop: Callable[..., Called], points: Path) -> None:

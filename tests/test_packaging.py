@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,20 @@ def test_importing_the_package_takes_less_than_a_quarter_second() -> None:
 
 def test_there_is_one_version() -> None:
     assert isoflop.__version__ == _core.__version__ == version("isoflop")
+
+
+def test_house_names_every_room_in_the_order_of_imports() -> None:
+    root = Path(isoflop.__file__).resolve().parent
+    house = Path(__file__).parents[1] / "docs" / "house.md"
+    named = re.findall(r"^\| `(?:kernels/` → `isoflop\.)?(\w+)/?` \|", house.read_text(), flags=re.MULTILINE)
+    contract = tomllib.loads((house.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [set(layer.split(" | ")) for layer in reversed(contract["layers"]) if layer != "errors"]
+    order = iter(named)
+    assert [set(islice(order, len(layer))) for layer in layers] == layers
+    assert set(named) == {path.parent.name for path in root.glob("*/__init__.py")}
+    for room, row in re.findall(r"^\| `(\w+)/` \| (.*) \|$", house.read_text(), flags=re.MULTILINE):
+        for part in re.findall(r"`(\w+)/?`", row):
+            assert (root / room / part).is_dir() or (root / room / f"{part}.py").is_file(), f"{room}/{part}"
 
 
 @pytest.mark.parametrize("name", isoflop.__all__)

@@ -178,7 +178,7 @@ def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
 
 def test_empty_cells_and_words_are_refused_by_row(tmp_path: Path) -> None:
     body = "\n".join(f"{10.0**i},{1e9},{4 - i / 10}" for i in range(6, 10))
-    for cell, said in (("", "column 'L', row 4: nan"), ("n/a", "column 'L' is not numeric: row 4")):
+    for cell, said in (("", "column 'L', row 4: nan"), ("n/a", "column 'L', row 4: 'n/a' is not numeric")):
         (tmp_path / "a.csv").write_text(f"N,D,L\n{body}\n1e10,1e9,{cell}\n")
         with pytest.raises(FitError, match=said):
             fit("power-n", read_file(tmp_path / "a.csv"))

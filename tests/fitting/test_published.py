@@ -81,7 +81,9 @@ def test_muennighoffs_runs_have_a_lower_optimum_than_the_published_one_and_do_no
     found = fit("muennighoff", muennighoff(), objective=Huber(1e-3), fix=base)
     assert muennighoff_objective(15.387756, 5.309743) == pytest.approx(0.015825935, abs=5e-10)
     assert muennighoff_objective(46.99, 2.3296) == pytest.approx(0.01580738, abs=5e-9)
-    assert found.objective == pytest.approx(0.0158046625, abs=1e-10)  # lower still than at (46.99, 2.33)
+    assert found.objective == pytest.approx(0.0158046625, abs=1e-10)
+    assert found.objective < muennighoff_objective(46.99, 2.3296) - 2.7e-6  # lower than the lowest known before
+    assert (found.params["R_D"], found.params["R_N"]) == pytest.approx((95.365, 1.706), rel=1e-4)
     recomputed = preset("muennighoff-recomputed").values
     assert (found.params["R_D"], found.params["R_N"]) == pytest.approx((recomputed["R_D"], recomputed["R_N"]), rel=1e-6)
     low, high = found.certificate.rivals["R_D"]

@@ -157,3 +157,41 @@ def test_no_convergence_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_requests_are_refused(call, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call(runs("chinchilla", 0.01))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"objective": "lad"}, "an objective is .* got 'lad'"),
+        ({"fix": {"alpha": "x"}}, "fix alpha must be a number, got 'x'"),
+        ({"bounds": {"E": 2}}, r"bounds E must be \(low, high\), got 2"),
+        ({"cluster": [float("nan"), *range(29)]}, "cluster, row 0: no label"),
+        ({"cluster": [*"abcd", None, *"efgh" * 6, "i"]}, "cluster, row 4: no label"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(options: dict[str, object], text: str) -> None:
+    with pytest.raises(FitError, match=text):
+        fit("chinchilla", runs("chinchilla", 0.01), **options)  # type: ignore[arg-type]
+
+
+def test_something_else_than_a_law_is_refused() -> None:
+    with pytest.raises(LawError, match=r"a law is a name or isoflop\.Law.*, got 7"):
+        fit(7, runs("chinchilla", 0.01))  # type: ignore[arg-type]
+
+
+def test_text_among_numbers_is_named_with_its_row() -> None:
+    columns = runs("chinchilla", 0.01)
+    with pytest.raises(FitError, match="column 'L', row 2: 'n/a' is not numeric"):
+        fit("chinchilla", {**columns, "L": [*columns["L"][:2], "n/a", *columns["L"][3:]]})
+
+
+def test_questions_that_cannot_be_are_refused() -> None:
+    result = fit("chinchilla", runs("chinchilla", 0.01))
+    for compute in (-1.0, np.nan, np.inf, "many"):
+        with pytest.raises(FitError, match=f"compute must be .* got '?{compute}"):
+            result.allocate(compute)
+    for top in (-1.0, np.nan):
+        with pytest.raises(FitError, match=f"top must be zero or more decades, got {top}"):
+            result.holdout("N", top)
+    with pytest.raises(LawError, match="N, row 1: -1; every N must be positive"):
+        result.predict(N=[1e9, -1.0], D=1e10)

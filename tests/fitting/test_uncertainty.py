@@ -10,7 +10,7 @@ from fitting.synthetic import TRUTHS, runs
 from fitting.test_published import FIVE, muennighoff, preset
 from fitting.truths import study
 from isoflop.errors import FitError, NotIdentifiable
-from isoflop.fitting import LAD, Fit, Huber, LeastSquares, estimate_noise, fit
+from isoflop.fitting import LAD, Fit, Huber, LeastSquares, Quantile, estimate_noise, fit
 from isoflop.fitting.resampling import KINDS
 
 
@@ -111,6 +111,17 @@ def test_likelihood_region_gives_the_profile_interval(noisy: Fit) -> None:
     for name in ("E", "alpha"):
         region = noisy.derive(lambda p, name=name: p[name], kind="profile").interval
         assert region == pytest.approx(noisy.interval(name, kind="profile"), rel=2e-3)
+
+
+@pytest.mark.parametrize("objective", [LAD(), Quantile(0.2), Huber(1e-4)], ids=str)
+def test_likelihood_region_of_absolute_deviations_gives_the_profile_interval(objective: LAD) -> None:
+    result = fit("chinchilla", runs("chinchilla", 0.005), objective=objective)
+    for name in ("E", "alpha"):
+        low, high = result.interval(name, kind="profile")
+        region = result.derive(lambda p, name=name: p[name], kind="profile").interval
+        np.testing.assert_allclose(region, (low, high), atol=0.005 * (high - low))
+    for quantity in result.allocate(1e22, kind="profile").values():
+        assert quantity.interval[0] < quantity.value < quantity.interval[1]
 
 
 def test_derived_intervals_of_all_kinds_agree_roughly(noisy: Fit) -> None:

@@ -116,6 +116,63 @@ def test_an_outlier_is_the_run_that_moves_the_law_most() -> None:
     assert "in row 0" in str(left)
 
 
+@pytest.fixture(scope="module")
+def curves() -> Fit:
+    """Twelve curves of four points each, at sizes and lengths that do not line up."""
+    rng = np.random.default_rng(5)
+    run = np.repeat(np.arange(12), 4)
+    n = np.repeat(10 ** rng.uniform(6, 9, 12), 4)
+    d = np.repeat(10 ** rng.uniform(9, 11, 12), 4) * np.tile([0.1, 0.2, 0.5, 1.0], 12)
+    noise = np.exp(0.002 * (rng.standard_normal(12)[run] + rng.standard_normal(48)))
+    loss = LAWS["chinchilla"].predict(TRUTHS["chinchilla"], N=n, D=d) * noise
+    return fit("chinchilla", {"N": n, "D": d, "L": loss, "run": run}, cluster="run")
+
+
+@pytest.mark.parametrize(("by", "top"), [("N", 0.0), ("D", 0.0), ("D", 0.5), ("C", 0.0), ("C", 0.7)])
+def test_points_of_one_run_never_straddle_the_cut(curves: Fit, by: str, top: float) -> None:
+    data = curves.data
+    scale = data.columns[by] if by != "C" else 6 * data.columns["N"] * data.columns["D"]
+    at_the_top = scale >= scale.max() * (1 - 1e-9) / 10**top
+    assert data.cluster is not None
+    reaching = np.isin(data.cluster, data.cluster[at_the_top])
+    held = curves.holdout(by, top)
+    assert held.fit.data.fingerprint() == data.select(~reaching).fingerprint()
+    np.testing.assert_array_equal(held.rows["L"], data.columns["L"][at_the_top])
+    assert held.decades == pytest.approx(np.log10(scale.max() / scale[~reaching].max()))
+    alone = fit("chinchilla", data.select(~reaching))
+    expected = alone.predict(N=held.rows["N"], D=held.rows["D"]) / held.rows["L"] - 1
+    np.testing.assert_allclose(held.rows["relative_error"], expected)
+
+
+def test_rollout_fits_no_part_of_a_run_that_it_predicts(curves: Fit) -> None:
+    data = curves.data
+    d, cluster = data.columns["D"], data.cluster
+    assert cluster is not None
+    longest = np.array([d[cluster == each].max() for each in cluster])
+    rolled = curves.rollout("D")
+    assert rolled.steps
+    for step in rolled.steps:
+        below = longest <= step.up_to
+        assert step.n_fitted == below.sum()
+        assert not set(cluster[below]) & set(cluster[d > step.up_to])
+
+
+def test_leaving_one_out_leaves_a_whole_cluster_out(curves: Fit) -> None:
+    left = curves.leave_one_out()
+    assert left.runs == tuple(str(each) for each in range(12))
+    assert curves.data.cluster is not None
+    without = fit("chinchilla", curves.data.select(curves.data.cluster != 7))
+    assert dict(zip(left.names, left.params[7], strict=True)) == pytest.approx(without.params, rel=1e-5)
+    assert len(curves.leave_one_out(np.arange(48)).runs) == 48
+
+
+def test_holding_out_every_cluster_is_refused() -> None:
+    columns = runs("chinchilla", 0.01)
+    of_one_size = np.unique(columns["D"], return_inverse=True)[1]
+    with pytest.raises(FitError, match="leaves no cluster of runs to fit"):
+        fit("chinchilla", columns, cluster=of_one_size).holdout("N")
+
+
 @pytest.mark.parametrize(
     ("label", "text"), [(np.zeros(30), "all rows are of one run"), (np.zeros(3), "one label a row")]
 )

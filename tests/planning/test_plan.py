@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from isoflop.errors import LawError, PlanError
 from isoflop.fitting import Fit, fit
 from isoflop.laws import LAWS, PRESETS, Preset
-from isoflop.laws.optimum import has_optimum, optimum
+from isoflop.laws.optimum import has_optimum
 from isoflop.planning import frontier, plan
 
 # N* and D/N under C = 6 N D, computed from the published constants
@@ -97,19 +97,23 @@ def test_published_sets_have_no_interval() -> None:
         assert planned.source == PRESETS[name].source
 
 
-def test_plan_of_a_fit_carries_its_draws(fitted: Fit) -> None:
-    planned = plan(1e21, fitted)
-    assert planned.intervals is not None
-    for name in ("n_params", "n_tokens", "loss", "tokens_per_param", "a", "b"):
-        low, high = planned.intervals[name]
-        assert low < getattr(planned, name) < high
-    drawn = fitted.bootstrap().draws
-    best = optimum(fitted.law, drawn, np.array([1e21])).n_params[:, 0]
-    assert planned.intervals["n_params"] == pytest.approx(tuple(np.quantile(best, [0.025, 0.975])))
-    one = dict(zip(fitted.law.names, drawn[0], strict=True))
-    ratio = (one["alpha"] * one["A"] / (one["beta"] * one["B"])) ** (1 / (one["alpha"] + one["beta"]))
-    by_hand = ratio * (1e21 / 6) ** (one["beta"] / (one["alpha"] + one["beta"]))
-    assert best[0] == pytest.approx(by_hand, rel=1e-9)
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_plan_and_fit_never_disagree_about_an_interval(fitted: Fit, level: float) -> None:
+    clustered = fit("chinchilla", {**fitted.data.columns}, cluster=np.arange(30) // 2)
+    for basis in (fitted, clustered):
+        planned, asked = plan(1e21, basis, level=level), basis.allocate(1e21, level)
+        names = {"n_params": "N", "n_tokens": "D", "tokens_per_param": "tokens_per_param", "loss": "L"}
+        assert planned.intervals is not None
+        for name, key in (names | {"a": "a", "b": "b"}).items():
+            low, high = planned.intervals[name]
+            assert low < getattr(planned, name) < high
+            assert (low, high) == asked[key].interval
+            assert getattr(planned, name) == asked[key].value
+        share = basis.derive(lambda p: p["beta"] / (p["alpha"] + p["beta"]), level)
+        assert planned.intervals["a"] == pytest.approx(share.interval, rel=1e-9)
+        curve = frontier(basis, [1e20, 1e21], level=level)
+        for key in ("N", "D", "tokens_per_param", "L"):
+            assert (curve[f"{key}_low"][1], curve[f"{key}_high"][1]) == pytest.approx(asked[key].interval, rel=1e-12)
 
 
 def test_interval_widens_with_level_and_with_extrapolation(fitted: Fit) -> None:
@@ -121,11 +125,17 @@ def test_interval_widens_with_level_and_with_extrapolation(fitted: Fit) -> None:
     assert width(1e21, 0.5) < width(1e21, 0.95) < width(1e25, 0.95)
 
 
-def test_extrapolation_is_said_in_decades(fitted: Fit) -> None:
+def test_plan_labels_itself_as_predictions_are_labelled(fitted: Fit) -> None:
     largest = 6 * 1e9 * 3e10
-    assert not any("extrapolates" in warning for warning in plan(5 * largest, fitted).warnings)
-    warnings = plan(1000 * largest, fitted).warnings
-    assert any("C lies 3.0 decades above" in warning for warning in warnings)
+    for compute in (largest / 100, 5 * largest, 1000 * largest):
+        planned = plan(compute, fitted)
+        assert (planned.label,) == fitted.predict_at(N=planned.n_params, D=planned.n_tokens).labels
+        assert planned.label in str(planned)
+    assert plan(largest / 100, fitted).label == "interpolation"
+    assert "extrapolation by" in planned.label
+    assert "3.0 decades in C" in planned.label
+    assert any(planned.label in warning for warning in planned.warnings)
+    assert plan(1e21).label == ""
 
 
 def test_an_optimum_far_below_the_runs_is_said_in_decades() -> None:
@@ -133,9 +143,7 @@ def test_an_optimum_far_below_the_runs_is_said_in_decades() -> None:
     flat_in_n = fit("chinchilla", {"N": n, "D": d, "L": 1.0 + 1e-3 / n**0.1 + 100 / d**0.3})
     planned = plan(1e12, flat_in_n)
     assert planned.n_params < 100
-    assert any(
-        f"N lies {np.log10(1e3 / planned.n_params):.1f} decades below" in warning for warning in planned.warnings
-    )
+    assert f"{np.log10(1e3 / planned.n_params):.1f} decades below N" in planned.label
 
 
 def test_notes_of_the_fit_reach_the_plan(fitted: Fit) -> None:
@@ -163,7 +171,7 @@ def test_frontier_agrees_with_plans(fitted: Fit) -> None:
 def test_frontier_in_pieces_is_the_frontier(fitted: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     computes = np.geomspace(1e19, 1e24, 11)
     whole = frontier(fitted, computes)
-    monkeypatch.setattr(sys.modules["isoflop.planning.frontier"], "_CELLS", 3000)
+    monkeypatch.setattr(sys.modules["isoflop.fitting.allocation"], "_AT_ONCE", 3)
     pieces = frontier(fitted, computes)
     for name, values in whole.items():
         np.testing.assert_allclose(pieces[name], values, rtol=1e-12)

@@ -78,6 +78,11 @@ def fit(
         emit(compared.to_dict() if as_json else str(compared), as_json)
         return
     if target:
+        if not runs.is_file():
+            raise FitError(
+                f"--target names columns of a file; the run store {runs} holds the loss alone",
+                hint="isoflop fit points.csv --law NAME --target loss --target accuracy",
+            )
         from isoflop.fitting.targets import fit_all
 
         fits = fit_all(laws[0], data, targets=target, **options)
@@ -112,11 +117,10 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
 
 
 def _read(path: Path, columns: dict[str, str]) -> Any:
-    if path.is_file() or path.suffix:
-        from isoflop.fitting.files import READERS, read_file
+    from isoflop.fitting.files import READERS, read_file
 
-        if path.suffix.lower() in READERS:
-            return read_file(path, columns)
+    if path.is_file() or path.suffix.lower() in READERS:
+        return read_file(path, columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
     from isoflop.runs import RunStore
@@ -157,5 +161,7 @@ def _number(text: str) -> float:
 
 
 def _interval(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise FitError(f"{text!r} is no interval", hint="--bound E=0:2")
     return _number(low), _number(high)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,8 @@ class Constraints:
             FitError: an unknown parameter, a value outside its domain, empty bounds, or two restrictions of one
                 parameter that exclude each other.
         """
-        fixed = {name: float(value) for name, value in (fix or {}).items()}
-        bounded = {name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()}
+        fixed = {name: _value(name, value) for name, value in (fix or {}).items()}
+        bounded = {name: _interval(name, ends) for name, ends in (bounds or {}).items()}
         tied = tuple(tuple(group) for group in tie or ())
         for name in (*fixed, *bounded, *(name for group in tied for name in group)):
             if name not in law.names:
@@ -79,6 +80,21 @@ class Constraints:
         said = [f"{name} = {value:g} fixed" for name, value in self.fix.items()]
         said += [f"{name} in ({low:g}, {high:g})" for name, (low, high) in self.bounds.items()]
         return ", ".join(said + [" = ".join(group) for group in self.tie])
+
+
+def _value(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise FitError(f"fix {name} must be a number, got {value!r}", hint='fix={"E": 1.7}') from None
+
+
+def _interval(name: str, ends: Any) -> tuple[float, float]:
+    try:
+        low, high = ends
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        raise FitError(f"bounds {name} must be (low, high), got {ends!r}", hint='bounds={"E": (0, 2)}') from None
 
 
 @dataclass(frozen=True)

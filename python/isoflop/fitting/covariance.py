@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.fitting.problem import Problem
+from isoflop.fitting.rho import psi
 
 Array = NDArray[np.float64]
 
@@ -115,7 +116,7 @@ def influences(problem: Problem, vector: Array) -> Array:
 def _influences(problem: Problem, linear: Linear) -> Array:
     """Of each cluster on the moving coordinates, had it been left out, shape (groups, m)."""
     root = np.sqrt(linear.weights)
-    scores = root * _psi(problem, linear.residuals) / _bend(problem, linear)
+    scores = root * psi(linear.residuals, problem.criterion.delta, problem.criterion.sides) / _bend(problem, linear)
     cluster = problem.data.cluster
     if cluster is None:
         used = linear.weights > 0
@@ -128,15 +129,6 @@ def _influences(problem: Problem, linear: Linear) -> Array:
         own = np.eye(rows.size) - linear.columns[rows] @ linear.inverse[:, rows]
         pulls.append(-linear.inverse[:, rows] @ np.linalg.lstsq(own, scores[rows], rcond=_SATURATED)[0])
     return np.array(pulls)
-
-
-def _psi(problem: Problem, residuals: Array) -> Array:
-    """Slope of rho at each residual."""
-    delta = problem.criterion.delta
-    if delta > 0.0:
-        return np.asarray(np.clip(residuals, -delta, delta))
-    up, down = problem.criterion.sides
-    return np.asarray(np.where(residuals > 0, up, -down))
 
 
 def _bend(problem: Problem, linear: Linear) -> float:
@@ -162,8 +154,8 @@ def _variance(problem: Problem, linear: Linear) -> float:
     if delta > 0.0:
         if problem.known_noise and np.isinf(delta):
             return 1.0
-        psi = _psi(problem, linear.residuals)
-        return float(w @ psi**2 / (n - free) / _inside(problem, linear.residuals) ** 2)
+        slope = psi(linear.residuals, delta)
+        return float(w @ slope**2 / (n - free) / _inside(problem, linear.residuals) ** 2)
     up, down = problem.criterion.sides
     tau = down / (up + down)
     return float(tau * (1 - tau) * _sparsity(problem, linear.residuals) ** 2 * n / (n - free))

@@ -213,7 +213,10 @@ def labels(what: str, value: Labels, given: FitData, fewest: int = 2) -> NDArray
         if value not in given.columns:
             raise FitError(f"{what}: the data have no column {value!r}", hint=nearest(value, map(str, given.columns)))
         value = given.columns[value]
-    names, numbers = np.unique(np.asarray(value), return_inverse=True)
+    given_labels = np.asarray(value)
+    for row in np.flatnonzero([label is None or label != label for label in given_labels.tolist()])[:1]:
+        raise FitError(f"{what}, row {row}: no label ({given_labels[row]})", hint="every run needs one")
+    names, numbers = np.unique(given_labels, return_inverse=True)
     if names.size < fewest:
         raise FitError(f"{what}: all runs are of one group", hint="give one label for each independent run or curve")
     return np.ascontiguousarray(numbers, dtype=np.int64)
@@ -234,12 +237,12 @@ def _from_table(data: Any) -> FitData:
 
 
 def _first_odd(values: Any) -> str:
-    """The row of the first value that is no number, where there is one."""
+    """The row and the value of the first that is no number, where there is one."""
     for row, value in enumerate(values if hasattr(values, "__iter__") else ()):
         try:
             float(value)
         except (TypeError, ValueError):
-            return f"row {row}: "
+            return f", row {row}: {str(value)!r}"
     return ""
 
 
@@ -247,7 +250,7 @@ def _column(name: str, values: Any) -> Array:
     try:
         column = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise FitError(f"column {name!r} is not numeric: {_first_odd(values)}{error}") from error
+        raise FitError(f"column {name!r}{_first_odd(values)} is not numeric", hint="numbers, one a run") from error
     if column.ndim != 1:
         raise FitError(f"column {name!r} has shape {column.shape}; one value a run is needed")
     return np.ascontiguousarray(column)

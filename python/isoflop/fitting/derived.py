@@ -13,7 +13,6 @@ from isoflop.errors import FitError, nearest
 from isoflop.fitting.covariance import influences, sandwich
 from isoflop.fitting.resampling import KINDS
 from isoflop.fitting.uncertainty import NORMAL, Derived, corrected_interval, percentile_interval, require_level
-from isoflop.laws.optimum import optimum, require_optimum
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -42,9 +41,9 @@ def parameter(fit: Fit, name: str, level: float | None, kind: str | None) -> Der
         return Derived(fit.params[name], fit.profile(name, level).interval, level, kind)
     if kind == "sandwich" and fit.law.code.LOG[at]:
         # a scale is moved by its logarithm: so is its interval
-        logs = _intervals(fit, lambda p: np.log(p[:, [at]]), level, kind)[0]
+        logs = intervals(fit, lambda p: np.log(p[:, [at]]), level, kind)[0]
         return Derived(fit.params[name], (math.exp(logs.interval[0]), math.exp(logs.interval[1])), level, kind)
-    return _intervals(fit, lambda p: p[:, [at]], level, kind)[0]
+    return intervals(fit, lambda p: p[:, [at]], level, kind)[0]
 
 
 def derive(fit: Fit, fn: Callable[[Mapping[str, float]], float], level: float | None, kind: str | None) -> Derived:
@@ -53,23 +52,7 @@ def derive(fit: Fit, fn: Callable[[Mapping[str, float]], float], level: float | 
     def rows(draws: Array) -> Array:
         return np.array([[fn(dict(zip(fit.law.names, row, strict=True)))] for row in draws.tolist()], dtype=np.float64)
 
-    return _intervals(fit, rows, level, kind)[0]
-
-
-def allocate(fit: Fit, compute: float, level: float | None, kind: str | None) -> dict[str, Derived]:
-    """Compute-optimal N, D, D/N, L and the exponents a and b.
-
-    Raises:
-        PlanError: the law does not trade N against D, or has no optimum there.
-    """
-    require_optimum(fit.law)
-
-    def rows(draws: Array) -> Array:
-        best = optimum(fit.law, draws, np.array([float(compute)]))
-        n, d = best.n_params[:, 0], best.n_tokens[:, 0]
-        return np.stack([n, d, d / n, best.loss[:, 0], best.a, best.b], axis=1)
-
-    return dict(zip(("N", "D", "tokens_per_param", "L", "a", "b"), _intervals(fit, rows, level, kind), strict=True))
+    return intervals(fit, rows, level, kind)[0]
 
 
 def predicted(
@@ -84,7 +67,7 @@ def predicted(
         values = law.code.evaluate(list(draws.T[:, :, None]), [x[None] for x in inputs])
         return np.array(np.broadcast_to(values, (len(draws), size)), dtype=np.float64)
 
-    found = _intervals(fit, rows, level, kind)
+    found = intervals(fit, rows, level, kind)
     ends = np.array([derived.interval for derived in found])
     if new_run:
         # errors of the law and of the run are independent: their reaches add as squares
@@ -108,8 +91,8 @@ def _scatter(fit: Fit, level: float) -> float:
     return float(stdtrit(n - free, 0.5 + level / 2) * np.sqrt(np.average(r**2, weights=fit.problem.w) * n / (n - free)))
 
 
-def _intervals(fit: Fit, fn: Vectorised, level: float | None, kind: str | None) -> list[Derived]:
-    """Of every column of ``fn``."""
+def intervals(fit: Fit, fn: Vectorised, level: float | None, kind: str | None) -> list[Derived]:
+    """Intervals of every column of ``fn``, of any kind that :meth:`Fit.interval` takes."""
     level = fit.level if level is None else level
     require_level(level)
     kind = kind or fit.default_kind

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from isoflop.errors import FitError
+from isoflop.errors import FitError, LawError
 from isoflop.fitting.batches import Batches, is_store
 from isoflop.fitting.checks import require_enough_runs, require_identifiable
 from isoflop.fitting.constraints import Constraints
 from isoflop.fitting.covariance import covariance, sandwich
 from isoflop.fitting.data import FitData, Given, Labels, read_data
-from isoflop.fitting.fitted import N_STARTS, Fit
+from isoflop.fitting.fitted import Fit
+from isoflop.fitting.found import N_STARTS
 from isoflop.fitting.identifiability import Doubt, find_doubts
 from isoflop.fitting.objective import LeastSquares, Objective
 from isoflop.fitting.problem import Problem
@@ -59,13 +60,20 @@ def fit(
         level: of the intervals.
 
     Raises:
-        LawError: no law of that name.
-        FitError: a column is missing; a value, weight or noise that cannot be, or a run that stands twice (names the
-            row); too few runs; a restriction that cannot be (names the parameter); no convergence.
+        LawError: no law of that name, or no law at all.
+        FitError: no objective; a column is missing; a value, weight or noise that cannot be, or a run that stands twice
+            (names the row); too few runs; a restriction that cannot be (names the parameter); no convergence.
         NotIdentifiable: the runs cannot separate the parameters; the hint says which run would.
     """
     law = get_law(law) if isinstance(law, str) else law
+    if not isinstance(law, Law):
+        raise LawError(f"a law is a name or isoflop.Law(formula), got {law!r}", hint='fit("chinchilla", runs)')
     objective = LeastSquares() if objective is None else objective
+    if not isinstance(objective, Objective):
+        raise FitError(
+            f"an objective is LeastSquares(), Huber(1e-3), LAD() or Quantile(0.1), got {objective!r}",
+            hint="isoflop.fitting has them",
+        )
     n_starts = N_STARTS if starts is None else starts
     if n_starts < 1:
         raise FitError(f"starts must be positive, got {n_starts}")

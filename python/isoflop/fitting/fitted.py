@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isoflop.errors import FitError, nearest
-from isoflop.fitting.constraints import Constraints
-from isoflop.fitting.covariance import covariance, sandwich
-from isoflop.fitting.data import FitData
-from isoflop.fitting.identifiability import Doubt
-from isoflop.fitting.objective import Objective
-from isoflop.fitting.problem import Problem
-from isoflop.fitting.solve import Certificate
+from isoflop.errors import FitError
+from isoflop.fitting.found import Found
 from isoflop.fitting.starts import starting_points
 from isoflop.fitting.uncertainty import NORMAL, Bootstrap, Derived
-from isoflop.laws.law import Law
 
 if TYPE_CHECKING:
     from isoflop.fitting.holdout import Holdout
@@ -31,73 +22,12 @@ if TYPE_CHECKING:
     from isoflop.fitting.rollout import LeaveOneOut, Rollout
     from isoflop.laws.presets import Preset
 
-N_STARTS = 24
 N_DRAWS = 1000
 _OTHER_STARTS = 2
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A law with estimated parameters.
-
-    Attributes:
-        law: the law that was fitted.
-        params: natural parameters by name.
-        standard_errors: by name, from s^2 (J'J)^-1, robust to clusters where the fit was given any, and the delta
-            method; NaN for a parameter at a bound.
-        objective: the minimised sum.
-        criterion: what was summed: least squares or Huber of the log loss.
-        residual_rms: root mean square of the residuals, of logarithms where the criterion is; in units of the known
-            noise where that was given.
-        n_runs: runs that were fitted.
-        certificate: how sure the optimum is.
-        notes: what a reader must know: derived columns, restrictions, and the doubts as text.
-        doubts: what the runs do not determine, each with its kind and the run that would.
-        excluded: runs left out and why.
-        data: the columns that were fitted.
-        constraints: what was fixed, bounded or tied.
-        level: of intervals, unless another is asked for.
-        n_starts: starts that were polished.
-        covariance: of the parameters in the law's order, for a store that was read in passes: ``data`` is then the
-            sample that gave the start, and intervals are taken from the covariance.
-    """
-
-    law: Law
-    params: dict[str, float]
-    standard_errors: dict[str, float]
-    objective: float
-    criterion: Objective
-    residual_rms: float
-    n_runs: int
-    certificate: Certificate
-    notes: tuple[str, ...]
-    excluded: tuple[str, ...]
-    data: FitData = field(repr=False)
-    doubts: tuple[Doubt, ...] = ()
-    constraints: Constraints = field(default_factory=Constraints)
-    level: float = 0.95
-    n_starts: int = N_STARTS
-    of_points: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
-    _drawn: dict[tuple[int, int, str], Bootstrap] = field(default_factory=dict, repr=False, compare=False)
-
-    @cached_property
-    def problem(self) -> Problem:
-        """What was minimised."""
-        return Problem.of(self.law, self.data, self.criterion, self.constraints)
-
-    @cached_property
-    def vector(self) -> NDArray[np.float64]:
-        """The parameters in the solver's free coordinates, shape (q,)."""
-        return self.problem.free(np.array([self.params[name] for name in self.law.names]))
-
-    @property
-    def default_kind(self) -> str:
-        """Of intervals, unless another is asked for; as :meth:`bootstrap` names them."""
-        return NORMAL if self.of_points is not None else "case" if self.data.cluster is None else "cluster"
-
-    def predict(self, **columns: ArrayLike) -> NDArray[np.float64]:
-        """The law's output, a loss in nats per token unless it says otherwise, at columns of its inputs."""
-        return self.law.predict(self.params, **columns)
+class Fit(Found):
+    """A law with estimated parameters; its attributes are those of :class:`Found`."""
 
     def predict_interval(
         self, *, level: float | None = None, kind: str | None = None, new_run: bool = False, **columns: ArrayLike
@@ -113,19 +43,6 @@ class Fit:
         from isoflop.fitting.derived import predicted
 
         return predicted(self, level, kind, new_run, columns)
-
-    def covariance(self, kind: str = "model") -> NDArray[np.float64]:
-        """Covariance of the parameters, shape (p, p): "model" under one spread of all runs, "sandwich" robust to runs
-        that differ in noise and, where clusters were given, to runs of one cluster that are alike.
-        """
-        of = {"model": covariance, "sandwich": sandwich}
-        if kind not in of:
-            raise FitError(f"no covariance of kind {kind!r}", hint=nearest(kind, of))
-        if self.of_points is not None:
-            if kind == "sandwich":
-                raise FitError("a store is read in passes: no sandwich of its points", hint='fit(..., weights="run")')
-            return self.of_points
-        return of[kind](self.problem, self.vector)
 
     def bootstrap(self, n: int = N_DRAWS, seed: int = 0, kind: str | None = None) -> Bootstrap:
         """Refit ``n`` resamples, the same for the same seed; kept, so that asking again is free.
@@ -201,9 +118,10 @@ class Fit:
         """Compute-optimal N, D, tokens per parameter and L at a budget in FLOPs, and the exponents a and b of N and D.
 
         Raises:
+            FitError: the budget is no positive and finite number.
             PlanError: the law does not trade N against D, or has no optimum there.
         """
-        from isoflop.fitting.derived import allocate
+        from isoflop.fitting.allocation import allocate
 
         return allocate(self, compute, level, kind)
 
@@ -219,6 +137,8 @@ class Fit:
 
     def holdout(self, by: str | None = None, top: float = 0.0) -> Holdout:
         """Refit without the runs of the largest N (or D, or C), or within ``top`` decades of it, and predict them.
+
+        A cluster of the fit is left out whole where any of its points is.
 
         Raises:
             FitError: the data have no such column, or too few runs remain.
@@ -238,7 +158,9 @@ class Fit:
         return rollout(self, by or self.law.inputs[0])
 
     def leave_one_out(self, run: Sequence[object] | ArrayLike | None = None) -> LeaveOneOut:
-        """Predict every run by a fit to the others; ``run`` labels the rows of one run, where it has several.
+        """Predict every run by a fit to the others.
+
+        ``run`` labels the rows of one run, where it has several; the fit's clusters are taken unless it is given.
 
         Raises:
             FitError: labels that do not match the rows, or no refit that worked.

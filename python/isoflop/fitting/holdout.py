@@ -28,8 +28,8 @@ class Holdout:
 
     Attributes:
         by: the column whose largest value was held out.
-        rows: the held-out runs: the law's inputs, N and D where known, its output, ``predicted`` and
-            ``relative_error`` (predicted/output - 1), one array each.
+        rows: the runs, or points of curves, that were predicted: the law's inputs, N and D where known, its output,
+            ``predicted`` and ``relative_error`` (predicted/output - 1), one array each.
         decades: how far the largest held-out value lies beyond the largest one that was fitted, in powers of ten.
         fit: the fit to the remaining runs.
     """
@@ -72,16 +72,32 @@ class Holdout:
 def hold_out(full: Fit, by: str, top: float = 0.0) -> Holdout:
     """Refit ``full`` without the runs whose ``by`` is the largest, or within ``top`` decades of it, and predict them.
 
+    Where the fit was given clusters, none straddles the cut: one that reaches the top is left out of the refit with all
+    its points, and its points at the top are predicted.
+
     Raises:
-        FitError: ``by`` is no input, or is not among the columns; or what remains cannot be fitted.
+        FitError: ``by`` is no input, or is not among the columns; ``top`` is negative; what remains cannot be fitted.
     """
+    if not 0 <= top < np.inf:
+        raise FitError(f"top must be zero or more decades, got {top}", hint="top=0.5: the largest factor of three")
     scale = scale_of(full, by)
-    largest = scale >= scale.max() * (1 - _SAME) / 10.0**top
-    if largest.all():
-        raise FitError(f"holding out the largest {by} leaves no run to fit", hint="hold out by another column")
-    rest = fit_again(full, full.data.select(~largest))
-    decades = float(np.log10(scale.max() / scale[~largest].max()))
-    return Holdout(by, predicted_rows(rest, full.data.select(largest)), decades, rest)
+    cut = scale.max() * (1 - _SAME) / 10.0**top
+    reached = reach(full.data, scale)
+    if (reached >= cut).all():
+        what = "run" if full.data.cluster is None else "cluster of runs"
+        raise FitError(f"holding out the largest {by} leaves no {what} to fit", hint="hold out by another column")
+    rest = fit_again(full, full.data.select(reached < cut))
+    decades = float(np.log10(scale.max() / reached[reached < cut].max()))
+    return Holdout(by, predicted_rows(rest, full.data.select(scale >= cut)), decades, rest)
+
+
+def reach(data: FitData, scale: Array) -> Array:
+    """The largest scale of each row's cluster, or its own where there are no clusters, shape (rows,)."""
+    if data.cluster is None:
+        return scale
+    largest = np.full(int(data.cluster.max()) + 1, -np.inf)
+    np.maximum.at(largest, data.cluster, scale)
+    return np.asarray(largest[data.cluster])
 
 
 def scale_of(full: Fit, by: str) -> Array:

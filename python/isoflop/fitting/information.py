@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import FitError
 from isoflop.fitting.data import FitData
+from isoflop.fitting.likelihood import huber_likelihood, huber_normaliser
 from isoflop.fitting.objective import Objective
+from isoflop.fitting.rho import rho
 from isoflop.laws.law import Law
 
 if TYPE_CHECKING:
@@ -91,8 +93,7 @@ def huber_log_likelihood(residuals: ArrayLike, delta: float = 1e-3) -> float:
 
     def cost(log_scale: float) -> float:
         size = r / math.exp(log_scale)
-        rho = np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
-        return float(rho.sum()) + r.size * (log_scale + math.log(_normaliser(delta)))
+        return float(rho(size, delta).sum()) + r.size * (log_scale + math.log(huber_normaliser(delta)))
 
     # the scale of a Laplace density is sigma/delta
     return -_least(cost, math.log(float(r.mean()) * min(delta, 1.0)))
@@ -102,28 +103,16 @@ def _of_residuals(r: Array, w: Array, criterion: Objective, known: bool) -> floa
     n, delta = float(w.sum()), criterion.delta
     if known:
         return -float(w @ r**2) / 2 - n * math.log(2 * math.pi) / 2
-    up, down = criterion.sides
-    tilted = np.where(r > 0, up * r, -down * r)
+    total = float(w @ rho(r, delta, criterion.sides))
     if delta == 0.0:
-        scale = float(w @ tilted) / n
+        up, down = criterion.sides
+        scale = total / n
         return -n * (1.0 + math.log(scale * (1 / up + 1 / down))) if scale > 0 else math.inf
-    square = float(w @ r**2) / n
-    if square == 0.0:
+    if total == 0.0:
         return math.inf
     if math.isinf(delta):
-        return -n * (1.0 + math.log(2 * math.pi * square)) / 2
-    rho = float(w @ np.where(tilted <= delta, r**2 / 2, delta * (tilted - delta / 2)))
-
-    def cost(log_scale: float) -> float:
-        scale = math.exp(log_scale)
-        return rho / scale**2 + n * (log_scale + math.log(_normaliser(delta / scale)))
-
-    return -_least(cost, math.log(square) / 2)
-
-
-def _normaliser(delta: float) -> float:
-    """Integral of exp(-huber(x)) with the corner at ``delta``."""
-    return math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2)) + 2 * math.exp(-(delta**2) / 2) / delta
+        return -n * (1.0 + math.log(4 * math.pi * total / n)) / 2
+    return huber_likelihood(total, n, delta)[0]
 
 
 def _least(cost: Callable[[float], float], near: float) -> float:

@@ -29,17 +29,21 @@ def log_likelihood(problem: Problem, total: float) -> float:
         return -n * math.log(total)
     if math.isinf(delta):
         return -n / 2 * math.log(total)
-    return _huber_likelihood(total, n, delta)[0]
+    return huber_likelihood(total, n, delta)[0]
 
 
-def _huber_likelihood(total: float, n: float, delta: float) -> tuple[float, float]:
-    """The best of -S/s^2 - n ln Z(s) over s, and the s."""
+def huber_normaliser(delta: float) -> float:
+    """Z, the integral of exp(-rho(x)) of Huber's rho with its corner at ``delta``: Gauss within, exponential beyond."""
+    return math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2)) + 2 / delta * math.exp(-(delta**2) / 2)
+
+
+def huber_likelihood(total: float, n: float, delta: float) -> tuple[float, float]:
+    """The best of -S/s^2 - n ln(s Z(delta/s)) over the scale s of n residuals whose rho add up to S, and the s."""
     from scipy.optimize import minimize_scalar
 
     def cost(log_s: float) -> float:
         s = math.exp(log_s)
-        core = s * math.sqrt(2 * math.pi) * math.erf(delta / s / math.sqrt(2))
-        return total / s**2 + n * math.log(core + 2 * s**2 / delta * math.exp(-((delta / s) ** 2) / 2))
+        return total / s**2 + n * (log_s + math.log(huber_normaliser(delta / s)))
 
     middle = math.log(math.sqrt(2 * total / n))
     # between all of it core and all of it tails
@@ -77,10 +81,9 @@ def draw_noise(problem: Problem, vector: Array, rng: np.random.Generator, shape:
         # the law above the run by up, below by down: noise is the run less the law
         high = rng.random(shape) < up / (up + down)
         return np.asarray(s * rng.exponential(size=shape) * np.where(high, 1 / down, -1 / up) / shares)
-    s = 1.0 if problem.known_noise else _huber_likelihood(problem.total(vector), n, delta)[1]
-    core = s * math.sqrt(2 * math.pi) * math.erf(delta / s / math.sqrt(2))
-    tails = 2 * s**2 / delta * math.exp(-((delta / s) ** 2) / 2)
+    s = 1.0 if problem.known_noise else huber_likelihood(problem.total(vector), n, delta)[1]
     low = ndtr(-delta / s)
+    core = math.sqrt(2 * math.pi) * (1 - 2 * low) / huber_normaliser(delta / s)
     inside = s * ndtri(low + (1 - 2 * low) * rng.random(shape))
     outside = (delta + s**2 / delta * rng.exponential(size=shape)) * rng.choice([-1.0, 1.0], size=shape)
-    return np.asarray(np.where(rng.random(shape) < core / (core + tails), inside, outside) / np.sqrt(shares))
+    return np.asarray(np.where(rng.random(shape) < core, inside, outside) / np.sqrt(shares))

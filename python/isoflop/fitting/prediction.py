@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+INTERPOLATION = "interpolation"
+"""The label of a point inside the runs."""
+
 _SAME = 1e-6
 _SMALLEST = 0.05
 """Decades below which an extrapolation is said as a ratio."""
@@ -47,7 +50,7 @@ class Prediction:
     @property
     def extrapolates(self) -> NDArray[np.bool_]:
         """Which points lie outside the runs."""
-        return np.array([label != "interpolation" for label in self.labels], dtype=bool)
+        return np.array([label != INTERPOLATION for label in self.labels], dtype=bool)
 
     def table(self) -> list[tuple[str, ...]]:
         """Headings, then one row a point, as text."""
@@ -117,7 +120,7 @@ def labels(runs: Mapping[str, Array], points: Mapping[str, Array]) -> tuple[str,
             beyond = _beyond(name, value, low, high)
             if beyond:
                 said[i].append(beyond)
-    return tuple(f"extrapolation by {', '.join(parts)}" if parts else "interpolation" for parts in said)
+    return tuple(f"extrapolation by {', '.join(parts)}" if parts else INTERPOLATION for parts in said)
 
 
 def _with_compute(columns: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isoflop.fitting.constraints import Constraints, Coordinates
 from isoflop.fitting.data import FitData
 from isoflop.fitting.objective import Objective
+from isoflop.fitting.rho import rho
 from isoflop.laws.law import Law
 
 if TYPE_CHECKING:
@@ -142,15 +143,7 @@ class Problem:
     def total(self, v: Array) -> float:
         """The objective at v."""
         r, _ = self.residuals(v)
-        delta, (up, down) = self.criterion.delta, self.criterion.sides
-        size = np.abs(r)
-        if delta == 0.0:
-            rho = np.where(r > 0, up, down) * size
-        elif np.isinf(delta):
-            rho = r**2 / 2
-        else:
-            rho = np.where(size <= delta, r**2 / 2, delta * (size - delta / 2))
-        return float(self.w @ rho)
+        return float(self.w @ rho(r, self.criterion.delta, self.criterion.sides))
 
     def absent(self, v: Array) -> NDArray[np.bool_]:
         """Scales that have run out of the law, shape (R, p) for v (R, q): too small to see, or beyond any number."""

@@ -1,6 +1,8 @@
 """Least squares of a residual function of a few parameters, positive ones by their logarithm, from several starts.
 
-The place of forms that are no law of the catalogue: hyperbolas of batch scans, curves that see a whole schedule.
+The place of forms that are no law of columns, such as the multi-power form, which sums over a whole schedule. Two more
+stay although the laws' solver finds the same sums to 12 digits: hyperbolas of batch scans, which it finds in 7 ms and
+this in 4, and the annealing form, in 70 and 150 ms: too little to part its way from that of the multi-power form.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError
+from isoflop.fitting.rho import psi
 
 Array = NDArray[np.float64]
 
@@ -148,8 +151,8 @@ def _covariance(
     )
     length = np.linalg.norm(jacobian, axis=0)
     length[length == 0] = 1.0
-    psi = np.clip(at, -delta, delta)
+    slope = psi(at, delta)
     inside = max(float(np.mean(np.abs(at) <= delta)), 1 / at.size)
     inverse = np.linalg.pinv(jacobian / length) / length[:, None]
-    variance = (psi @ psi) / (at.size - u.size) / inside**2
+    variance = (slope @ slope) / (at.size - u.size) / inside**2
     return variance * inverse @ inverse.T, float(np.linalg.cond(jacobian / length))

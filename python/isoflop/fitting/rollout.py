@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import FitError
-from isoflop.fitting.holdout import fit_again, predicted_rows, scale_of
+from isoflop.fitting.holdout import fit_again, predicted_rows, reach, scale_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -91,16 +91,21 @@ def rollout(full: Fit, by: str) -> Rollout:
     """Fit the runs up to each scale in turn and predict the next.
 
     Each value of ``by`` is a level; of more than eight values, eight levels of one length in the logarithm are made.
+    Where the fit was given clusters, each is fitted whole, from the level of its largest point on.
 
     Raises:
         FitError: ``by`` is no column, or no scale below the largest determines the law.
     """
     scale = scale_of(full, by)
     levels = _levels(scale)
+    whole = reach(full.data, levels.astype(np.float64))
     last = full.data.select(levels == levels.max())
     steps, skipped = [], []
     for level, following in zip(np.unique(levels)[:-1], np.unique(levels)[1:], strict=True):
-        seen, held = levels <= level, levels == following
+        seen, held = whole <= level, levels == following
+        if not seen.any():
+            skipped.append(f"{by} up to {scale[levels <= level].max():.3g}: no cluster of runs ends there")
+            continue
         up_to = float(scale[seen].max())
         try:
             fitted = fit_again(full, full.data.select(seen))
@@ -184,7 +189,7 @@ def leave_one_out(full: Fit, run: Sequence[object] | ArrayLike | None = None) ->
     Args:
         full: the fit.
         run: label of the run that each row belongs to, where one run has several rows, as the points of one curve
-            have; each row is a run otherwise.
+            have; the clusters of the fit where it was given any, each row a run otherwise.
 
     Raises:
         FitError: another number of labels than rows, one run alone, or no refit that worked.
@@ -194,7 +199,8 @@ def leave_one_out(full: Fit, run: Sequence[object] | ArrayLike | None = None) ->
     from isoflop.fitting.starts import starting_points
 
     n = full.data.n_runs
-    given = np.arange(n) if run is None else np.asarray(run)
+    own_runs = np.arange(n) if full.data.cluster is None else full.data.cluster
+    given = own_runs if run is None else np.asarray(run)
     if given.shape != (n,):
         raise FitError(f"run has shape {given.shape}; one label a row is needed, {n} in all")
     labels, member = np.unique(given, return_inverse=True)

@@ -79,7 +79,8 @@ def additive_vertices(slices: Sequence[Slice], level: float) -> list[Vertex]:
     """Least squares of L = E_i + A_i exp(-a u) + B_i exp(b u) over all slices at once, a and b shared.
 
     This is what an additive law looks like at constant compute, whatever its floor: the minimum has no bias of shape.
-    Variable projection: the non-negative E_i, A_i, B_i are solved for at every (a, b) that is tried.
+    Variable projection: the non-negative E_i, A_i, B_i are solved for at every (a, b) that is tried. A law of columns
+    has no coefficients for each budget, so its solver is no help here.
     """
     from scipy.optimize import least_squares
 

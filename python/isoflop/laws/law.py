@@ -140,8 +140,12 @@ class Law:
         self._require("input", self.inputs, columns)
         arrays = [np.asarray(columns[name], dtype=np.float64) for name in self.inputs]
         for name, array in zip(self.inputs, arrays, strict=True):
-            if not (np.isfinite(array).all() and (name in self.signed or (array > 0).all())):
-                raise LawError(f"{self.name}: {name} must be {'' if name in self.signed else 'positive and '}finite")
+            bad = np.flatnonzero(~(np.isfinite(array) & ((array > 0) | (name in self.signed))))
+            if bad.size:
+                rule = "finite" if name in self.signed else "positive and finite"
+                raise LawError(
+                    f"{self.name}: {name}, row {bad[0]}: {array.flat[bad[0]]:g}; every {name} must be {rule}"
+                )
         vector = [np.float64(params[name]) for name in self.names]
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
         return np.array(np.broadcast_to(self.code.evaluate(vector, arrays), shape), dtype=np.float64)

@@ -11,7 +11,7 @@ from isoflop.errors import LawError, PlanError, nearest
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, require_optimum
+from isoflop.laws.optimum import require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
 
 Array = NDArray[np.float64]
@@ -27,20 +27,18 @@ class Basis:
         name: of the law or the published set.
         law: the law.
         params: its constants in the law's order, shape (1, p).
-        draws: bootstrap draws of them, shape (n, p), or None where there are none.
+        fit: where the constants and their intervals come from; None for a published set.
         source: where the constants come from.
         n_convention: which parameters N counts; empty where unknown.
-        seen: smallest and largest N, D and C = 6 N D of the runs behind it, where known.
         notes: what to know before using it.
     """
 
     name: str
     law: Law
     params: Array
-    draws: Array | None
+    fit: Fit | None
     source: str
     n_convention: str
-    seen: dict[str, tuple[float, float]]
     notes: tuple[str, ...]
 
 
@@ -62,7 +60,7 @@ def get_basis(law: str | Fit | Preset | Allocation) -> Basis | Allocation:
         require_optimum(shape)
         params = np.array([[law.values[name] for name in shape.names]])
         notes = (law.note,) if law.note else ()
-        return Basis(law.name, shape, params, None, law.source, law.n_convention, {}, notes)
+        return Basis(law.name, shape, params, None, law.source, law.n_convention, notes)
     if isinstance(law, Fit):
         return _of_fit(law)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")
@@ -88,10 +86,7 @@ def _named(name: str) -> Preset | Allocation:
 def _of_fit(fit: Fit) -> Basis:
     require_optimum(fit.law)
     params = np.array([[fit.params[name] for name in fit.law.names]])
-    n, d = fit.data.columns["N"], fit.data.columns["D"]
-    ranges = {"C": FLOP_PER_PARAM_TOKEN * n * d, "N": n, "D": d}
-    seen = {name: (float(values.min()), float(values.max())) for name, values in ranges.items()}
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
     notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
-    return Basis(fit.law.name, fit.law, params, drawn.draws, source, fit.data.n_convention, seen, notes)
+    return Basis(fit.law.name, fit.law, params, fit, source, fit.data.n_convention, notes)

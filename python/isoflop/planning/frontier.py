@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
+from isoflop.fitting.allocation import along
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.optimum import optimum
 from isoflop.laws.presets import Allocation, Preset
@@ -16,9 +17,6 @@ from isoflop.planning.compute import parse_compute
 from isoflop.planning.plan import plan
 
 Array = NDArray[np.float64]
-
-_CELLS = 4_000_000
-"""Draws times budgets held at once."""
 
 
 def frontier(
@@ -30,6 +28,8 @@ def frontier(
         law: a fit of a law in N and D, or the name of a published set.
         computes: budgets, as :func:`plan` takes them.
         level: of the intervals.
+
+    Intervals of a fit are those of :meth:`isoflop.Fit.allocate`.
 
     Returns:
         Columns C (FLOPs), N, D, L, tokens_per_param, one value a budget; and from a fit also N_low, N_high, D_low,
@@ -51,17 +51,9 @@ def frontier(
     best = optimum(basis.law, basis.params, budgets)
     curve = {"C": budgets, "N": best.n_params[0], "D": best.n_tokens[0], "L": best.loss[0]}
     curve["tokens_per_param"] = curve["D"] / curve["N"]
-    if basis.draws is None or not len(basis.draws):
+    if basis.fit is None or not basis.fit.bootstrap().draws.size:
         return curve
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    step = max(1, _CELLS // len(basis.draws))
-    parts: dict[str, list[Array]] = {"N": [], "D": [], "L": [], "tokens_per_param": []}
-    for first in range(0, len(budgets), step):
-        drawn = optimum(basis.law, basis.draws, budgets[first : first + step])
-        n, d = drawn.n_params, drawn.n_tokens
-        for name, values in (("N", n), ("D", d), ("L", drawn.loss), ("tokens_per_param", d / n)):
-            parts[name].append(np.quantile(values, tails, axis=0))
-    for name, pieces in parts.items():
-        if pieces:
-            curve[f"{name}_low"], curve[f"{name}_high"] = np.concatenate(pieces, axis=1)
+    for name, quantities in along(basis.fit, budgets, level, None).items():
+        ends = np.array([quantity.interval for quantity in quantities]).reshape(-1, 2)
+        curve[f"{name}_low"], curve[f"{name}_high"] = ends.T
     return curve

@@ -8,19 +8,14 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
 from isoflop.fitting.fitted import Fit
+from isoflop.fitting.prediction import INTERPOLATION, labels
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
-from isoflop.planning.basis import Basis, get_basis
+from isoflop.planning.basis import get_basis
 from isoflop.planning.compute import parse_compute
-
-Array = NDArray[np.float64]
-
-_FAR = 1.0
-"""Decades outside the runs after which a plan says that it extrapolates."""
 
 _LABELS = {
     "n_params": ("N", "parameters"),
@@ -30,6 +25,9 @@ _LABELS = {
     "a": ("a", "exponent of N in C"),
     "b": ("b", "exponent of D in C"),
 }
+
+_ASKED = {"n_params": "N", "n_tokens": "D", "tokens_per_param": "tokens_per_param", "loss": "L", "a": "a", "b": "b"}
+"""What ``fit.allocate`` calls them."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,13 @@ class Plan:
         loss: predicted loss there, nats per token.
         tokens_per_param: D/N.
         a, b: exponents of N* and D* in C.
-        intervals: of the above by name, from the fit's bootstrap draws; None for published sets.
+        intervals: of the above by name, as ``fit.allocate`` gives them; None for published sets.
         level: of the intervals.
         law: name of the law or of the published set.
         source: where its constants come from.
         n_convention: which parameters N counts; empty where unknown.
+        label: "interpolation", or "extrapolation by 1.3 decades in C" and in whatever else lies outside the runs; empty
+            for published sets.
         warnings: what to know before acting on it.
     """
 
@@ -62,6 +62,7 @@ class Plan:
     law: str
     source: str
     n_convention: str
+    label: str
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +83,8 @@ class Plan:
     def _facts(self) -> list[str]:
         convention = f", N counts {self.n_convention} parameters" if self.n_convention else ""
         spread = "" if self.intervals is None else f", {self.level:.0%} intervals"
-        lines = [f"{self.law}: {self.source}{convention}{spread}"]
+        inside = f", {self.label}" if self.label == INTERPOLATION else ""  # the opposite is a warning
+        lines = [f"{self.law}: {self.source}{convention}{spread}{inside}"]
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
     def __str__(self) -> str:
@@ -106,7 +108,7 @@ def plan(
     Args:
         compute: FLOPs, or text such as "5.76e23 FLOP" or "300 PF-days".
         law: a fit of a law in N and D, or the name of a published set.
-        level: of the intervals that a fit's bootstrap gives.
+        level: of the intervals that a fit gives.
 
     Raises:
         PlanError: an unreadable budget, or a law that cannot trade N against D.
@@ -118,42 +120,33 @@ def plan(
     basis = get_basis(law)
     if isinstance(basis, Allocation):
         return _allocate(flops, basis, level)
-    best = _values(basis, basis.params, flops)
-    intervals = None
-    if basis.draws is not None and len(basis.draws):
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        drawn = _values(basis, basis.draws, flops)
-        intervals = {name: tuple(np.quantile(values, tails).tolist()) for name, values in drawn.items()}
-    answer = {"C": flops, "N": float(best["n_params"][0]), "D": float(best["n_tokens"][0])}
+    best = optimum(basis.law, basis.params, np.array([flops]))
+    n, d = float(best.n_params[0, 0]), float(best.n_tokens[0, 0])
+    intervals, label = None, ""
+    if basis.fit is not None:
+        (label,) = labels(basis.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
+        if basis.fit.bootstrap().draws.size:
+            found = basis.fit.allocate(flops, level)
+            intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
+    warnings = basis.notes
+    if label not in ("", INTERPOLATION):
+        warnings = (f"{label}: the intervals hold only if the law does", *warnings)
     return Plan(
         compute=flops,
-        **{name: float(values[0]) for name, values in best.items()},
+        n_params=n,
+        n_tokens=d,
+        loss=float(best.loss[0, 0]),
+        tokens_per_param=d / n,
+        a=float(best.a[0]),
+        b=float(best.b[0]),
         intervals=intervals,
         level=level,
         law=basis.name,
         source=basis.source,
         n_convention=basis.n_convention,
-        warnings=(*_extrapolation(basis, answer), *basis.notes),
+        label=label,
+        warnings=warnings,
     )
-
-
-def _values(basis: Basis, draws: Array, flops: float) -> dict[str, Array]:
-    best = optimum(basis.law, draws, np.array([flops]))
-    n, d = best.n_params[:, 0], best.n_tokens[:, 0]
-    return {"n_params": n, "n_tokens": d, "loss": best.loss[:, 0], "tokens_per_param": d / n, "a": best.a, "b": best.b}
-
-
-def _extrapolation(basis: Basis, answer: dict[str, float]) -> list[str]:
-    """A warning where C, N or D lie more than ``_FAR`` decades outside the runs."""
-    far = []
-    for name, (smallest, largest) in basis.seen.items():
-        above, below = math.log10(answer[name] / largest), math.log10(smallest / answer[name])
-        if max(above, below) > _FAR:
-            side = f"{above:.1f} decades above" if above > below else f"{below:.1f} decades below"
-            far.append(f"{name} lies {side}")
-    if not far:
-        return []
-    return [f"extrapolates: {', '.join(far)} the runs; the intervals hold only if the law does"]
 
 
 def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
@@ -178,5 +171,6 @@ def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
         law=preset.name,
         source=preset.source,
         n_convention=preset.n_convention,
+        label="",
         warnings=tuple(warnings),
     )
