@@ -11,7 +11,7 @@ at s bytes an element: 4 M D s forward with the add (read x and residual, write 
 backward (read dy, dtotal, t; write dt). Arithmetic intensity of a layer norm at two bytes: 1 and 1.75 FLOPs a byte,
 far below the ridge of every GPU: bandwidth decides.
 
-A program holds a tile of rows, several of them where rows are short. The first ``COLS`` columns of a row stay in
+A program holds a tile of rows, several of them where rows are short. The first ``COLUMNS`` columns of a row stay in
 registers; only a wider row is read again, piece by piece. Gradients of gain and bias are summed over the rows of a
 program, then over programs by a second kernel in a fixed order: no atomics, the same bits every time.
 """
@@ -24,7 +24,9 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
-from isoflop.kernels.launch import NORM_SUM, norm_tile, refuse_host
+from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import check
 
 KINDS = ("layer", "rms")
@@ -46,30 +48,30 @@ def _read_sum(X, R, at, mask):
 
 
 @triton.jit
-def _norm_fwd(X, R, G, B, T, Y, MEAN, RSTD, M, D, eps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+def _norm_fwd(X, R, G, B, T, Y, MEAN, RSTD, M, D, eps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Grid (cdiv(M, ROWS), K). X, R, T, Y (K, M, D); G, B (K, D); MEAN, RSTD (K, M) float32; R, B, T, MEAN or None."""
     model, row = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
-    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLS)[None, :]
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)[None, :]
     live = (row + rows < M)[:, None]
     base, tile = (model * M + row) * D, rows[:, None] * D + cols
     first = _read_sum(X, R, base + tile, live & (cols < D))
     mean = tl.zeros((ROWS, 1), tl.float32)
     if LAYER:
         mean += tl.sum(first, 1)[:, None]
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             mean += tl.sum(_read_sum(X, R, base + tile + c, live & (cols + c < D)), 1)[:, None]
         mean /= D
         tl.store(MEAN + model * M + row + rows[:, None], mean, mask=live)
     apart = tl.where(cols < D, first - mean, 0.0)
     square = tl.sum(apart * apart, 1)[:, None]
-    for c in range(COLS, D, COLS):
+    for c in range(COLUMNS, D, COLUMNS):
         t = _read_sum(X, R, base + tile + c, live & (cols + c < D))
         apart = tl.where(cols + c < D, t - mean, 0.0)
         square += tl.sum(apart * apart, 1)[:, None]
     rstd = 1.0 / tl.sqrt_rn(square / D + eps)
     tl.store(RSTD + model * M + row + rows[:, None], rstd, mask=live)
     _write_normed(first, mean, rstd, G, B, T, Y, model * D + cols, base + tile, cols < D, live)
-    for c in range(COLS, D, COLS):
+    for c in range(COLUMNS, D, COLUMNS):
         t = _read_sum(X, R, base + tile + c, live & (cols + c < D))
         _write_normed(t, mean, rstd, G, B, T, Y, model * D + cols + c, base + tile + c, cols + c < D, live)
 
@@ -86,13 +88,13 @@ def _write_normed(t, mean, rstd, G, B, T, Y, column, at, inside, live):
 
 @triton.jit
 def _norm_bwd(
-    DY, DT, T, G, MEAN, RSTD, DX, DG, DB, M, D, steps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr
+    DY, DT, T, G, MEAN, RSTD, DX, DG, DB, M, D, steps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):  # fmt: skip
-    """Grid (P, K), ``steps`` tiles a program, one where D > COLS. DG, DB (K, P, D) float32; MEAN, DT or DB None."""
+    """Grid (P, K), ``steps`` tiles a program, one where D > COLUMNS. DG, DB (K, P, D) float32; MEAN, DT or DB None."""
     model, program = tl.program_id(1).to(tl.int64), tl.program_id(0)
-    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLS)[None, :]
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)[None, :]
     tile, partial = rows[:, None] * D + cols, (model * tl.num_programs(0) + program) * D + cols
-    dgain, dbias = tl.zeros((1, COLS), tl.float32), tl.zeros((1, COLS), tl.float32)
+    dgain, dbias = tl.zeros((1, COLUMNS), tl.float32), tl.zeros((1, COLUMNS), tl.float32)
     for step in range(steps):
         row = (program.to(tl.int64) * steps + step) * ROWS
         live = (row + rows < M)[:, None]
@@ -106,7 +108,7 @@ def _norm_bwd(
         dgain += tl.sum(dy * n, 0)[None, :]
         dbias += tl.sum(dy, 0)[None, :]
         along, across = tl.sum(w, 1)[:, None], tl.sum(w * n, 1)[:, None]
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
             w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
             along += tl.sum(w2, 1)[:, None]
@@ -117,7 +119,7 @@ def _norm_bwd(
         along = along / D if LAYER else tl.zeros((ROWS, 1), tl.float32)
         across /= D
         _write_gradient(rstd * (w - along - n * across), DT, DX, base + tile, live & (cols < D))
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
             w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
             _write_gradient(rstd * (w2 - along - n2 * across), DT, DX, base + tile + c, live & (cols + c < D))
@@ -138,17 +140,6 @@ def _write_gradient(dx, DT, DX, at, mask):
     tl.store(DX + at, dx.to(DX.dtype.element_ty), mask=mask)
 
 
-@triton.jit
-def _norm_sum(PARTIAL, OUT, P, D, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Grid (cdiv(D, COLS), K). PARTIAL (K, P, D) float32 to OUT (K, D): sums over P."""
-    model, cols = tl.program_id(1).to(tl.int64), tl.program_id(0) * COLS + tl.arange(0, COLS)[None, :]
-    rows = tl.arange(0, ROWS)[:, None]
-    total = tl.zeros((ROWS, COLS), tl.float32)
-    for p in range(0, P, ROWS):
-        total += _read(PARTIAL, model * P * D + (p + rows) * D + cols, (p + rows < P) & (cols < D))
-    tl.store(OUT + model * D + cols, tl.sum(total, 0)[None, :].to(OUT.dtype.element_ty), mask=cols < D)
-
-
 def forward(
     x: Tensor, gain: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, kind: str, eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
@@ -165,11 +156,11 @@ def forward(
     y, total = torch.empty_like(x), x if residual is None else torch.empty_like(x)
     rstd = torch.empty(models, rows, dtype=torch.float32, device=x.device)
     mean = torch.empty_like(rstd) if kind == "layer" else None
-    tile = norm_tile(width)
+    tile = configuration("norm", width=width, dtype=x.dtype, chip=chip_of(x.device))
     stored = None if residual is None else total
-    _norm_fwd[(triton.cdiv(rows, tile.rows), models)](
+    _norm_fwd[(triton.cdiv(rows, tile["rows"]), models)](
         x, residual, gain, bias, stored, y, mean, rstd, rows, width, eps,
-        LAYER=kind == "layer", ROWS=tile.rows, COLS=tile.columns, num_warps=tile.warps(),
+        LAYER=kind == "layer", **tile.constants, **tile.launch,
     )  # fmt: skip
     return y, total, mean, rstd
 
@@ -185,21 +176,17 @@ def backward(
     sizes = check("norm_backward", dy=dy, total=total, gain=gain, mean=mean, rstd=rstd, dtotal=dtotal)
     refuse_host("norm", "dy", dy)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
-    tile = norm_tile(width)
-    tiles = triton.cdiv(rows, tile.rows)
-    steps = 1 if width > tile.columns else triton.cdiv(tiles, PROGRAMS)
+    tile = configuration("norm", width=width, dtype=dy.dtype, chip=chip_of(dy.device))
+    tiles = triton.cdiv(rows, tile["rows"])
+    steps = 1 if width > tile["columns"] else triton.cdiv(tiles, PROGRAMS)
     programs = triton.cdiv(tiles, steps)
     dx = torch.empty_like(total)
     partial = [torch.empty(models, programs, width, dtype=torch.float32, device=dy.device) for _ in range(1 + has_bias)]
     _norm_bwd[(programs, models)](
         dy, dtotal, total, gain, mean, rstd, dx, partial[0], partial[1] if has_bias else None, rows, width, steps,
-        LAYER=mean is not None, ROWS=tile.rows, COLS=tile.columns, num_warps=tile.warps(),
+        LAYER=mean is not None, **tile.constants, **tile.launch,
     )  # fmt: skip
-    sums = [torch.empty_like(gain) for _ in partial]
-    for each, out in zip(partial, sums, strict=True):
-        _norm_sum[(triton.cdiv(width, NORM_SUM.columns), models)](
-            each, out, programs, width, ROWS=NORM_SUM.rows, COLS=NORM_SUM.columns, num_warps=NORM_SUM.warps()
-        )
+    sums = [add_partials(each, torch.empty_like(gain)) for each in partial]
     return dx, sums[0], sums[1] if has_bias else None
 
 
