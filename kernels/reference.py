@@ -61,9 +61,10 @@ def add_norm(
 _NORMS: dict[str, Callable[..., Tensor]] = {"layer": F.layer_norm, "rms": F.rms_norm}
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b: (..., d_in) -> (..., d_out)."""
-    return F.linear(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
+    """x W^T + b + residual: (..., d_in) -> (..., d_out)."""
+    y = F.linear(x, weight, bias)
+    return y if residual is None else y + residual
 
 
 def rope(x: Tensor, *, base: float = 10_000.0) -> Tensor:

@@ -77,8 +77,17 @@ OPS: dict[str, Op] = {
         (Argument("dx", "K M D"), Argument("dgain", "K D"), Argument("dbias", "K D", optional=True)),
     ),
     "linear": Op(
-        (Argument("x", "K M I"), Argument("weight", "K O I"), Argument("bias", "K O", optional=True)),
+        (
+            Argument("x", "K M I"),
+            Argument("weight", "K O I"),
+            Argument("bias", "K O", optional=True),
+            Argument("residual", "K M O", optional=True),
+        ),
         (Argument("y", "K M O"),),
+    ),
+    "linear_backward": Op(
+        (Argument("dy", "K M O"), Argument("x", "K M I"), Argument("weight", "K O I")),
+        (Argument("dx", "K M I"), Argument("dweight", "K O I"), Argument("dbias", "K O", optional=True)),
     ),
     "rope": Op((Argument("x", "K B H T C"),), (Argument("y", "K B H T C"),), settings=("base",)),
     "attention": Op(

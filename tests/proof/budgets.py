@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, norm, partial
+from proof.jobs import adamw, linear, norm, partial
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -54,6 +54,7 @@ OPS = (
     norm.jobs,
     adamw.jobs,
     partial.jobs,
+    linear.jobs,
 )
 
 
