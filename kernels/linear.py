@@ -89,7 +89,7 @@ def _linear_weight(
     at = (out * N + row) * D + column + tl.trans(rows) * D + columns
     tl.store(DW + at, total.to(DW.dtype.element_ty), mask=(down < N) & (column + columns < D))
     if DB is not None:
-        if column == 0:  # a nested condition: the first is the compiler's, the second the program's
+        if column == 0:
             tl.store(DB + out * N + row + rows, bias.to(DB.dtype.element_ty), mask=row + rows < N)
 
 

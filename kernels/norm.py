@@ -18,12 +18,15 @@ program, then over programs by a second kernel in a fixed order: no atomics, the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
+from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.partial import add_partials
@@ -141,37 +144,50 @@ def _write_gradient(dx, DT, DX, at, mask):
 
 
 def forward(
-    x: Tensor, gain: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, kind: str, eps: float = 1e-5
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    x: Tensor, gain: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, kind: str,
+    eps: float = 1e-5, out: tuple[Tensor, Tensor, Tensor | None, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:  # fmt: skip
     """Norm of ``x``, or of ``x + residual``: (K, M, D), with gain and bias (K, D).
 
-    Returns y, the total (``x`` itself without a residual), the mean (K, M) of a layer norm, and rstd (K, M), float32.
-    Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU.
+    Returns y, the total (``x`` itself without a residual), the mean (K, M) of a layer norm, and rstd (K, M), float32;
+    ``out``, the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors that
+    ``signatures.check`` refuses or that are on no GPU, and for an ``out`` of another form.
     """
-    _check_kind(kind)
+    check_kind(kind)
     add = {} if residual is None else {"residual": residual}
     sizes = check("add_norm" if add else "norm", x=x, gain=gain, bias=bias, **add)
     refuse_host("norm", "x", x)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
-    y, total = torch.empty_like(x), x if residual is None else torch.empty_like(x)
-    rstd = torch.empty(models, rows, dtype=torch.float32, device=x.device)
-    mean = torch.empty_like(rstd) if kind == "layer" else None
+    row, statistic = (tuple(x.shape), x.dtype), ((models, rows), torch.float32)
+    y, stored, mean, rstd = buffers(
+        "norm", x.device, None if out is None else (out[0], out[1] if add else None, *out[2:]), y=row,
+        total=row if add else None, mean=statistic if kind == "layer" else None, rstd=statistic,
+    )  # fmt: skip
     tile = configuration("norm", width=width, dtype=x.dtype, chip=chip_of(x.device))
-    stored = None if residual is None else total
     _norm_fwd[(triton.cdiv(rows, tile["rows"]), models)](
         x, residual, gain, bias, stored, y, mean, rstd, rows, width, eps,
         LAYER=kind == "layer", **tile.constants, **tile.launch,
     )  # fmt: skip
-    return y, total, mean, rstd
+    return y, x if stored is None else stored, mean, rstd
+
+
+class Gradients(NamedTuple):
+    """Of x, gain and bias; the partial sums behind the last two are room for the next call."""
+
+    dx: Tensor
+    dgain: Tensor
+    dbias: Tensor | None
+    gain_sums: Tensor
+    bias_sums: Tensor | None
 
 
 def backward(
     dy: Tensor, total: Tensor, gain: Tensor, mean: Tensor | None, rstd: Tensor, dtotal: Tensor | None = None, *,
-    has_bias: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """Gradients (dx, dgain, dbias) from ``dy``, the results of :func:`forward`, and the gradient of its total.
+    has_bias: bool, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients from ``dy``, the results of :func:`forward`, and the gradient of its total.
 
-    ``dx`` is that of ``x`` and of ``residual`` alike. Raises KernelError as :func:`forward` does.
+    ``dx`` is that of ``x`` and of ``residual`` alike. ``out`` is filled as in :func:`forward`, and raises the same.
     """
     sizes = check("norm_backward", dy=dy, total=total, gain=gain, mean=mean, rstd=rstd, dtotal=dtotal)
     refuse_host("norm", "dy", dy)
@@ -179,17 +195,22 @@ def backward(
     tile = configuration("norm", width=width, dtype=dy.dtype, chip=chip_of(dy.device))
     tiles = triton.cdiv(rows, tile["rows"])
     steps = 1 if width > tile["columns"] else triton.cdiv(tiles, PROGRAMS)
-    programs = triton.cdiv(tiles, steps)
-    dx = torch.empty_like(total)
-    partial = [torch.empty(models, programs, width, dtype=torch.float32, device=dy.device) for _ in range(1 + has_bias)]
-    _norm_bwd[(programs, models)](
-        dy, dtotal, total, gain, mean, rstd, dx, partial[0], partial[1] if has_bias else None, rows, width, steps,
+    vector, sums = ((models, width), gain.dtype), ((models, triton.cdiv(tiles, steps), width), torch.float32)
+    made = Gradients(*buffers(
+        "norm", dy.device, out, dx=(tuple(total.shape), total.dtype), dgain=vector,
+        dbias=vector if has_bias else None, gain_sums=sums, bias_sums=sums if has_bias else None,
+    ))  # fmt: skip
+    _norm_bwd[(sums[0][1], models)](
+        dy, dtotal, total, gain, mean, rstd, made.dx, made.gain_sums, made.bias_sums, rows, width, steps,
         LAYER=mean is not None, **tile.constants, **tile.launch,
     )  # fmt: skip
-    sums = [add_partials(each, torch.empty_like(gain)) for each in partial]
-    return dx, sums[0], sums[1] if has_bias else None
+    add_partials(made.gain_sums, made.dgain)
+    if made.dbias is not None and made.bias_sums is not None:
+        add_partials(made.bias_sums, made.dbias)
+    return made
 
 
-def _check_kind(kind: str) -> None:
+def check_kind(kind: str) -> None:
+    """Raise KernelError where there is no such norm."""
     if kind not in KINDS:
         raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, KINDS))

@@ -77,6 +77,20 @@ def rope(x: Tensor, *, base: float = 10_000.0) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
+def norm_qkv(
+    x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None, *,
+    kind: str, n_head: int, n_kv_head: int, base: float | None = None, eps: float = 1e-5,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Queries, keys and values (batch, heads, seq, d_head) of norm(x): rows of ``weight`` by head, queries first.
+
+    Queries and keys have rotary positions where ``base`` says so.
+    """
+    packed = linear(norm(x, gain, shift, kind=kind, eps=eps), weight, bias)
+    heads = packed.unflatten(-1, (n_head + 2 * n_kv_head, -1)).transpose(1, 2)
+    q, k, v = torch.split(heads, [n_head, n_kv_head, n_kv_head], dim=1)
+    return (q, k, v) if base is None else (rope(q, base=base), rope(k, base=base), v)
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal softmax(q k^T / sqrt(d_head)) v; k and v may have fewer heads than q (each serves a group of q heads)."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])

@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, linear, norm, partial
+from proof.jobs import adamw, linear, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -55,6 +55,7 @@ OPS = (
     adamw.jobs,
     partial.jobs,
     linear.jobs,
+    qkv.jobs,
 )
 
 

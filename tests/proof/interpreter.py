@@ -52,7 +52,7 @@ def fenced(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def fenced_empties() -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """``torch.empty`` and ``empty_like`` give NaN (of integers the least) amid marks; on leaving, every mark must stand.
+    """``torch.empty`` and ``empty_like`` give NaN (integers nought) amid marks; on leaving, every mark must stand.
 
     What was never written stays NaN; what is written past an end is found here.
     """

@@ -1,4 +1,4 @@
-"""Small tiles for the interpreter, whose time goes by programs, through the door that a user's own tables come in by."""
+"""Small tiles for the interpreter, whose time goes by programs, by the door of a user's own tables."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def by_kernels(given: Inputs, kind: str) -> dict[str, Tensor]:
     x, gain, bias, residual, dy, dtotal = given
     with fenced_empties():
         y, total, mean, rstd = norm.forward(x, gain, bias, residual, kind=kind)
-        dx, dgain, dbias = norm.backward(dy, total, gain, mean, rstd, dtotal, has_bias=bias is not None)
+        dx, dgain, dbias, *_ = norm.backward(dy, total, gain, mean, rstd, dtotal, has_bias=bias is not None)
     named = {"y": y, "total": total, "dx": dx, "dgain": dgain, "dbias": dbias}
     return {name: value for name, value in named.items() if value is not None}
 
