@@ -115,7 +115,7 @@ def forward(
     refuse_host("linear", "x", x)
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
     given = None if out is None else (out,)
-    (y,) = buffers("linear", x.device, given, y=((models, rows, width), x.dtype))
+    y: Tensor = buffers("linear", x.device, given, y=((models, rows, width), x.dtype))[0]
     _rows_by_weight(x, weight, bias, residual, y, inner=inner, back=False)
     return y
 

@@ -209,7 +209,7 @@ def head_width(outputs: int, n_head: int, n_kv_head: int, base: float | None) ->
         raise KernelError(f"norm_qkv: {n_head} heads of queries cannot share {n_kv_head} of keys and values")
     if outputs % heads:
         raise KernelError(
-            f"norm_qkv: weight has {outputs} rows for {n_head} + 2 x {n_kv_head} heads; {heads} divides it"
+            f"norm_qkv: weight has {outputs} rows, which do not divide by {n_head} + 2 x {n_kv_head} heads"
         )
     if base is not None and outputs // heads % 2:
         raise KernelError(f"norm_qkv: heads are {outputs // heads} wide; only an even width turns by pairs")

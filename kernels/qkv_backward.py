@@ -168,10 +168,9 @@ def backward(
         dq, dk, dv, x, gain, shift, weight, mean, rstd, dtotal,
         has_bias=has_bias, base=base, out=None if out is None else out.products,
     )  # fmt: skip
-    rows = [None if each is None else each.view(x.shape[0], -1, x.shape[-1]) for each in (products.dn, x, dtotal)]
-    statistics = [None if each is None else each.view(x.shape[0], -1) for each in (mean, rstd)]
     norms = norm.backward(
-        rows[0], rows[1], gain, statistics[0], statistics[1], rows[2],
+        products.dn.flatten(1, 2), x.flatten(1, 2), gain, None if mean is None else mean.flatten(1), rstd.flatten(1),
+        None if dtotal is None else dtotal.flatten(1, 2),
         has_bias=shift is not None, out=None if out is None else out.norms,
     )  # fmt: skip
     return Gradients(norms.dx.view_as(x), norms.dgain, norms.dbias, *products[1:3], products, norms)

@@ -86,7 +86,7 @@ def norm_qkv(
     Queries and keys have rotary positions where ``base`` says so.
     """
     packed = linear(norm(x, gain, shift, kind=kind, eps=eps), weight, bias)
-    heads = packed.unflatten(-1, (n_head + 2 * n_kv_head, -1)).transpose(1, 2)
+    heads = packed.view(*x.shape[:-1], n_head + 2 * n_kv_head, -1).transpose(1, 2)
     q, k, v = torch.split(heads, [n_head, n_kv_head, n_kv_head], dim=1)
     return (q, k, v) if base is None else (rope(q, base=base), rope(k, base=base), v)
 

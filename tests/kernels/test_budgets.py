@@ -10,6 +10,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 
 QUICK = ("sm_90", "gfx942")
+PRODUCTS = ("linear", "qkv")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,13 @@ def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
     assert all(of_job["wide_loads"] > 0 for of_job in streams.values())
 
 
+@pytest.mark.parametrize("chip", CHIPS)
+def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
+    products = {name: of_job for name, of_job in budget(chip).items() if name.startswith(PRODUCTS) and "bf16" in name}
+    assert {name.split()[0].split("_")[0] for name in products} == set(PRODUCTS)
+    assert all(of_job["matrix"] > 0 and of_job["wide_loads"] > 0 for of_job in products.values())
+
+
 @pytest.mark.parametrize("chip", QUICK)
 @pytest.mark.parametrize(
     ("job", "constants"),
@@ -52,6 +60,17 @@ def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
         ("adamw_square", {"ALIGN": 1}),
         ("adamw_scalars", {"blocks": 1}),
         ("adamw_update float32", {"ALIGN": 1}),
+        ("linear_fwd 64x64x32 bf16", {"B": None, "R": None}),
+        ("linear_fwd 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("linear_bwd 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("linear_weight 64x64x32 bf16", {"DB": None}),
+        ("linear_weight 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("qkv 64x32x32 bf16", {"LAYER": False, "MEAN": None, "SHIFT": None, "B": None, "COS": None, "SIN": None}),
+        ("qkv 64x32x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
+        ("qkv_rows 64x64x16 bf16", {"COS": None, "SIN": None}),
+        ("qkv_rows 64x64x16 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 6, "HALF": 3}),
+        ("qkv_weight 32x64x32 bf16", {"MEAN": None, "SHIFT": None, "DB": None, "COS": None, "SIN": None}),
+        ("qkv_weight 32x64x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:
