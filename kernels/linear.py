@@ -28,6 +28,7 @@ from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import check
 
 PROGRAMS = 128  # of a model that share out the sum over rows: enough to fill a GPU with one model
+STEPS = 8  # of each at least: a partial sum then costs a quarter of the bytes that went into it
 
 
 @triton.jit
@@ -150,7 +151,7 @@ def backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool, out: Grad
 def shared_out(rows: int, tiles: int, tile: Configuration) -> tuple[int, int]:
     """Programs that share out a sum over ``rows``, and the rows of each, where a model's result has ``tiles`` tiles."""
     steps = triton.cdiv(rows, tile["depth"])
-    each = triton.cdiv(steps, min(steps, triton.cdiv(PROGRAMS, tiles)))
+    each = max(STEPS, triton.cdiv(steps, triton.cdiv(PROGRAMS, tiles)))
     return triton.cdiv(steps, each), each * tile["depth"]
 
 

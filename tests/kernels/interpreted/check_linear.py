@@ -22,6 +22,7 @@ make_bfloat16_honest()
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 SMALL = {"rows": 16, "columns": 32, "depth": 16}
+MANY = linear.STEPS * SMALL["depth"] + 1  # rows that two programs share out
 
 
 @pytest.fixture(autouse=True)
@@ -108,16 +109,24 @@ def test_shipped_tiles_match_the_definition(op: str) -> None:
             assert_right(inputs(1, tile["rows"] + 1, tile["depth"] + 1, tile["columns"] + 1, dtype))
 
 
-@pytest.mark.parametrize("rows", [16 * linear.PROGRAMS + 1, 300])
-def test_a_sum_over_many_rows_is_shared_out_and_exact(rows: int) -> None:
-    shares, span = linear.shared_out(rows, 1, table("linear_weight", None)[0])
-    assert shares > 1
-    assert (shares - 1) * span < rows <= shares * span
+@pytest.mark.parametrize("rows", [MANY - 1, MANY, 600])
+def test_a_sum_over_many_rows_is_shared_out_and_right(rows: int) -> None:
     assert_right(inputs(1, rows, 5, 7, torch.bfloat16))
 
 
+@pytest.mark.parametrize("rows", [1, MANY - 1, MANY, 10_000, 10_000_000])
+@pytest.mark.parametrize("tiles_of_model", [1, 3, linear.PROGRAMS, 1000])
+def test_shares_hold_every_row_once(rows: int, tiles_of_model: int) -> None:
+    tile = table("linear_weight", None)[0]
+    shares, span = linear.shared_out(rows, tiles_of_model, tile)
+    assert (shares - 1) * span < rows <= shares * span
+    assert span % tile["depth"] == 0
+    assert shares == 1 or span >= linear.STEPS * tile["depth"]
+    assert shares <= max(1, linear.PROGRAMS / tiles_of_model + 1)
+
+
 def test_the_order_of_programs_changes_no_bit() -> None:
-    given, runs = inputs(2, 33, 33, 34, torch.bfloat16), []
+    given, runs = inputs(2, MANY, 17, 34, torch.bfloat16), []
     for name in ORDERS:
         with order(name):
             runs.append(by_kernels(given))
@@ -126,7 +135,7 @@ def test_the_order_of_programs_changes_no_bit() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
-    given = inputs(3, 33, 20, 33, dtype)
+    given = inputs(3, MANY, 20, 33, dtype)
     together = by_kernels(given)
     for k in range(3):
         alone = by_kernels(given.of(slice(k, k + 1)))
@@ -134,7 +143,7 @@ def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
 
 
 def test_the_room_of_an_earlier_call_is_filled_again() -> None:
-    first, second = inputs(1, 70, 20, 33, torch.float32), inputs(1, 70, 20, 33, torch.float32, bias=False)
+    first, second = (inputs(1, MANY, 20, 33, torch.float32, bias=bias) for bias in (True, False))
     y = linear.forward(first.x, first.weight, first.bias)
     made = linear.backward(first.dy, first.x, first.weight, has_bias=True)
     expected = [each.clone() for each in (y, *made) if each is not None]
