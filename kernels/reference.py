@@ -118,15 +118,35 @@ def mlp(x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tens
     return linear(activation(linear(x, w_in, b_in), kind=kind), w_out, b_out)
 
 
-def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+def linear_cross_entropy(
+    x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *,
+    reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = -100,
+) -> Tensor:  # fmt: skip
     """Cross-entropy in nats of the logits x W^T: (batch, seq, d_model), (n_vocab, d_model), (batch, seq) int64.
 
-    ``reduction="mean"`` gives a scalar, ``"none"`` the (batch, seq) losses. Logits are taken in float32 at least.
+    ``reduction="none"`` gives the (batch, seq) losses, weights (1) times -log p(target) + z_loss log(sum of exp)^2, 0
+    where the target is ``ignore_index``; ``"mean"`` their sum over that of the weights of the positions not ignored.
+    Logits are taken in float32 at least.
     """
+    logits = _logits(x, weight)
+    losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none", ignore_index=ignore_index)
+    losses = losses.view(targets.shape)
+    if z_loss:
+        losses = losses + z_loss * logits.logsumexp(-1).square()
+    counted = (targets != ignore_index).to(losses.dtype)
+    weights = counted if weights is None else counted * weights
+    losses = weights * losses
+    return losses.sum() / weights.sum() if reduction == "mean" else losses
+
+
+def argmax_hits(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Whether the target is the argmax of the logits x W^T, the first of equal ones: bool, of the shape of targets."""
+    return _logits(x, weight).argmax(-1) == targets
+
+
+def _logits(x: Tensor, weight: Tensor) -> Tensor:
     logits = linear(x, weight)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction=reduction)
-    return losses if reduction == "mean" else losses.view(targets.shape)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def adamw(

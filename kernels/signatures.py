@@ -51,6 +51,8 @@ class Op:
 _X, _Y = Argument("x", "K M D"), Argument("y", "K M D")
 _GAIN, _BIAS = Argument("gain", "K D"), Argument("bias", "K D", optional=True)
 _MOMENTS = (Argument("first", "K *", "float32", many=True), Argument("second", "K *", "float32", many=True))
+_LABELLED = (_X, Argument("weight", "K V D"), Argument("targets", "K M", "int64"))
+_WEIGHTS = Argument("weights", "K M", "float32", optional=True)
 
 OPS: dict[str, Op] = {
     "embed": Op(
@@ -60,6 +62,11 @@ OPS: dict[str, Op] = {
             Argument("position_table", "K P D", optional=True),
         ),
         (Argument("y", "K B T D"),),
+    ),
+    "embed_backward": Op(
+        (Argument("dy", "K B T D"), Argument("tokens", "K B T", "int64"), Argument("onto", "K V D", optional=True)),
+        (Argument("dtoken_table", "K V D"), Argument("dposition_table", "K P D", optional=True)),
+        settings=("n_vocab", "n_positions"),
     ),
     "norm": Op((_X, _GAIN, _BIAS), (_Y,), settings=("kind", "eps")),
     "add_norm": Op(
@@ -139,10 +146,23 @@ OPS: dict[str, Op] = {
         settings=("kind",),
     ),
     "linear_cross_entropy": Op(
-        (_X, Argument("weight", "K V D"), Argument("targets", "K M", "int64")),
+        (*_LABELLED, _WEIGHTS),
         (Argument("loss", "K *", "float32"),),
-        settings=("reduction",),
+        settings=("reduction", "z_loss", "ignore_index"),
     ),
+    "linear_cross_entropy_backward": Op(
+        (
+            *_LABELLED,
+            Argument("lse", "K M", "float32"),
+            Argument("total", "K", "float32"),
+            _WEIGHTS,
+            Argument("dmean", "K", "float32", optional=True),
+            Argument("dlosses", "K M", "float32", optional=True),
+        ),
+        (Argument("dx", "K M D", optional=True), Argument("dweight", "K V D")),
+        settings=("z_loss", "ignore_index"),
+    ),
+    "argmax_hits": Op(_LABELLED, (Argument("hits", "K M", "bool"),)),
     "adamw": Op(
         (
             Argument("params", "K *", many=True),

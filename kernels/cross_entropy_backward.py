@@ -1,0 +1,170 @@
+"""Gradients of cross-entropy by x and W, from logits that are computed again, tile by tile, and never in memory.
+
+    q_ij = exp(z_ij - lse_i) (1 + 2 zeta lse_i) - [j = t_i]
+    dx_i = g_i sum over j of q_ij w_j,   dw_j = sum over i of g_i q_ij x_i
+
+g_i is weight_i times the gradient of loss i, or dmean/total for the gradient of the mean. FLOPs of the products: each of
+the two kernels spends 2 M V D on the gradient and 2 M V D a piece of the width on the logits, 8 M V D in all where the
+width is one piece, 2 M V D more than with logits kept. Minimum bytes at s bytes an element: 2 s (M D + V D) read, half
+of that written. Arithmetic intensity at V >> M and two bytes: 4 M/3 FLOPs a byte.
+
+A program of the first holds rows of x and streams over the vocabulary, one of the second holds a part of the vocabulary
+and streams over the rows. Too few tiles to fill a GPU share the stream out among several programs, whose parts are
+added in a fixed order: no atomics, the same bits every time, whatever K.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from isoflop.errors import KernelError
+from isoflop.kernels.buffers import buffers
+from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.cross_entropy import IGNORED, share_out
+from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
+from isoflop.kernels.partial import add_partials
+from isoflop.kernels.signatures import check
+
+
+@triton.jit
+def _scale(DMEAN, TOTAL, model):
+    """What all rows of a model are multiplied by, apart from those sums that a narrow type would lose."""
+    scale = 1.0
+    if TOTAL is not None:
+        scale = 1.0 / tl.load(TOTAL + model)
+        if DMEAN is not None:
+            scale *= tl.load(DMEAN + model)
+    return scale
+
+
+@triton.jit
+def _weights(T, WEIGHTS, DLOSS, at, live, V, ignored):
+    label, weight = read_labels(T, WEIGHTS, at, live, V, ignored)
+    if DLOSS is not None:
+        weight *= tl.load(DLOSS + at, mask=live, other=0.0)
+    return label, weight
+
+
+@triton.jit
+def _xent_dx(
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DX, M, V, D, steps, ignored, zeta,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
+):  # fmt: skip
+    """Grid (cdiv(M, ROWS), PIECES S, K), ``steps`` tiles of vocabulary a program. DX (K, S, M, D)."""
+    model, row = tl.program_id(2).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
+    piece, split = tl.program_id(1) % PIECES, tl.program_id(1) // PIECES
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
+    live, at = row + rows < M, model * M + row + rows
+    X += (model * M + row) * D
+    x = read_tile(X, rows, M - row, piece * DEPTH, D, DEPTH)
+    label, weight = _weights(T, WEIGHTS, DLOSS, at, live, V, ignored)
+    lse = tl.load(LSE + at, mask=live, other=0.0)
+    dx = tl.zeros((ROWS, DEPTH), tl.float32)
+    start = split * steps * COLUMNS
+    for v in range(start, tl.minimum(start + steps * COLUMNS, V), COLUMNS):
+        tile = W + (model * V + v) * D
+        w = read_tile(tile, cols, V - v, piece * DEPTH, D, DEPTH)
+        z = tile_of_logits(x, w, X, tile, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
+        q = gradient_of_logits(z, lse, label, v + cols, zeta)
+        dx = tl.dot(q.to(w.dtype), w, dx, input_precision="ieee")
+    dx *= (weight * _scale(DMEAN, TOTAL, model))[:, None]
+    DX += ((model * (tl.num_programs(1) // PIECES) + split) * M + row) * D
+    depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]
+    tl.store(DX + rows[:, None] * D + depth, dx.to(DX.dtype.element_ty), mask=live[:, None] & (depth < D))
+
+
+@triton.jit
+def _xent_dw(
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DW, M, V, D, steps, ignored, zeta,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
+):  # fmt: skip
+    """Grid (cdiv(V, COLUMNS), PIECES S, K), ``steps`` tiles of rows a program. DW (K, S, V, D)."""
+    model, v = tl.program_id(2).to(tl.int64), tl.program_id(0).to(tl.int64) * COLUMNS
+    piece, split = tl.program_id(1) % PIECES, tl.program_id(1) // PIECES
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
+    W += (model * V + v) * D
+    w = read_tile(W, cols, V - v, piece * DEPTH, D, DEPTH)
+    dw = tl.zeros((COLUMNS, DEPTH), tl.float32)
+    start = split * steps * ROWS
+    for row in range(start, tl.minimum(start + steps * ROWS, M), ROWS):
+        live, at = row + rows < M, model * M + row + rows
+        tile = X + (model * M + row) * D
+        x = read_tile(tile, rows, M - row, piece * DEPTH, D, DEPTH)
+        label, weight = _weights(T, WEIGHTS, DLOSS, at, live, V, ignored)
+        lse = tl.load(LSE + at, mask=live, other=0.0)
+        z = tile_of_logits(x, w, tile, W, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
+        q = weight[:, None] * gradient_of_logits(z, lse, label, v + cols, zeta)
+        dw = tl.dot(tl.trans(q.to(x.dtype)), x, dw, input_precision="ieee")
+    dw *= _scale(DMEAN, TOTAL, model)
+    DW += ((model * (tl.num_programs(1) // PIECES) + split) * V + v) * D
+    depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]
+    tl.store(DW + cols[:, None] * D + depth, dw.to(DW.dtype.element_ty), mask=(v + cols < V)[:, None] & (depth < D))
+
+
+class Gradients(NamedTuple):
+    """Gradients by x (K, M, D) and weight (K, V, D), of their dtype, and the float32 parts they are sums of, if any."""
+
+    dx: Tensor | None
+    dweight: Tensor
+    parts: tuple[Tensor | None, Tensor | None]
+
+
+def backward(
+    x: Tensor, weight: Tensor, targets: Tensor, lse: Tensor, total: Tensor, weights: Tensor | None = None, *,
+    dmean: Tensor | None = None, dlosses: Tensor | None = None, z_loss: float = 0.0, ignore_index: int = IGNORED,
+    want_dx: bool = True, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients by x and weight of the mean, times ``dmean`` (K,) float32 where given, or of the losses by ``dlosses``.
+
+    ``lse`` and ``total`` are those of :func:`isoflop.kernels.cross_entropy.forward`, the other arguments what it was
+    called with; ``dlosses`` (K, M) float32 is the gradient by its losses. A caller that has dx from the forward pass
+    does without (``want_dx=False``). ``out`` is written again where given. Raises KernelError as ``forward`` does.
+    """
+    given = {"x": x, "weight": weight, "targets": targets, "lse": lse, "total": total, "weights": weights}
+    sizes = check("linear_cross_entropy_backward", **given, dmean=dmean, dlosses=dlosses)
+    refuse_host("linear_cross_entropy", "x", x)
+    if dmean is not None and dlosses is not None:
+        raise KernelError("linear_cross_entropy: the gradient is of the mean or of the losses: dmean or dlosses")
+    models, rows, width, vocabulary = (sizes[axis] for axis in "KMDV")
+    tile = configuration("cross_entropy_backward", width=width, dtype=x.dtype, chip=chip_of(x.device))
+    height, breadth = triton.cdiv(rows, tile["rows"]), triton.cdiv(vocabulary, tile["columns"])
+    pieces = triton.cdiv(width, tile["depth"])
+    x_steps, x_parts = share_out(breadth, height * pieces)
+    w_steps, w_parts = share_out(height, breadth * pieces)
+    of_x, of_weight = (rows, width), (vocabulary, width)
+    made = Gradients(
+        *buffers(
+            "linear_cross_entropy", x.device, None if out is None else out[:-1],
+            dx=((models, *of_x), x.dtype) if want_dx else None, dweight=((models, *of_weight), x.dtype),
+        ),
+        parts=tuple(
+            buffers(
+                "linear_cross_entropy", x.device, None if out is None else out.parts,
+                dx=((models, x_parts, *of_x), torch.float32) if want_dx and x_parts > 1 else None,
+                dweight=((models, w_parts, *of_weight), torch.float32) if w_parts > 1 else None,
+            )
+        ),
+    )  # fmt: skip
+    tensors = x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses
+    numbers = ignore_index, z_loss
+    constants = {"PIECES": pieces} | tile.constants | tile.launch
+    if made.dx is not None:
+        part = made.parts[0]
+        _xent_dx[(height, pieces * x_parts, models)](
+            *tensors, made.dx if part is None else part, rows, vocabulary, width, x_steps, *numbers, **constants
+        )
+        if part is not None:
+            add_partials(part, made.dx)
+    part = made.parts[1]
+    _xent_dw[(breadth, pieces * w_parts, models)](
+        *tensors, made.dweight if part is None else part, rows, vocabulary, width, w_steps, *numbers, **constants
+    )
+    if part is not None:
+        add_partials(part, made.dweight)
+    return made
