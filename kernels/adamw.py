@@ -15,7 +15,7 @@ in a fixed order and advances the step, the update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import triton
@@ -139,7 +139,7 @@ class AdamW:
         refuse_host("adamw", "params[0]", params[0])
         if len(decayed) != len(params):
             raise KernelError(f"adamw: decayed has {len(decayed)} entries for {len(params)} tensors")
-        _refuse_unaligned(tensors)
+        refuse_unaligned("adamw", tensors)
         self.kept, self.step = tensors, step
         self.hyper = torch.stack([hyper[name] for name in OPS["adamw"].hyper])
         numel = [param.numel() // self.models for param in params]
@@ -158,21 +158,26 @@ class AdamW:
         self.norm = torch.empty(self.models, dtype=torch.float32, device=device)
         self.types = {"PARAM": TYPES[params[0].dtype], "GRAD": TYPES[grads[0].dtype]}
 
-    def update(self) -> None:
-        """One optimizer step of every model from the gradients as they are now."""
+    def update(self, *, measured: bool = False) -> None:
+        """One optimizer step of every model from the gradients as they are now.
+
+        ``measured``: ``GradientNoise.add`` made them, and left their squares on the way.
+        """
         tile, grid = self.tile.constants | self.tile.launch, (self.blocks, self.models)
         table = {"ALIGN": self.align} | tile
-        _adamw_square[grid](self.addresses[1], *self.where, self.partial, GRAD=self.types["GRAD"], **table)
+        if not measured:
+            _adamw_square[grid](self.addresses[1], *self.where, self.partial, GRAD=self.types["GRAD"], **table)
         _adamw_scalars[(self.models,)](
             self.partial, self.hyper, self.step, self.norm, self.scalars, self.blocks, **tile
         )  # fmt: skip
         _adamw_update[grid](*self.addresses, *self.where, self.decayed, self.hyper, self.scalars, **self.types, **table)
 
 
-def _refuse_unaligned(tensors: dict[str, Sequence[Tensor] | None]) -> None:
+def refuse_unaligned(op: str, tensors: Mapping[str, Sequence[Tensor] | None]) -> None:
+    """Raise KernelError naming the first tensor that starts at no multiple of 16 bytes, as addresses in a table must."""
     for name, group in tensors.items():
         for index, tensor in enumerate(group or ()):
             if tensor.data_ptr() % 16:
                 raise KernelError(
-                    f"adamw: {name}[{index}] starts at no multiple of 16 bytes", hint="allocate it on its own: .clone()"
+                    f"{op}: {name}[{index}] starts at no multiple of 16 bytes", hint="allocate it on its own: .clone()"
                 )

@@ -175,6 +175,10 @@ OPS: dict[str, Op] = {
         hyper=("lr", "beta1", "beta2", "eps", "weight_decay", "clip"),
         settings=("decayed",),
     ),
+    "accumulate": Op(
+        (Argument("sums", "K *", "gradient", many=True), Argument("grads", "K *", many=True)),
+        (Argument("sums", "K *", "gradient", many=True), Argument("square", "K", "float64")),
+    ),
 }
 
 
