@@ -174,7 +174,7 @@ class AdamW:
 
 
 def refuse_unaligned(op: str, tensors: Mapping[str, Sequence[Tensor] | None]) -> None:
-    """Raise KernelError naming the first tensor that starts at no multiple of 16 bytes, as addresses in a table must."""
+    """Raise KernelError naming the first tensor that starts at no multiple of 16 bytes, as those in a table must."""
     for name, group in tensors.items():
         for index, tensor in enumerate(group or ()):
             if tensor.data_ptr() % 16:

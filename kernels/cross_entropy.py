@@ -35,7 +35,7 @@ from isoflop.kernels.signatures import check
 IGNORED = -100  # as in torch.nn.functional.cross_entropy
 ONE_PASS = 8192  # entries of a vocabulary that one program streams over, keeping the gradient of its rows
 PROGRAMS = 128  # of a model: fewer tiles of rows than that share out the vocabulary
-BLOCK = 1024  # rows of a program of the joining kernels
+BLOCK, WARPS = 1024, 8  # rows of a program of the kernels that join and add up, and its warps
 
 
 @triton.jit
@@ -136,11 +136,11 @@ def _xent_mean(LOSS, T, WEIGHTS, MEAN, TOTAL, M, V, ignored, BLOCK: tl.constexpr
 
 
 class Loss(NamedTuple):
-    """What a forward pass gives, float32, and the ``parts`` it is joined from.
+    """What a forward pass gives, float32, and what it is joined from: ``parts`` (3, K, S, M), ``best`` (K, S, M) int32.
 
-    ``mean`` and ``total``, the sum of the weights of the positions not ignored, (K,); ``losses`` and ``lse`` (K, M), the
-    log-sum-exp of the logits; ``hits`` (K, M) bool, whether the label is the argmax; ``dx`` (K, M, D) of the dtype of x,
-    the gradient of the mean.
+    ``mean`` and ``total``, the sum of the weights of the positions not ignored, (K,); ``losses`` and ``lse``, the
+    log-sum-exp of the logits, (K, M); ``hits`` (K, M) bool, whether the label is the argmax; ``dx`` (K, M, D) of the
+    dtype of x, the gradient of the mean.
     """
 
     mean: Tensor
@@ -149,7 +149,8 @@ class Loss(NamedTuple):
     lse: Tensor
     hits: Tensor | None
     dx: Tensor | None
-    parts: tuple[Tensor, ...]
+    parts: Tensor
+    best: Tensor | None
 
 
 def forward(
@@ -181,30 +182,27 @@ def forward(
     tile = configuration("cross_entropy", width=width, dtype=x.dtype, chip=chip_of(x.device))
     height, breadth = triton.cdiv(rows, tile["rows"]), triton.cdiv(vocabulary, tile["columns"])
     steps, splits = (breadth, 1) if gradient else share_out(breadth, height)
-    model, row, part = ((models,), torch.float32), ((models, rows), torch.float32), ((models, splits, rows), torch.float32)
+    model, row, part = (models,), (models, rows), (models, splits, rows)
     made = Loss(
         *buffers(
-            "linear_cross_entropy", x.device, None if out is None else out[:-1],
-            mean=model, total=model, losses=row, lse=row,
-            hits=(row[0], torch.bool) if hits else None, dx=((models, rows, width), x.dtype) if gradient else None,
-        ),
-        parts=tuple(
-            buffers(
-                "linear_cross_entropy", x.device, None if out is None else out.parts,
-                top=part, sum=part, own=part, best=(part[0], torch.int32) if hits else None,
-            )
-        ),
+            "linear_cross_entropy", x.device, out,
+            mean=(model, torch.float32), total=(model, torch.float32),
+            losses=(row, torch.float32), lse=(row, torch.float32), hits=(row, torch.bool) if hits else None,
+            dx=((*row, width), x.dtype) if gradient else None,
+            parts=((3, *part), torch.float32), best=(part, torch.int32) if hits else None,
+        )
     )  # fmt: skip
-    block = {"BLOCK": BLOCK, "num_warps": 4}
+    parts = *made.parts.unbind(), made.best
+    block = {"BLOCK": BLOCK, "num_warps": WARPS}
     labels = targets, weights
     if gradient:
         _xent_mean[(models,)](None, *labels, None, made.total, rows, vocabulary, ignore_index, **block)
     _xent_fwd[(height, splits, models)](
-        x, weight, *labels, made.total, *made.parts, made.dx, rows, vocabulary, width, steps, ignore_index, z_loss,
+        x, weight, *labels, made.total, *parts, made.dx, rows, vocabulary, width, steps, ignore_index, z_loss,
         PIECES=triton.cdiv(width, tile["depth"]), **tile.constants, **tile.launch,
     )  # fmt: skip
     _xent_join[(triton.cdiv(rows, BLOCK), models)](
-        *made.parts, *labels, made.losses, made.lse, made.hits, rows, vocabulary, splits, ignore_index, z_loss, **block
+        *parts, *labels, made.losses, made.lse, made.hits, rows, vocabulary, splits, ignore_index, z_loss, **block
     )
     _xent_mean[(models,)](made.losses, *labels, made.mean, made.total, rows, vocabulary, ignore_index, **block)
     return made
@@ -224,14 +222,15 @@ def gives_gradient(x: Tensor, weight: Tensor) -> bool:
 
 def _refuse_two_passes(x: Tensor, weight: Tensor) -> None:
     if not gives_gradient(x, weight):
+        size = f"a vocabulary of {weight.shape[1]} and width {x.shape[-1]}"
         raise KernelError(
-            f"linear_cross_entropy: no gradient from one pass for a vocabulary of {weight.shape[1]} and width {x.shape[-1]}",
+            f"linear_cross_entropy: no gradient from one pass for {size}",
             hint="isoflop.kernels.cross_entropy_backward.backward gives it from another",
         )
 
 
 def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED) -> None:
-    """Raise KernelError naming the first label that is neither in the vocabulary nor ``ignore_index``; waits for the GPU."""
+    """Raise KernelError naming the first label neither in the vocabulary nor ``ignore_index``; waits for the GPU."""
     wrong = ((targets < 0) | (targets >= vocabulary)) & (targets != ignore_index)
     if wrong.any():
         at = wrong.nonzero()[0].tolist()

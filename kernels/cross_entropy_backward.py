@@ -3,10 +3,10 @@
     q_ij = exp(z_ij - lse_i) (1 + 2 zeta lse_i) - [j = t_i]
     dx_i = g_i sum over j of q_ij w_j,   dw_j = sum over i of g_i q_ij x_i
 
-g_i is weight_i times the gradient of loss i, or dmean/total for the gradient of the mean. FLOPs of the products: each of
-the two kernels spends 2 M V D on the gradient and 2 M V D a piece of the width on the logits, 8 M V D in all where the
-width is one piece, 2 M V D more than with logits kept. Minimum bytes at s bytes an element: 2 s (M D + V D) read, half
-of that written. Arithmetic intensity at V >> M and two bytes: 4 M/3 FLOPs a byte.
+g_i is weight_i times the gradient of loss i, or dmean/total for that of the mean. FLOPs of the products: each of the
+two kernels spends 2 M V D on its gradient, and 2 M V D a piece of the width on the logits: 8 M V D in all where the
+width is one piece, 4 M V D more than if logits were kept. Minimum bytes at s bytes an element: 2 s (M D + V D) + 24 M
+read, s (M D + V D) written. Arithmetic intensity at V >> M and two bytes: 4 M/3 FLOPs a byte.
 
 A program of the first holds rows of x and streams over the vocabulary, one of the second holds a part of the vocabulary
 and streams over the rows. Too few tiles to fill a GPU share the stream out among several programs, whose parts are
@@ -112,7 +112,8 @@ class Gradients(NamedTuple):
 
     dx: Tensor | None
     dweight: Tensor
-    parts: tuple[Tensor | None, Tensor | None]
+    dx_parts: Tensor | None
+    dweight_parts: Tensor | None
 
 
 def backward(
@@ -140,31 +141,22 @@ def backward(
     of_x, of_weight = (rows, width), (vocabulary, width)
     made = Gradients(
         *buffers(
-            "linear_cross_entropy", x.device, None if out is None else out[:-1],
+            "linear_cross_entropy", x.device, out,
             dx=((models, *of_x), x.dtype) if want_dx else None, dweight=((models, *of_weight), x.dtype),
-        ),
-        parts=tuple(
-            buffers(
-                "linear_cross_entropy", x.device, None if out is None else out.parts,
-                dx=((models, x_parts, *of_x), torch.float32) if want_dx and x_parts > 1 else None,
-                dweight=((models, w_parts, *of_weight), torch.float32) if w_parts > 1 else None,
-            )
-        ),
+            dx_parts=((models, x_parts, *of_x), torch.float32) if want_dx and x_parts > 1 else None,
+            dweight_parts=((models, w_parts, *of_weight), torch.float32) if w_parts > 1 else None,
+        )
     )  # fmt: skip
     tensors = x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses
     numbers = ignore_index, z_loss
     constants = {"PIECES": pieces} | tile.constants | tile.launch
-    if made.dx is not None:
-        part = made.parts[0]
-        _xent_dx[(height, pieces * x_parts, models)](
-            *tensors, made.dx if part is None else part, rows, vocabulary, width, x_steps, *numbers, **constants
-        )
-        if part is not None:
-            add_partials(part, made.dx)
-    part = made.parts[1]
-    _xent_dw[(breadth, pieces * w_parts, models)](
-        *tensors, made.dweight if part is None else part, rows, vocabulary, width, w_steps, *numbers, **constants
-    )
-    if part is not None:
-        add_partials(part, made.dweight)
+    for kernel, gradient, parts, grid, steps in (
+        (_xent_dx, made.dx, made.dx_parts, (height, pieces * x_parts, models), x_steps),
+        (_xent_dw, made.dweight, made.dweight_parts, (breadth, pieces * w_parts, models), w_steps),
+    ):
+        if gradient is not None:
+            into = gradient if parts is None else parts
+            kernel[grid](*tensors, into, rows, vocabulary, width, steps, *numbers, **constants)
+            if parts is not None:
+                add_partials(parts, gradient)
     return made

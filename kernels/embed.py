@@ -35,7 +35,7 @@ BLOCK = 256  # tokens whose rows a program looks up
 def _embed_fwd(
     TOKENS, TABLE, POSITIONS, Y, M, T, V, P, D, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):  # fmt: skip
-    """Grid (cdiv(M, ROWS), cdiv(D, COLUMNS), K). TOKENS (K, M), TABLE (K, V, D), POSITIONS (K, P, D) or None, Y (K, M, D)."""
+    """Grid (cdiv(M, ROWS), cdiv(D, COLUMNS), K): TOKENS (K, M) to Y (K, M, D). POSITIONS (K, P, D) or None."""
     model, row = tl.program_id(2).to(tl.int64), tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     cols = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     live = (row < M)[:, None] & (cols < D)
@@ -86,7 +86,7 @@ def _embed_bwd(DY, ORDER, STARTS, ONTO, DTABLE, M, V, D, ROWS: tl.constexpr, COL
 
 @triton.jit
 def _embed_bwd_positions(DY, DPOSITIONS, B, T, P, D, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Grid (cdiv(P, ROWS), cdiv(D, COLUMNS), K): sums of DY (K, B, T, D) over B to DPOSITIONS (K, P, D), 0 from T on."""
+    """Grid (cdiv(P, ROWS), cdiv(D, COLUMNS), K): sums over B of DY (K, B, T, D) to DPOSITIONS (K, P, D), then 0."""
     model, row = tl.program_id(2).to(tl.int64), tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     cols = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
@@ -111,9 +111,8 @@ def forward(
     positions = sizes.get("P", seq)
     if seq > positions:
         raise KernelError(f"embed: {seq} tokens in a row, and {positions} positions in position_table")
-    (y,) = buffers(
-        "embed", tokens.device, None if out is None else [out], y=((models, batch, seq, width), token_table.dtype)
-    )
+    size = (models, batch, seq, width), token_table.dtype
+    y: Tensor = buffers("embed", tokens.device, None if out is None else [out], y=size)[0]
     tile = configuration("embed", width=width, dtype=token_table.dtype, chip=chip_of(tokens.device))
     rows = batch * seq
     _embed_fwd[(triton.cdiv(rows, tile["rows"]), triton.cdiv(width, tile["columns"]), models)](
@@ -143,7 +142,7 @@ def backward(
     """Gradients of tables of ``n_vocab`` and ``n_positions`` rows (none where None) from dy (K, B, T, D), of its dtype.
 
     Args:
-        onto: (K, n_vocab, D), added to the gradient of the token table before it is rounded: that of a tied unembedding.
+        onto: (K, n_vocab, D), added to the gradient of the token table before it is rounded: a tied unembedding's.
         out: what an earlier call of these sizes gave, to be written again.
 
     Tokens out of range count nowhere. Raises KernelError as :func:`forward` does.

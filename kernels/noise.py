@@ -2,9 +2,9 @@
 
     sum += g,   small += |g|^2,   big = |sum|^2          over the tensors of a model
 
-FLOPs an element and micro-batch: 5. Minimum bytes an element: s of the micro-batch's gradient read, 4 read and 4 written
-of a float32 sum (not read by the first micro-batch): what accumulation alone takes. The optimizer needs no pass of its
-own to measure the norm it clips by (``AdamW.update(measured=True)``), which saves it 4. Arithmetic intensity at two
+FLOPs an element and micro-batch: 5. Minimum bytes an element: s of the micro-batch's gradient read, 4 of a float32 sum
+read and 4 written (the first micro-batch reads no sum): what accumulation alone takes. The optimizer needs no pass of
+its own to measure the norm it clips by (``AdamW.update(measured=True)``), which saves it 4. Arithmetic intensity at two
 bytes: half a FLOP a byte.
 
 From |g|^2 of a small batch and of a large one follow the squared length of the true gradient and the trace of the

@@ -142,7 +142,9 @@ def test_the_gradient_of_the_mean_is_multiplied_by_dmean() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_losses_of_equal_logits_are_the_log_of_the_vocabulary(dtype: torch.dtype) -> None:
-    loss = cross_entropy.forward(torch.ones(1, 2, 16, dtype=dtype), torch.ones(1, 100, 16, dtype=dtype), torch.tensor([[0, 99]]))
+    loss = cross_entropy.forward(
+        torch.ones(1, 2, 16, dtype=dtype), torch.ones(1, 100, 16, dtype=dtype), torch.tensor([[0, 99]])
+    )
     torch.testing.assert_close(loss.mean, torch.tensor([100.0]).log())
 
 

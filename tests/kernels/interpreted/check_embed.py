@@ -49,9 +49,7 @@ def by_kernels(given: Inputs, *, onto: Tensor | None = None) -> dict[str, Tensor
     count = None if given.position_table is None else given.position_table.shape[1]
     with fenced_empties():
         y = embed.forward(*given[:3])
-        grads = embed.backward(
-            given.dy, given.tokens, n_vocab=given.token_table.shape[1], n_positions=count, onto=onto
-        )
+        grads = embed.backward(given.dy, given.tokens, n_vocab=given.token_table.shape[1], n_positions=count, onto=onto)
     named = {"y": y, "dtoken_table": grads.dtoken_table, "dposition_table": grads.dposition_table}
     return {name: value.clone() for name, value in named.items() if value is not None}
 
@@ -86,7 +84,9 @@ def test_sizes_round_the_edge_of_every_tile(seq: int, width: int) -> None:
     assert_right(inputs(1, 2, seq, width, torch.bfloat16, vocabulary=3))
 
 
-@pytest.mark.parametrize(("batch", "seq", "width", "vocabulary"), [(1, 1, 1, 1), (1, 1, 3, 5), (9, 1, 2, 4), (4, 50, 3, 1)])
+@pytest.mark.parametrize(
+    ("batch", "seq", "width", "vocabulary"), [(1, 1, 1, 1), (1, 1, 3, 5), (9, 1, 2, 4), (4, 50, 3, 1)]
+)
 def test_single_elements_and_a_token_that_is_everywhere(batch: int, seq: int, width: int, vocabulary: int) -> None:
     assert_right(inputs(1, batch, seq, width, torch.float32, vocabulary=vocabulary))
 
