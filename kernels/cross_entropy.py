@@ -3,8 +3,8 @@
     z_ij = x_i . w_j,   lse_i = log(sum over j of exp(z_ij))
     loss_i = weight_i (lse_i - z_it + zeta lse_i^2),   mean = sum(loss) / sum(weight) over the positions not ignored
 
-M rows of width D against a vocabulary of V, s bytes an element. FLOPs of the products: 2 M V D; of the exponentials and
-sums about 6 M V more. Minimum bytes: s (M D + V D) + 8 M read, 8 M written; unfused, the logits add 12 M V and more.
+M rows of width D against a vocabulary of V, s bytes an element. FLOPs of the products: 2 M V D; of exponentials and
+sums about 6 M V. Minimum bytes: s (M D + V D) + 8 M read, 8 M + 8 written; unfused, the logits add 12 M V and more.
 Arithmetic intensity at two bytes and V >> M: M FLOPs a byte, above the ridge of every GPU once a batch has 300 rows.
 
 A program holds a tile of rows and streams over the vocabulary, keeping of each row the largest logit, the sum of
@@ -238,3 +238,13 @@ def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED)
             f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
             f"or {ignore_index} to be ignored"
         )
+
+
+def flops(rows: int, vocabulary: int, width: int, *, gradient: bool = False) -> int:
+    """Of the products of one model, forward, with the gradient of x in the same pass or without."""
+    return (4 if gradient else 2) * rows * vocabulary * width
+
+
+def least_bytes(rows: int, vocabulary: int, width: int, size: int, *, gradient: bool = False) -> int:
+    """That one model reads and writes at ``size`` bytes an element, forward, without weights and hits."""
+    return size * ((1 + gradient) * rows + vocabulary) * width + 16 * rows + 8

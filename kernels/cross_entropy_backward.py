@@ -5,8 +5,8 @@
 
 g_i is weight_i times the gradient of loss i, or dmean/total for that of the mean. FLOPs of the products: each of the
 two kernels spends 2 M V D on its gradient, and 2 M V D a piece of the width on the logits: 8 M V D in all where the
-width is one piece, 4 M V D more than if logits were kept. Minimum bytes at s bytes an element: 2 s (M D + V D) + 24 M
-read, s (M D + V D) written. Arithmetic intensity at V >> M and two bytes: 4 M/3 FLOPs a byte.
+width is one piece, 4 M V D more than if logits were kept. Minimum bytes at s bytes an element: s (M D + V D) + 12 M + 4
+read, s (M D + V D) written. Arithmetic intensity at V >> M and two bytes: 2 M FLOPs a byte.
 
 A program of the first holds rows of x and streams over the vocabulary, one of the second holds a part of the vocabulary
 and streams over the rows. Too few tiles to fill a GPU share the stream out among several programs, whose parts are
@@ -160,3 +160,13 @@ def backward(
             if parts is not None:
                 add_partials(parts, gradient)
     return made
+
+
+def flops(rows: int, vocabulary: int, width: int, *, pieces: int = 1) -> int:
+    """Of the products of one model, backward, where the width is so many pieces."""
+    return 4 * (1 + pieces) * rows * vocabulary * width
+
+
+def least_bytes(rows: int, vocabulary: int, width: int, size: int) -> int:
+    """That one model reads and writes at ``size`` bytes an element, backward, without weights."""
+    return 2 * size * (rows + vocabulary) * width + 12 * rows + 4

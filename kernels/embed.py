@@ -4,8 +4,9 @@
     dtoken_table[v] = sum of dy[b, t] over the b, t of token v,   dposition_table[t] = sum over b of dy[b, t]
 
 M = B T rows of D, s bytes an element. FLOPs: M D forward, 2 M D backward, half of that without positions. Minimum
-bytes: 8 M + s (2 M D + T D) forward; 16 M + s (2 M D + V D + P D) backward (read the tokens and their order, dy for
-either table, write both). Arithmetic intensity: a third of a FLOP a byte: bandwidth decides.
+bytes, where every token of V occurs and every position: s (M + V + T) D + 8 M forward, the same and 8 M + 16 (V + 1)
+more backward (the tokens sorted, their order, and where each begins). Arithmetic intensity of long batches at two
+bytes: half a FLOP a byte forward, one backward: bandwidth decides.
 
 Rows of equal tokens are brought together by a stable sort of the tokens (``torch.sort``: a radix sort on a GPU, which
 neither waits for the host nor depends on timing, so that a graph can hold it); then one program a token of the
@@ -177,3 +178,13 @@ def backward(
             dy, made.dposition_table, batch, seq, n_positions, width, **chosen
         )
     return made
+
+
+def least_bytes(batch: int, seq: int, vocabulary: int, width: int, size: int) -> tuple[int, int]:
+    """That one model reads and writes at ``size`` bytes an element with positions, forward and backward.
+
+    Every token of the vocabulary occurs; the sort of the tokens is torch's and not counted.
+    """
+    rows = batch * seq
+    data = size * width * (rows + vocabulary + seq)
+    return data + 8 * rows, data + 16 * rows + 16 * (vocabulary + 1)

@@ -10,7 +10,8 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 
 QUICK = ("sm_90", "gfx942")
-PRODUCTS = ("linear", "qkv")
+PRODUCTS = ("linear", "qkv", "xent")
+STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd")
 
 
 @pytest.mark.parametrize(
@@ -32,11 +33,7 @@ def test_budgets_fit_the_chip(chip: str) -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
-    streams = {
-        name: of_job
-        for name, of_job in budget(chip).items()
-        if name.startswith(("norm_", "add_partials", "adamw_update"))
-    }
+    streams = {name: of_job for name, of_job in budget(chip).items() if name.startswith(STREAMS)}
     assert len(streams) > 10
     assert all(of_job["wide_loads"] > 0 for of_job in streams.values())
 
@@ -71,6 +68,17 @@ def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
         ("qkv_rows 64x64x16 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 6, "HALF": 3}),
         ("qkv_weight 32x64x32 bf16", {"MEAN": None, "SHIFT": None, "DB": None, "COS": None, "SIN": None}),
         ("qkv_weight 32x64x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
+        ("xent_fwd 64x64x64 bf16", {"BEST": None, "WEIGHTS": None, "M": 1, "V": 1, "D": 1, "steps": 1, "ignored": 1}),
+        ("xent_dx 64x64x64 bf16", {"WEIGHTS": None, "TOTAL": None, "DMEAN": None, "M": 1, "V": 1, "D": 1, "steps": 1}),
+        ("xent_dw 64x64x64 bf16", {"WEIGHTS": None, "DMEAN": None, "M": 1, "V": 1, "D": 1, "steps": 1}),
+        ("xent_join", {"BEST": None, "HITS": None, "M": 1, "V": 1, "S": 1, "ignored": 1}),
+        ("xent_mean", {"LOSS": None, "MEAN": None, "M": 1, "V": 1}),
+        ("embed_fwd 32x64", {"POSITIONS": None, "M": 1, "T": 1, "V": 1, "P": 1, "D": 1}),
+        ("embed_bwd 32x64", {"ONTO": None, "M": 1, "V": 1, "D": 1}),
+        ("embed_bwd_positions 32x64", {"B": 1, "T": 1, "P": 1, "D": 1}),
+        ("embed_starts", {"M": 1, "V": 1, "halvings": 1}),
+        ("noise_add", {"ALIGN": 1, "FIRST": True}),
+        ("noise_squares", {"blocks": 1, "FIRST": True}),
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:

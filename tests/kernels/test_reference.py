@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from isoflop.errors import KernelError
 from isoflop.kernels import reference as ops
 
 
@@ -30,6 +31,49 @@ def test_linear_cross_entropy_is_the_negative_log_softmax_of_the_target(randn: C
     expected = -log_probability.gather(-1, targets[..., None])[..., 0]
     assert_close(ops.linear_cross_entropy(x, weight, targets, reduction="none"), expected)
     assert_close(ops.linear_cross_entropy(x, weight, targets), expected.mean())
+
+
+def test_weights_z_loss_and_ignored_targets_enter_the_mean_as_written(randn: Callable[..., Tensor]) -> None:
+    x, weight, weights = randn(1, 4, 5), randn(7, 5), torch.tensor([[1.0, 0.5, 4.0, 2.0]])
+    targets = torch.tensor([[0, 6, -100, 3]])
+    lse = (x @ weight.T).logsumexp(-1)
+    plain = lse - (x @ weight.T).gather(-1, targets.clamp(min=0)[..., None])[..., 0] + 0.1 * lse**2
+    expected = plain * torch.tensor([[1.0, 0.5, 0.0, 2.0]])
+    losses = ops.linear_cross_entropy(x, weight, targets, weights, reduction="none", z_loss=0.1)
+    assert_close(losses, expected)
+    mean = ops.linear_cross_entropy(x, weight, targets, weights, z_loss=0.1)
+    assert_close(mean, expected.sum() / 3.5)
+    unweighted = ops.linear_cross_entropy(x, weight, targets)
+    flat = (x @ weight.T).flatten(0, 1)
+    assert_close(unweighted, torch.nn.functional.cross_entropy(flat, targets.flatten()))
+
+
+def test_hits_are_targets_with_the_largest_logit_and_the_first_of_equals(randn: Callable[..., Tensor]) -> None:
+    x, weight = randn(1, 1, 5).expand(1, 3, 5), randn(4, 5)
+    weight[3] = weight[1] = x[0, 0] * 10
+    assert ops.argmax_hits(x, weight, torch.tensor([[1, 3, 0]])).tolist() == [[True, False, False]]
+
+
+def test_the_noise_scale_is_unbiased_for_gradients_with_known_noise(randn: Callable[..., Tensor]) -> None:
+    mean, noise, micro, batch = torch.tensor([3.0, -4.0]).double(), torch.tensor([2.0, 1.0]).double(), 4, 16
+    draws = mean + noise * randn(40_000, batch // micro, 2) / micro**0.5
+    squares = draws.square().sum(-1).mean(), draws.mean(1).square().sum(-1).mean()
+    signal, trace, simple = ops.noise_scale(*squares, micro_batch=micro, batch=batch)
+    assert float(signal) == pytest.approx(25.0, rel=0.01)
+    assert float(trace) == pytest.approx(5.0, rel=0.02)
+    assert float(simple) == pytest.approx(0.2, rel=0.02)
+
+
+def test_a_noise_scale_needs_batches_of_two_sizes() -> None:
+    with pytest.raises(KernelError, match="needs 0 < micro_batch < batch, not 8 and 8"):
+        ops.noise_scale(torch.ones(1), torch.ones(1), micro_batch=8, batch=8)
+
+
+def test_accumulated_gradients_come_with_the_square_of_the_last(randn: Callable[..., Tensor]) -> None:
+    sums, grads = [randn(2, 3), randn(4)], [randn(2, 3), randn(4)]
+    added, square = ops.accumulate(sums, grads)
+    assert all(torch.equal(total, a + b) for total, a, b in zip(added, sums, grads, strict=True))
+    assert_close(square, torch.cat([each.flatten() for each in grads]).norm() ** 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -167,3 +211,4 @@ def test_gradients_agree_with_finite_differences(randn: Callable[..., Tensor]) -
     for reduction in ("mean", "none"):
         loss = partial(ops.linear_cross_entropy, targets=targets, reduction=reduction)
         assert gradcheck(lambda x, w, loss=loss: loss(x, w), (leaf(1, 3, 2), leaf(4, 2)))
+        assert gradcheck(lambda x, w, loss=loss: loss(x, w, z_loss=0.1), (leaf(1, 3, 2), leaf(4, 2)))

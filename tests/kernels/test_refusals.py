@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 from isoflop.errors import KernelError
-from isoflop.kernels import linear, norm, qkv
+from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, norm, qkv
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.signatures import OPS
 
@@ -18,6 +18,24 @@ from isoflop.kernels.signatures import OPS
 def test_tensors_on_the_host_are_refused() -> None:
     with pytest.raises(KernelError, match="x is on cpu; Triton kernels run on a GPU"):
         norm.forward(torch.ones(1, 2, 4), torch.ones(1, 4), kind="rms")
+
+
+def test_labels_weights_and_gradients_of_losses_are_refused_in_words() -> None:
+    x, weight, targets = torch.ones(1, 2, 4), torch.ones(1, 5, 4), torch.zeros(1, 2).long()
+    row, model = torch.ones(1, 2), torch.ones(1)
+    with pytest.raises(KernelError, match="linear_cross_entropy: targets is int32; allowed: int64"):
+        cross_entropy.forward(x, weight, targets.int())
+    with pytest.raises(KernelError, match="linear_cross_entropy: axis M is 3 in weights and 2 in x"):
+        cross_entropy.forward(x, weight, targets, torch.ones(1, 3))
+    with pytest.raises(KernelError, match="x is on cpu; Triton kernels run on a GPU"):
+        cross_entropy.forward(x, weight, targets)
+    with pytest.raises(KernelError, match="axis M is 1 in lse and 2 in x"):
+        cross_entropy_backward.backward(x, weight, targets, row[:, :1].clone(), model)
+
+
+def test_tokens_of_another_batch_than_the_gradient_are_refused() -> None:
+    with pytest.raises(KernelError, match="embed_backward: axis T is 4 in tokens and 3 in dy"):
+        embed.backward(torch.ones(1, 2, 3, 8), torch.zeros(1, 2, 4).long(), n_vocab=5)
 
 
 def test_an_unknown_norm_is_refused_with_the_nearest() -> None:

@@ -14,6 +14,7 @@ from isoflop.kernels import cross_entropy, cross_entropy_backward, reference
 from isoflop.kernels.configurations import configuration
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
+from proof.traffic import counted
 
 make_bfloat16_honest()
 
@@ -140,6 +141,13 @@ def test_the_gradient_of_the_mean_is_multiplied_by_dmean() -> None:
         torch.testing.assert_close(ours, theirs * torch.tensor([2.0, 0.5]).view(2, 1, 1))
 
 
+def test_a_gradient_is_of_the_mean_or_of_the_losses() -> None:
+    given = inputs(1, 5, 30, 16, torch.float32)
+    loss = cross_entropy.forward(*given)
+    with pytest.raises(KernelError, match="of the mean or of the losses: dmean or dlosses"):
+        cross_entropy_backward.backward(*given[:3], loss.lse, loss.total, dmean=torch.ones(1), dlosses=loss.losses)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_losses_of_equal_logits_are_the_log_of_the_vocabulary(dtype: torch.dtype) -> None:
     loss = cross_entropy.forward(
@@ -228,3 +236,25 @@ def test_results_of_an_earlier_call_are_written_again() -> None:
 def test_no_gradient_from_one_pass_where_the_width_is_several_pieces() -> None:
     with pytest.raises(KernelError, match="no gradient from one pass for a vocabulary of 30 and width 400"):
         cross_entropy.forward(*inputs(1, 5, 30, 400, torch.float32), gradient=True)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_counted_products_and_bytes_of_the_forward_pass_are_those_of_the_formula(gradient: bool) -> None:
+    given = inputs(1, 64, 128, 64, torch.bfloat16)
+    with counted() as counts:
+        loss = cross_entropy.forward(*given, gradient=gradient)
+    assert counts.flops == cross_entropy.flops(64, 128, 64, gradient=gradient)
+    own = 2 * loss.parts.nbytes + loss.losses.nbytes  # written, and read to be joined and added up
+    least = cross_entropy.least_bytes(64, 128, 64, 2, gradient=gradient)
+    assert counts.read + counts.written == least + own + (loss.total.nbytes if gradient else 0)
+
+
+@pytest.mark.parametrize(("width", "pieces"), [(64, 1), (512, 4)])
+def test_counted_products_and_bytes_of_the_backward_pass_are_those_of_the_formula(width: int, pieces: int) -> None:
+    given = inputs(1, 64, 128, width, torch.bfloat16)
+    loss = cross_entropy.forward(*given)
+    with counted() as counts:
+        grads = cross_entropy_backward.backward(*given[:3], loss.lse, loss.total)
+    assert counts.flops == cross_entropy_backward.flops(64, 128, width, pieces=pieces)
+    own = sum(2 * each.nbytes for each in (grads.dx_parts, grads.dweight_parts) if each is not None)
+    assert counts.read + counts.written == cross_entropy_backward.least_bytes(64, 128, width, 2) + own

@@ -14,6 +14,7 @@ from isoflop.kernels import embed, reference
 from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
+from proof.traffic import counted
 
 make_bfloat16_honest()
 
@@ -151,3 +152,14 @@ def test_sizes_that_do_not_match_are_refused() -> None:
         embed.backward(given.dy, given.tokens, n_vocab=8, onto=given.token_table)
     with pytest.raises(KernelError, match="embed: 5 tokens in a row, and n_positions is 3"):
         embed.backward(given.dy, given.tokens, n_vocab=7, n_positions=3)
+
+
+def test_counted_bytes_are_those_of_the_formula() -> None:
+    given = inputs(1, 2, 8, 64, torch.bfloat16, vocabulary=16)
+    given.tokens[:] = torch.randperm(16, generator=torch.Generator().manual_seed(0)).view(1, 2, 8)
+    with counted() as forward:
+        embed.forward(*given[:3])
+    with counted() as backward:
+        embed.backward(given.dy, given.tokens, n_vocab=16, n_positions=8)
+    counts = tuple(each.read + each.written for each in (forward, backward))
+    assert counts == embed.least_bytes(2, 8, 16, 64, 2)

@@ -14,6 +14,7 @@ from isoflop.kernels.noise import GradientNoise
 from isoflop.kernels.signatures import OPS
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
+from proof.traffic import counted
 
 make_bfloat16_honest()
 
@@ -135,3 +136,16 @@ def test_gradients_that_do_not_match_the_sums_are_refused() -> None:
         GradientNoise(held, [torch.ones(2, 4), torch.ones(2, 4)])
     with pytest.raises(KernelError, match=r"accumulate: grads\[0\] starts at no multiple of 16 bytes"):
         GradientNoise(held, [torch.ones(9)[1:].view(2, 4), torch.ones(2, 5)])
+
+
+@pytest.mark.parametrize(("first", "bytes_an_element"), [(True, 2 + 4), (False, 2 + 4 + 4)])
+def test_accumulation_reads_and_writes_nothing_else(first: bool, bytes_an_element: int) -> None:
+    counts = []
+    for size in (BLOCK // 2, BLOCK):
+        held = optimizer([(size,)], 1)
+        noise = GradientNoise(held, [torch.ones(1, size).bfloat16()])
+        noise.add(first=True)
+        with counted() as traffic:
+            noise.add(first=first)
+        counts.append(traffic.read + traffic.written)
+    assert counts[1] - counts[0] == bytes_an_element * (BLOCK // 2)

@@ -34,5 +34,6 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
 
 
 def _named(tile: Configuration) -> tuple[str, str]:
-    size = f"{tile['rows']}x{tile['columns']}x{tile['depth']}" + ("" if tile.width else " in pieces")
-    return ("*fp32", f"{size} float32") if tile.bits == 32 else ("*bf16", size)
+    size = f"{tile['rows']}x{tile['columns']}x{tile['depth']}"
+    name = f"{size} {'fp32' if tile.bits == 32 else 'bf16'}" + ("" if tile.width else " in pieces")
+    return ("*fp32" if tile.bits == 32 else "*bf16"), name
