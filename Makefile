@@ -57,7 +57,7 @@ laws: $(DEV)
 	$(BIN)/python -m isoflop.laws.emit
 
 budgets: $(DEV)
-	$(BIN)/python tests/proof/budgets.py
+	PYTHONPATH=tests $(BIN)/python -m proof.budgets
 
 wheel: $(DEV)
 	$(BIN)/python -m build

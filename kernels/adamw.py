@@ -23,7 +23,8 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels.launch import ADAMW, refuse_host
+from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.signatures import OPS, check
 
 ALIGNED = 16  # elements: tensors whose models all start on a multiple of it are read 128 bits at a time
@@ -142,7 +143,8 @@ class AdamW:
         self.kept, self.step = tensors, step
         self.hyper = torch.stack([hyper[name] for name in OPS["adamw"].hyper])
         numel = [param.numel() // self.models for param in params]
-        blocks = [(i, start) for i, n in enumerate(numel) for start in range(0, n, ADAMW.columns)]
+        self.tile = configuration("adamw", width=max(numel), dtype=params[0].dtype, chip=chip_of(device))
+        blocks = [(i, start) for i, n in enumerate(numel) for start in range(0, n, self.tile["block"])]
         self.blocks, self.align = len(blocks), ALIGNED if all(n % ALIGNED == 0 for n in numel) else 1
 
         def table(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
@@ -158,20 +160,13 @@ class AdamW:
 
     def update(self) -> None:
         """One optimizer step of every model from the gradients as they are now."""
-        block = {"BLOCK": ADAMW.columns, "ALIGN": self.align, "num_warps": ADAMW.warps()}
-        grid = (self.blocks, self.models)
-        _adamw_square[grid](self.addresses[1], *self.where, self.partial, GRAD=self.types["GRAD"], **block)
+        tile, grid = self.tile.constants | self.tile.launch, (self.blocks, self.models)
+        table = {"ALIGN": self.align} | tile
+        _adamw_square[grid](self.addresses[1], *self.where, self.partial, GRAD=self.types["GRAD"], **table)
         _adamw_scalars[(self.models,)](
-            self.partial,
-            self.hyper,
-            self.step,
-            self.norm,
-            self.scalars,
-            self.blocks,
-            BLOCK=ADAMW.columns,
-            num_warps=ADAMW.warps(),
-        )
-        _adamw_update[grid](*self.addresses, *self.where, self.decayed, self.hyper, self.scalars, **self.types, **block)
+            self.partial, self.hyper, self.step, self.norm, self.scalars, self.blocks, **tile
+        )  # fmt: skip
+        _adamw_update[grid](*self.addresses, *self.where, self.decayed, self.hyper, self.scalars, **self.types, **table)
 
 
 def _refuse_unaligned(tensors: dict[str, Sequence[Tensor] | None]) -> None:

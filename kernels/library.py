@@ -27,7 +27,7 @@ def _add_norm_backward(
     dy: Tensor, dtotal: Tensor, total: Tensor, gain: Tensor, mean: Tensor, rstd: Tensor, kind: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     layer = mean if kind == "layer" else None
-    dx, dgain, dbias = norm.backward(dy, total, gain, layer, rstd, dtotal, has_bias=True)
+    dx, dgain, dbias, *_ = norm.backward(dy, total, gain, layer, rstd, dtotal, has_bias=True)
     assert dbias is not None
     return dx, dgain, dbias
 

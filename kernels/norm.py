@@ -11,12 +11,14 @@ at s bytes an element: 4 M D s forward with the add (read x and residual, write 
 backward (read dy, dtotal, t; write dt). Arithmetic intensity of a layer norm at two bytes: 1 and 1.75 FLOPs a byte,
 far below the ridge of every GPU: bandwidth decides.
 
-A program holds a tile of rows, several of them where rows are short. The first ``COLS`` columns of a row stay in
+A program holds a tile of rows, several of them where rows are short. The first ``COLUMNS`` columns of a row stay in
 registers; only a wider row is read again, piece by piece. Gradients of gain and bias are summed over the rows of a
 program, then over programs by a second kernel in a fixed order: no atomics, the same bits every time.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import triton
@@ -24,7 +26,10 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
-from isoflop.kernels.launch import NORM_SUM, norm_tile, refuse_host
+from isoflop.kernels.buffers import buffers
+from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import check
 
 KINDS = ("layer", "rms")
@@ -46,30 +51,30 @@ def _read_sum(X, R, at, mask):
 
 
 @triton.jit
-def _norm_fwd(X, R, G, B, T, Y, MEAN, RSTD, M, D, eps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+def _norm_fwd(X, R, G, B, T, Y, MEAN, RSTD, M, D, eps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Grid (cdiv(M, ROWS), K). X, R, T, Y (K, M, D); G, B (K, D); MEAN, RSTD (K, M) float32; R, B, T, MEAN or None."""
     model, row = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
-    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLS)[None, :]
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)[None, :]
     live = (row + rows < M)[:, None]
     base, tile = (model * M + row) * D, rows[:, None] * D + cols
     first = _read_sum(X, R, base + tile, live & (cols < D))
     mean = tl.zeros((ROWS, 1), tl.float32)
     if LAYER:
         mean += tl.sum(first, 1)[:, None]
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             mean += tl.sum(_read_sum(X, R, base + tile + c, live & (cols + c < D)), 1)[:, None]
         mean /= D
         tl.store(MEAN + model * M + row + rows[:, None], mean, mask=live)
     apart = tl.where(cols < D, first - mean, 0.0)
     square = tl.sum(apart * apart, 1)[:, None]
-    for c in range(COLS, D, COLS):
+    for c in range(COLUMNS, D, COLUMNS):
         t = _read_sum(X, R, base + tile + c, live & (cols + c < D))
         apart = tl.where(cols + c < D, t - mean, 0.0)
         square += tl.sum(apart * apart, 1)[:, None]
     rstd = 1.0 / tl.sqrt_rn(square / D + eps)
     tl.store(RSTD + model * M + row + rows[:, None], rstd, mask=live)
     _write_normed(first, mean, rstd, G, B, T, Y, model * D + cols, base + tile, cols < D, live)
-    for c in range(COLS, D, COLS):
+    for c in range(COLUMNS, D, COLUMNS):
         t = _read_sum(X, R, base + tile + c, live & (cols + c < D))
         _write_normed(t, mean, rstd, G, B, T, Y, model * D + cols + c, base + tile + c, cols + c < D, live)
 
@@ -86,13 +91,13 @@ def _write_normed(t, mean, rstd, G, B, T, Y, column, at, inside, live):
 
 @triton.jit
 def _norm_bwd(
-    DY, DT, T, G, MEAN, RSTD, DX, DG, DB, M, D, steps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr
+    DY, DT, T, G, MEAN, RSTD, DX, DG, DB, M, D, steps, LAYER: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):  # fmt: skip
-    """Grid (P, K), ``steps`` tiles a program, one where D > COLS. DG, DB (K, P, D) float32; MEAN, DT or DB None."""
+    """Grid (P, K), ``steps`` tiles a program, one where D > COLUMNS. DG, DB (K, P, D) float32; MEAN, DT or DB None."""
     model, program = tl.program_id(1).to(tl.int64), tl.program_id(0)
-    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLS)[None, :]
+    rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)[None, :]
     tile, partial = rows[:, None] * D + cols, (model * tl.num_programs(0) + program) * D + cols
-    dgain, dbias = tl.zeros((1, COLS), tl.float32), tl.zeros((1, COLS), tl.float32)
+    dgain, dbias = tl.zeros((1, COLUMNS), tl.float32), tl.zeros((1, COLUMNS), tl.float32)
     for step in range(steps):
         row = (program.to(tl.int64) * steps + step) * ROWS
         live = (row + rows < M)[:, None]
@@ -106,7 +111,7 @@ def _norm_bwd(
         dgain += tl.sum(dy * n, 0)[None, :]
         dbias += tl.sum(dy, 0)[None, :]
         along, across = tl.sum(w, 1)[:, None], tl.sum(w * n, 1)[:, None]
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
             w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
             along += tl.sum(w2, 1)[:, None]
@@ -117,7 +122,7 @@ def _norm_bwd(
         along = along / D if LAYER else tl.zeros((ROWS, 1), tl.float32)
         across /= D
         _write_gradient(rstd * (w - along - n * across), DT, DX, base + tile, live & (cols < D))
-        for c in range(COLS, D, COLS):
+        for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
             w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
             _write_gradient(rstd * (w2 - along - n2 * across), DT, DX, base + tile + c, live & (cols + c < D))
@@ -138,71 +143,74 @@ def _write_gradient(dx, DT, DX, at, mask):
     tl.store(DX + at, dx.to(DX.dtype.element_ty), mask=mask)
 
 
-@triton.jit
-def _norm_sum(PARTIAL, OUT, P, D, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Grid (cdiv(D, COLS), K). PARTIAL (K, P, D) float32 to OUT (K, D): sums over P."""
-    model, cols = tl.program_id(1).to(tl.int64), tl.program_id(0) * COLS + tl.arange(0, COLS)[None, :]
-    rows = tl.arange(0, ROWS)[:, None]
-    total = tl.zeros((ROWS, COLS), tl.float32)
-    for p in range(0, P, ROWS):
-        total += _read(PARTIAL, model * P * D + (p + rows) * D + cols, (p + rows < P) & (cols < D))
-    tl.store(OUT + model * D + cols, tl.sum(total, 0)[None, :].to(OUT.dtype.element_ty), mask=cols < D)
-
-
 def forward(
-    x: Tensor, gain: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, kind: str, eps: float = 1e-5
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    x: Tensor, gain: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, kind: str,
+    eps: float = 1e-5, out: tuple[Tensor, Tensor, Tensor | None, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:  # fmt: skip
     """Norm of ``x``, or of ``x + residual``: (K, M, D), with gain and bias (K, D).
 
-    Returns y, the total (``x`` itself without a residual), the mean (K, M) of a layer norm, and rstd (K, M), float32.
-    Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU.
+    Returns y, the total (``x`` itself without a residual), the mean (K, M) of a layer norm, and rstd (K, M), float32;
+    ``out``, the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors that
+    ``signatures.check`` refuses or that are on no GPU, and for an ``out`` of another form.
     """
-    _check_kind(kind)
+    check_kind(kind)
     add = {} if residual is None else {"residual": residual}
     sizes = check("add_norm" if add else "norm", x=x, gain=gain, bias=bias, **add)
     refuse_host("norm", "x", x)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
-    y, total = torch.empty_like(x), x if residual is None else torch.empty_like(x)
-    rstd = torch.empty(models, rows, dtype=torch.float32, device=x.device)
-    mean = torch.empty_like(rstd) if kind == "layer" else None
-    tile = norm_tile(width)
-    stored = None if residual is None else total
-    _norm_fwd[(triton.cdiv(rows, tile.rows), models)](
-        x, residual, gain, bias, stored, y, mean, rstd, rows, width, eps,
-        LAYER=kind == "layer", ROWS=tile.rows, COLS=tile.columns, num_warps=tile.warps(),
+    row, statistic = (tuple(x.shape), x.dtype), ((models, rows), torch.float32)
+    y, stored, mean, rstd = buffers(
+        "norm", x.device, None if out is None else (out[0], out[1] if add else None, *out[2:]), y=row,
+        total=row if add else None, mean=statistic if kind == "layer" else None, rstd=statistic,
     )  # fmt: skip
-    return y, total, mean, rstd
+    tile = configuration("norm", width=width, dtype=x.dtype, chip=chip_of(x.device))
+    _norm_fwd[(triton.cdiv(rows, tile["rows"]), models)](
+        x, residual, gain, bias, stored, y, mean, rstd, rows, width, eps,
+        LAYER=kind == "layer", **tile.constants, **tile.launch,
+    )  # fmt: skip
+    return y, x if stored is None else stored, mean, rstd
+
+
+class Gradients(NamedTuple):
+    """Of x, gain and bias; the partial sums behind the last two are room for the next call."""
+
+    dx: Tensor
+    dgain: Tensor
+    dbias: Tensor | None
+    gain_sums: Tensor
+    bias_sums: Tensor | None
 
 
 def backward(
     dy: Tensor, total: Tensor, gain: Tensor, mean: Tensor | None, rstd: Tensor, dtotal: Tensor | None = None, *,
-    has_bias: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """Gradients (dx, dgain, dbias) from ``dy``, the results of :func:`forward`, and the gradient of its total.
+    has_bias: bool, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients from ``dy``, the results of :func:`forward`, and the gradient of its total.
 
-    ``dx`` is that of ``x`` and of ``residual`` alike. Raises KernelError as :func:`forward` does.
+    ``dx`` is that of ``x`` and of ``residual`` alike. ``out`` is filled as in :func:`forward`, and raises the same.
     """
     sizes = check("norm_backward", dy=dy, total=total, gain=gain, mean=mean, rstd=rstd, dtotal=dtotal)
     refuse_host("norm", "dy", dy)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
-    tile = norm_tile(width)
-    tiles = triton.cdiv(rows, tile.rows)
-    steps = 1 if width > tile.columns else triton.cdiv(tiles, PROGRAMS)
-    programs = triton.cdiv(tiles, steps)
-    dx = torch.empty_like(total)
-    partial = [torch.empty(models, programs, width, dtype=torch.float32, device=dy.device) for _ in range(1 + has_bias)]
-    _norm_bwd[(programs, models)](
-        dy, dtotal, total, gain, mean, rstd, dx, partial[0], partial[1] if has_bias else None, rows, width, steps,
-        LAYER=mean is not None, ROWS=tile.rows, COLS=tile.columns, num_warps=tile.warps(),
+    tile = configuration("norm", width=width, dtype=dy.dtype, chip=chip_of(dy.device))
+    tiles = triton.cdiv(rows, tile["rows"])
+    steps = 1 if width > tile["columns"] else triton.cdiv(tiles, PROGRAMS)
+    vector, sums = ((models, width), gain.dtype), ((models, triton.cdiv(tiles, steps), width), torch.float32)
+    made = Gradients(*buffers(
+        "norm", dy.device, out, dx=(tuple(total.shape), total.dtype), dgain=vector,
+        dbias=vector if has_bias else None, gain_sums=sums, bias_sums=sums if has_bias else None,
+    ))  # fmt: skip
+    _norm_bwd[(sums[0][1], models)](
+        dy, dtotal, total, gain, mean, rstd, made.dx, made.gain_sums, made.bias_sums, rows, width, steps,
+        LAYER=mean is not None, **tile.constants, **tile.launch,
     )  # fmt: skip
-    sums = [torch.empty_like(gain) for _ in partial]
-    for each, out in zip(partial, sums, strict=True):
-        _norm_sum[(triton.cdiv(width, NORM_SUM.columns), models)](
-            each, out, programs, width, ROWS=NORM_SUM.rows, COLS=NORM_SUM.columns, num_warps=NORM_SUM.warps()
-        )
-    return dx, sums[0], sums[1] if has_bias else None
+    add_partials(made.gain_sums, made.dgain)
+    if made.dbias is not None and made.bias_sums is not None:
+        add_partials(made.bias_sums, made.dbias)
+    return made
 
 
-def _check_kind(kind: str) -> None:
+def check_kind(kind: str) -> None:
+    """Raise KernelError where there is no such norm."""
     if kind not in KINDS:
         raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, KINDS))

@@ -61,9 +61,10 @@ def add_norm(
 _NORMS: dict[str, Callable[..., Tensor]] = {"layer": F.layer_norm, "rms": F.rms_norm}
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b: (..., d_in) -> (..., d_out)."""
-    return F.linear(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
+    """x W^T + b + residual: (..., d_in) -> (..., d_out)."""
+    y = F.linear(x, weight, bias)
+    return y if residual is None else y + residual
 
 
 def rope(x: Tensor, *, base: float = 10_000.0) -> Tensor:
@@ -74,6 +75,20 @@ def rope(x: Tensor, *, base: float = 10_000.0) -> Tensor:
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+def norm_qkv(
+    x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None, *,
+    kind: str, n_head: int, n_kv_head: int, base: float | None = None, eps: float = 1e-5,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Queries, keys and values (batch, heads, seq, d_head) of norm(x): rows of ``weight`` by head, queries first.
+
+    Queries and keys have rotary positions where ``base`` says so.
+    """
+    packed = linear(norm(x, gain, shift, kind=kind, eps=eps), weight, bias)
+    heads = packed.view(*x.shape[:-1], n_head + 2 * n_kv_head, -1).transpose(1, 2)
+    q, k, v = torch.split(heads, [n_head, n_kv_head, n_kv_head], dim=1)
+    return (q, k, v) if base is None else (rope(q, base=base), rope(k, base=base), v)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -77,10 +77,52 @@ OPS: dict[str, Op] = {
         (Argument("dx", "K M D"), Argument("dgain", "K D"), Argument("dbias", "K D", optional=True)),
     ),
     "linear": Op(
-        (Argument("x", "K M I"), Argument("weight", "K O I"), Argument("bias", "K O", optional=True)),
+        (
+            Argument("x", "K M I"),
+            Argument("weight", "K O I"),
+            Argument("bias", "K O", optional=True),
+            Argument("residual", "K M O", optional=True),
+        ),
         (Argument("y", "K M O"),),
     ),
+    "linear_backward": Op(
+        (Argument("dy", "K M O"), Argument("x", "K M I"), Argument("weight", "K O I")),
+        (Argument("dx", "K M I"), Argument("dweight", "K O I"), Argument("dbias", "K O", optional=True)),
+    ),
     "rope": Op((Argument("x", "K B H T C"),), (Argument("y", "K B H T C"),), settings=("base",)),
+    "norm_qkv": Op(
+        (
+            Argument("x", "K B T D"),
+            _GAIN,
+            Argument("shift", "K D", optional=True),
+            Argument("weight", "K O D"),
+            Argument("bias", "K O", optional=True),
+        ),
+        (Argument("q", "K B H T C"), Argument("k", "K B G T C"), Argument("v", "K B G T C")),
+        settings=("kind", "n_head", "n_kv_head", "base", "eps"),
+    ),
+    "norm_qkv_backward": Op(
+        (
+            Argument("dq", "K B H T C"),
+            Argument("dk", "K B G T C"),
+            Argument("dv", "K B G T C"),
+            Argument("x", "K B T D"),
+            _GAIN,
+            Argument("shift", "K D", optional=True),
+            Argument("weight", "K O D"),
+            Argument("mean", "K B T", "float32", optional=True),
+            Argument("rstd", "K B T", "float32"),
+            Argument("dtotal", "K B T D", optional=True),
+        ),
+        (
+            Argument("dx", "K B T D"),
+            Argument("dgain", "K D"),
+            Argument("dshift", "K D", optional=True),
+            Argument("dweight", "K O D"),
+            Argument("dbias", "K O", optional=True),
+        ),
+        settings=("base",),
+    ),
     "attention": Op(
         (Argument("q", "K B H T C"), Argument("k", "K B G T C"), Argument("v", "K B G T C")),
         (Argument("y", "K B H T C"),),

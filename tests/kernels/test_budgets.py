@@ -10,6 +10,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 
 QUICK = ("sm_90", "gfx942")
+PRODUCTS = ("linear", "qkv")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_no_kernel_compiles_worse_than_its_budget(chip: str) -> None:
 @pytest.mark.parametrize("chip", CHIPS)
 def test_budgets_fit_the_chip(chip: str) -> None:
     measured = budget(chip)
-    assert measured.keys() == {name for name, _ in jobs()}
+    assert measured.keys() == jobs(chip).keys()
     for name, of_job in measured.items():
         assert of_job["shared"] <= CHIPS[chip].shared, name
         assert of_job["spills"] == 0, name
@@ -31,9 +32,20 @@ def test_budgets_fit_the_chip(chip: str) -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
-    streams = {name: of_job for name, of_job in budget(chip).items() if name.startswith(("norm_", "adamw_update"))}
+    streams = {
+        name: of_job
+        for name, of_job in budget(chip).items()
+        if name.startswith(("norm_", "add_partials", "adamw_update"))
+    }
     assert len(streams) > 10
     assert all(of_job["wide_loads"] > 0 for of_job in streams.values())
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
+    products = {name: of_job for name, of_job in budget(chip).items() if name.startswith(PRODUCTS) and "bf16" in name}
+    assert {name.split()[0].split("_")[0] for name in products} == set(PRODUCTS)
+    assert all(of_job["matrix"] > 0 and of_job["wide_loads"] > 0 for of_job in products.values())
 
 
 @pytest.mark.parametrize("chip", QUICK)
@@ -44,14 +56,25 @@ def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
         ("norm_fwd 32x32", {"D": 1, "M": 1}),
         ("norm_bwd 32x32", {"LAYER": False, "MEAN": None, "DT": None, "DB": None}),
         ("norm_bwd 32x32", {"D": 1, "M": 1, "steps": 1}),
-        ("norm_sum", {"P": 1, "D": 1}),
+        ("add_partials 32x64", {"P": 1, "N": 1}),
         ("adamw_square", {"ALIGN": 1}),
         ("adamw_scalars", {"blocks": 1}),
         ("adamw_update float32", {"ALIGN": 1}),
+        ("linear_fwd 64x64x32 bf16", {"B": None, "R": None}),
+        ("linear_fwd 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("linear_bwd 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("linear_weight 64x64x32 bf16", {"DB": None}),
+        ("linear_weight 64x64x32 bf16", {"M": 1, "N": 1, "D": 1}),
+        ("qkv 64x32x32 bf16", {"LAYER": False, "MEAN": None, "SHIFT": None, "B": None, "COS": None, "SIN": None}),
+        ("qkv 64x32x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
+        ("qkv_rows 64x64x16 bf16", {"COS": None, "SIN": None}),
+        ("qkv_rows 64x64x16 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 6, "HALF": 3}),
+        ("qkv_weight 32x64x32 bf16", {"MEAN": None, "SHIFT": None, "DB": None, "COS": None, "SIN": None}),
+        ("qkv_weight 32x64x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:
-    base = dict(jobs())[job]
+    base = jobs(chip)[job]
     types = {name: kind for name, kind in base.types.items() if name not in constants}
     assert measure(chip, base._replace(types=types, constants=base.constants | constants))["spills"] == 0
 

@@ -77,6 +77,29 @@ def test_rope_scores_depend_on_the_distance_alone(randn: Callable[..., Tensor]) 
     assert float(scores.diagonal(1)[0] - scores.diagonal(9)[0]) != pytest.approx(0.0, abs=1e-3)
 
 
+def test_linear_adds_bias_and_residual(randn: Callable[..., Tensor]) -> None:
+    x, weight, bias, residual = randn(2, 3, 5), randn(4, 5), randn(4), randn(2, 3, 4)
+    product = torch.einsum("bsi,oi->bso", x, weight)
+    assert_close(ops.linear(x, weight, bias, residual), product + bias + residual)
+    assert_close(ops.linear(x, weight, residual=residual), product + residual)
+
+
+@pytest.mark.parametrize("base", [None, 50.0])
+def test_queries_keys_and_values_are_rows_of_the_weight_in_that_order(
+    randn: Callable[..., Tensor], base: float | None
+) -> None:
+    x, gain, shift, weight, bias = randn(2, 5, 6), randn(6), randn(6), randn(32, 6), randn(32)
+    heads = {"kind": "rms", "n_head": 4, "n_kv_head": 2, "base": base}
+    q, k, v = ops.norm_qkv(x, gain, shift, weight, bias, **heads)
+    n = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * gain + shift
+    for made, first in ((q, 0), (k, 16), (v, 24)):
+        for head in range(made.shape[1]):
+            rows = slice(first + 4 * head, first + 4 * head + 4)
+            straight = n @ weight[rows].T + bias[rows]
+            turned = straight if base is None or made is v else ops.rope(straight[:, None], base=base)[:, 0]
+            assert_close(made[:, head], turned)
+
+
 def test_attention_is_the_masked_softmax_written_out(randn: Callable[..., Tensor]) -> None:
     q, k, v = (randn(2, 3, 6, 4) for _ in range(3))
     scores = q @ k.transpose(-1, -2) / 2.0
@@ -133,7 +156,9 @@ def test_gradients_agree_with_finite_differences(randn: Callable[..., Tensor]) -
     assert gradcheck(partial(ops.embed, tokens), (leaf(3, 4), leaf(5, 4)))
     for kind in ("layer", "rms"):
         assert gradcheck(partial(ops.norm, kind=kind), (leaf(2, 4), leaf(4), leaf(4)))
-    assert gradcheck(ops.linear, (leaf(2, 3), leaf(4, 3), leaf(4)))
+    assert gradcheck(ops.linear, (leaf(2, 3), leaf(4, 3), leaf(4), leaf(2, 4)))
+    heads = partial(ops.norm_qkv, kind="layer", n_head=2, n_kv_head=1, base=10.0)
+    assert gradcheck(heads, (leaf(1, 3, 4), leaf(4), leaf(4), leaf(8, 4), leaf(8)))
     assert gradcheck(ops.rope, (leaf(1, 2, 3, 4),))
     assert gradcheck(ops.attention, (leaf(1, 2, 3, 2), leaf(1, 1, 3, 2), leaf(1, 1, 3, 2)))
     for kind, rows in (("gelu", 3), ("relu2", 3), ("swiglu", 6)):

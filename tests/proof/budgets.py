@@ -1,6 +1,7 @@
 """What the compiler makes of every kernel for every chip, on a machine with none of them.
 
-python tests/proof/budgets.py    writes kernels/budgets/<chip>.json
+PYTHONPATH=tests python -m proof.budgets            writes kernels/budgets/<chip>.json
+PYTHONPATH=tests python -m proof.budgets norm_fwd   measures anew only the jobs that begin so
 
 Triton compiles to the chip's own code without a driver; registers, spills, shared memory, matrix instructions and the
 width of loads are read from that code. A compile says nothing of time.
@@ -11,19 +12,18 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
-import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from isoflop.kernels import adamw, norm
-from isoflop.kernels.launch import ADAMW, NORM, NORM_SUM
+from proof.job import Job
+from proof.jobs import adamw, linear, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -50,54 +50,33 @@ CHIPS = {
 }
 
 
-class Job(NamedTuple):
-    """One specialisation of a kernel: types by argument, None for what is absent, numbers for constants."""
+OPS = (
+    norm.jobs,
+    adamw.jobs,
+    partial.jobs,
+    linear.jobs,
+    qkv.jobs,
+)
 
-    kernel: Any
-    types: dict[str, str]
-    constants: dict[str, Any]
-    threads: int
 
-
-def jobs() -> Iterator[tuple[str, Job]]:
-    """Every kernel at every tile, in bfloat16 with float32 statistics; AdamW with a master and without."""
-    size = {"M": "i32", "D": "i32"}
-    for tile in NORM:
-        shape = {"ROWS": tile.rows, "COLS": tile.columns, "LAYER": True}
-        types = dict.fromkeys(("X", "R", "G", "B", "T", "Y"), "*bf16") | {"MEAN": "*fp32", "RSTD": "*fp32"} | size
-        yield f"norm_fwd {tile.rows}x{tile.columns}", Job(norm._norm_fwd, types | {"eps": "fp32"}, shape, tile.threads)
-        types = dict.fromkeys(("DY", "DT", "T", "G", "DX"), "*bf16") | size | {"steps": "i32"}
-        types |= dict.fromkeys(("MEAN", "RSTD", "DG", "DB"), "*fp32")
-        yield f"norm_bwd {tile.rows}x{tile.columns}", Job(norm._norm_bwd, types, shape, tile.threads)
-    types = {"PARTIAL": "*fp32", "OUT": "*bf16", "P": "i32", "D": "i32"}
-    yield "norm_sum", Job(norm._norm_sum, types, {"ROWS": NORM_SUM.rows, "COLS": NORM_SUM.columns}, NORM_SUM.threads)
-    table = {"TENSOR": "*i64", "START": "*i64", "NUMEL": "*i64"}
-    block = {"BLOCK": ADAMW.columns, "ALIGN": adamw.ALIGNED}
-    types = {"GRADS": "*i64", "PARTIAL": "*fp32"} | table
-    half = {"GRAD": tl.bfloat16}
-    yield "adamw_square", Job(adamw._adamw_square, types, block | half, ADAMW.threads)
-    types = dict.fromkeys(("PARTIAL", "NORM", "SCALARS"), "*fp32") | {"HYPER": "*fp64", "STEP": "*i64", "blocks": "i32"}
-    yield "adamw_scalars", Job(adamw._adamw_scalars, types, {"BLOCK": ADAMW.columns}, ADAMW.threads)
-    types = dict.fromkeys(("PARAMS", "GRADS", "FIRST", "SECOND"), "*i64") | table
-    types |= {"DECAYED": "*fp32", "HYPER": "*fp64", "SCALARS": "*fp32"}
-    full = {"PARAM": tl.float32, "GRAD": tl.float32, "MASTER": None}
-    yield "adamw_update float32", Job(adamw._adamw_update, types, block | full, ADAMW.threads)
-    mixed = half | {"PARAM": tl.bfloat16}
-    yield "adamw_update master", Job(adamw._adamw_update, types | {"MASTER": "*i64"}, block | mixed, ADAMW.threads)
+def jobs(chip: str) -> dict[str, Job]:
+    """Every kernel at every row of its table that ``chip`` can meet, by name."""
+    return dict(job for of_op in OPS for job in of_op(chip))
 
 
 def measure(chip: str, job: Job) -> dict[str, int]:
     """Registers, spills, shared bytes, matrix instructions and loads of 128 bits of one job on one chip."""
     target, names = CHIPS[chip].target, job.kernel.arg_names
-    signature = {name: job.types.get(name, "constexpr") for name in names}
-    constants = {(names.index(name),): value for name, value in job.constants.items()}
+    constants = {name: value for name, value in job.configuration.constants.items() if name in names} | job.constants
+    signature = {name: job.types.get(name, "constexpr").removesuffix(":16") for name in names}
     divisible = {
         (index,): [["tt.divisibility", 16]]
         for index, name in enumerate(names)
-        if signature[name][0] == "*" or (name in ("M", "D") and signature[name] == "i32")
+        if name not in constants and (signature[name][0] == "*" or job.types[name].endswith(":16"))
     }
-    source = ASTSource(job.kernel, signature=signature, constexprs=constants, attrs=divisible)
-    options = {"num_warps": job.threads // target.warp_size, "num_stages": 3, "enable_fp_fusion": True}
+    given = {(names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(job.kernel, signature=signature, constexprs=given, attrs=divisible)
+    options = job.configuration.launch_on(target.warp_size) | {"enable_fp_fusion": True}
     compiled = triton.compile(source, target=target, options=options)
     read = _read_nvidia if target.backend == "cuda" else _read_amd
     return {"shared": compiled.metadata.shared} | read(compiled.asm)
@@ -129,9 +108,9 @@ def _read_amd(asm: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def measure_chip(chip: str) -> dict[str, dict[str, int]]:
-    """Every job on one chip."""
-    return {name: measure(chip, job) for name, job in jobs()}
+def measure_chip(chip: str, prefix: str = "") -> dict[str, dict[str, int]]:
+    """Every job on one chip whose name begins with ``prefix``."""
+    return {name: measure(chip, job) for name, job in jobs(chip).items() if name.startswith(prefix)}
 
 
 def budget(chip: str) -> dict[str, dict[str, int]]:
@@ -151,14 +130,16 @@ def worse(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -
     return sorted(lines)
 
 
-def write() -> None:
-    """Measure all chips and write their budgets."""
+def write(prefix: str) -> None:
+    """Measure all chips and write their budgets, what does not begin with ``prefix`` as it was."""
     FOLDER.mkdir(exist_ok=True)
     with ProcessPoolExecutor(2) as pool:
-        for chip, measured in zip(CHIPS, pool.map(measure_chip, CHIPS), strict=True):
-            lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in measured.items()]
+        for chip, measured in zip(CHIPS, pool.map(measure_chip, CHIPS, [prefix] * len(CHIPS)), strict=True):
+            kept = budget(chip) if prefix else {}
+            known = {name: (kept | measured)[name] for name in jobs(chip) if name in kept | measured}
+            lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in known.items()]
             (FOLDER / f"{chip}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":
-    write()
+    write("".join(sys.argv[1:]))

@@ -52,7 +52,7 @@ def fenced(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def fenced_empties() -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """``torch.empty`` and ``empty_like`` give NaN amid marks; on leaving, every mark must stand.
+    """``torch.empty`` and ``empty_like`` give NaN (integers nought) amid marks; on leaving, every mark must stand.
 
     What was never written stays NaN; what is written past an end is found here.
     """
@@ -64,7 +64,7 @@ def fenced_empties() -> Iterator[list[tuple[Tensor, Tensor]]]:
         buffer = torch.full((numel + 2 * FENCE,), 77.0, dtype=dtype)
         inner = buffer[FENCE : FENCE + numel]
         made.append((buffer, inner))
-        return inner.fill_(torch.nan).view(shape)
+        return inner.fill_(torch.nan if buffer.is_floating_point() else 0).view(shape)
 
     torch.empty, torch.empty_like = marked, lambda like: marked(*like.shape, dtype=like.dtype)
     try:
@@ -73,7 +73,7 @@ def fenced_empties() -> Iterator[list[tuple[Tensor, Tensor]]]:
         torch.empty, torch.empty_like = empty, empty_like
     for buffer, inner in made:
         fences = torch.cat((buffer[:FENCE], buffer[FENCE + inner.numel() :]))
-        assert (fences == 77.0).all(), "a program wrote past the end of its tensor"
+        assert (fences == buffer.new_full((), 77.0)).all(), "a program wrote past the end of its tensor"
 
 
 def widen(bits: np.ndarray) -> np.ndarray:

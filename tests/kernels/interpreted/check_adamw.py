@@ -11,13 +11,13 @@ from torch import Tensor
 
 from isoflop.kernels import reference
 from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.launch import ADAMW
+from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import FENCE, ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 
 make_bfloat16_honest()
 
-BLOCK = ADAMW.columns
+BLOCK = table("adamw", None)[0]["block"]
 EDGES = [(3, 5), (BLOCK - 1,), (BLOCK,), (BLOCK + 1,), (1,)]
 ALIGNED = [(16, 3), (BLOCK,), (BLOCK + 16,)]
 HYPER = {

@@ -1,0 +1,218 @@
+"""Norm, projection to queries, keys and values, and rotary positions of K models: backward.
+
+    dp = dq, dk, dv turned back, by rows        dn = dp W,   dW = dp^T n,   db = sum over rows of dp
+    dx, dgain, dshift from dn                   (``isoflop.kernels.norm``)
+
+FLOPs of the products of M rows, D wide to O: 4 M D O. Minimum bytes at s bytes an element, the norm's own aside:
+s (2 M D + M O + 2 O D) and the vectors: x, dq, dk, dv and W are read, dn and dW written; the turned gradient dp and the
+normalised row n are computed anew in each kernel, never stored. Arithmetic intensity at O = 3 D, M >> D: 12 D/(5 s).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from isoflop.errors import KernelError
+from isoflop.kernels import norm
+from isoflop.kernels.buffers import buffers
+from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.linear import shared_out
+from isoflop.kernels.partial import add_partials
+from isoflop.kernels.qkv import (
+    angles,
+    half,
+    head_column,
+    head_row,
+    head_width,
+    left_columns,
+    normed,
+    part_of,
+    tiles_of,
+    turns,
+)
+from isoflop.kernels.signatures import check
+
+
+@triton.jit
+def _turned_back(
+    DP, COS, SIN, model, r, left, M, T, width, turns, C: tl.constexpr, HALF: tl.constexpr
+):  # fmt: skip
+    """Both halves, float32, of rows ``r`` and pairs ``left`` of the gradient of one tensor, before its turn."""
+    begin, t = head_row(model, M, r, T, width, C)
+    right, live = left + HALF, r < M
+    a = tl.load(DP + begin + head_column(left, T, C), mask=live & (left < width), other=0.0).to(tl.float32)
+    b = tl.load(DP + begin + head_column(right, T, C), mask=live & (right < width), other=0.0).to(tl.float32)
+    if COS is not None:
+        if turns:
+            cos, sin = angles(COS, SIN, t, left, live & (left < width), C, HALF)
+            a, b = a * cos + b * sin, b * cos - a * sin
+    return a, b
+
+
+@triton.jit
+def _add_part(
+    total, DP, W, COS, SIN, model, r, column, M, T, D, width, turns: tl.constexpr,
+    C: tl.constexpr, HALF: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
+):  # fmt: skip
+    """``total`` plus dp W over the columns of one tensor; W points at its first row."""
+    columns = column + tl.arange(0, COLUMNS)[None, :]
+    for tile in range(tl.cdiv(width, 2 * PAIRS)):
+        left = left_columns(tile, HALF, PAIRS)
+        a, b = _turned_back(DP, COS, SIN, model, r, left[None, :], M, T, width, turns, C, HALF)
+        left = left[:, None]
+        w = tl.load(W + left * D + columns, mask=(left < width) & (columns < D), other=0.0)
+        total = tl.dot(a.to(w.dtype), w, total, input_precision="ieee")
+        w = tl.load(W + (left + HALF) * D + columns, mask=(left + HALF < width) & (columns < D), other=0.0)
+        total = tl.dot(b.to(w.dtype), w, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _qkv_rows(
+    DQ, DK, DV, W, COS, SIN, DN, M, T, D, heads, groups,
+    C: tl.constexpr, HALF: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
+):  # fmt: skip
+    """Grid (cdiv(M, ROWS) cdiv(D, COLUMNS), K): the gradient DN (K, M, D) of the normalised rows."""
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(D, COLUMNS)
+    row, column = (tl.program_id(0) // tiles).to(tl.int64) * ROWS, (tl.program_id(0) % tiles) * COLUMNS
+    r, columns = row + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
+    W += model * (heads + 2 * groups) * C * D
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    width = heads * C
+    total = _add_part(total, DQ, W, COS, SIN, model, r, column, M, T, D, width, True, C, HALF, COLUMNS, PAIRS)
+    W += width.to(tl.int64) * D
+    width = groups * C
+    total = _add_part(total, DK, W, COS, SIN, model, r, column, M, T, D, width, True, C, HALF, COLUMNS, PAIRS)
+    W += width.to(tl.int64) * D
+    total = _add_part(total, DV, W, COS, SIN, model, r, column, M, T, D, width, False, C, HALF, COLUMNS, PAIRS)
+    at = (model * M + r) * D + columns
+    tl.store(DN + at, total.to(DN.dtype.element_ty), mask=(r < M) & (columns < D))
+
+
+@triton.jit
+def _qkv_weight(
+    DQ, DK, DV, X, GAIN, SHIFT, MEAN, RSTD, COS, SIN, DW, DB, M, T, D, heads, groups, span,
+    C: tl.constexpr, HALF: tl.constexpr, PAIRS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Grid (tiles cdiv(D, COLUMNS), S, K): DW (K, S, O, D) and DB (K, S, O), or None, over ``span`` rows a program."""
+    model, share, tiles = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.cdiv(D, COLUMNS)
+    DP, tile, width, first, turns = part_of(tl.program_id(0) // tiles, DQ, DK, DV, heads, groups, C, PAIRS)
+    left = left_columns(tile, HALF, PAIRS)[None, :]
+    columns = (tl.program_id(0) % tiles) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    lefts, rights = tl.zeros((PAIRS, COLUMNS), tl.float32), tl.zeros((PAIRS, COLUMNS), tl.float32)
+    left_bias, right_bias = tl.zeros((1, PAIRS), tl.float32), tl.zeros((1, PAIRS), tl.float32)
+    start = share.to(tl.int64) * span
+    for m in range(start, tl.minimum(start + span, M), DEPTH):
+        r = m + tl.arange(0, DEPTH)[:, None]
+        live = r < M
+        mean = tl.zeros((DEPTH, 1), tl.float32)
+        if MEAN is not None:
+            mean += tl.load(MEAN + model * M + r, mask=live, other=0.0)
+        rstd = tl.load(RSTD + model * M + r, mask=live, other=0.0)
+        n = normed(X, GAIN, SHIFT, (model * M + r) * D + columns, model * D + columns, live, columns < D, mean, rstd)
+        a, b = _turned_back(DP, COS, SIN, model, r, left, M, T, width, turns, C, HALF)
+        lefts = tl.dot(tl.trans(a.to(n.dtype)), n, lefts, input_precision="ieee")
+        rights = tl.dot(tl.trans(b.to(n.dtype)), n, rights, input_precision="ieee")
+        left_bias += tl.sum(a, 0)[None, :]
+        right_bias += tl.sum(b, 0)[None, :]
+    right, outputs = left + HALF, (heads + 2 * groups) * C
+    out = (model * tl.num_programs(1) + share) * outputs + first
+    if DB is not None:
+        if tl.program_id(0) % tiles == 0:
+            tl.store(DB + out + left, left_bias.to(DB.dtype.element_ty), mask=left < width)
+            tl.store(DB + out + right, right_bias.to(DB.dtype.element_ty), mask=right < width)
+    left, right = tl.trans(left), tl.trans(right)
+    DW += out * D
+    tl.store(DW + left * D + columns, lefts.to(DW.dtype.element_ty), mask=(left < width) & (columns < D))
+    tl.store(DW + right * D + columns, rights.to(DW.dtype.element_ty), mask=(right < width) & (columns < D))
+
+
+class Products(NamedTuple):
+    """Gradients of the normalised rows, weight and bias; partial sums of the last two, where there are any."""
+
+    dn: Tensor
+    dweight: Tensor
+    dbias: Tensor | None
+    weight_sums: Tensor | None
+    bias_sums: Tensor | None
+
+
+class Gradients(NamedTuple):
+    """Of x, gain, shift, weight and bias; ``products`` and ``norms`` are room for the next call."""
+
+    dx: Tensor
+    dgain: Tensor
+    dshift: Tensor | None
+    dweight: Tensor
+    dbias: Tensor | None
+    products: Products
+    norms: norm.Gradients
+
+
+def backward(
+    dq: Tensor, dk: Tensor, dv: Tensor, x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor,
+    mean: Tensor | None, rstd: Tensor, dtotal: Tensor | None = None, *,
+    has_bias: bool, base: float | None = None, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients from dq (K, B, H, T, C), dk, dv (K, B, G, T, C) and what :func:`qkv.forward` took and gave.
+
+    ``dtotal`` (K, B, T, D), the gradient that reaches x past the norm, is added to dx. Raises KernelError as it does.
+    """
+    products = product_gradients(
+        dq, dk, dv, x, gain, shift, weight, mean, rstd, dtotal,
+        has_bias=has_bias, base=base, out=None if out is None else out.products,
+    )  # fmt: skip
+    norms = norm.backward(
+        products.dn.flatten(1, 2), x.flatten(1, 2), gain, None if mean is None else mean.flatten(1), rstd.flatten(1),
+        None if dtotal is None else dtotal.flatten(1, 2),
+        has_bias=shift is not None, out=None if out is None else out.norms,
+    )  # fmt: skip
+    return Gradients(norms.dx.view_as(x), norms.dgain, norms.dbias, *products[1:3], products, norms)
+
+
+def product_gradients(
+    dq: Tensor, dk: Tensor, dv: Tensor, x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor,
+    mean: Tensor | None, rstd: Tensor, dtotal: Tensor | None, *,
+    has_bias: bool, base: float | None, out: Products | None,
+) -> Products:  # fmt: skip
+    """The part of :func:`backward` before the norm's."""
+    sizes = check(
+        "norm_qkv_backward", dq=dq, dk=dk, dv=dv, x=x, gain=gain, shift=shift, weight=weight, mean=mean, rstd=rstd,
+        dtotal=dtotal,
+    )  # fmt: skip
+    refuse_host("norm_qkv", "dq", dq)
+    models, seq, width, heads, groups = (sizes[axis] for axis in "KTDHG")
+    rows, outputs = sizes["B"] * seq, sizes["O"]
+    d_head, chip = head_width(outputs, heads, groups, base), chip_of(x.device)
+    if d_head != sizes["C"]:
+        raise KernelError(f"norm_qkv: heads of the gradients are {sizes['C']} wide, of weight {d_head}")
+    tile = configuration("qkv_weight", width=width, dtype=x.dtype, chip=chip)
+    tiles = tiles_of(heads, groups, d_head, tile["pairs"]) * triton.cdiv(width, tile["columns"])
+    shares, span = shared_out(rows, tiles, tile)
+    sums = None if shares == 1 else ((models, shares, outputs, width), torch.float32)
+    made = Products(*buffers(
+        "norm_qkv", x.device, out, dn=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), x.dtype),
+        dbias=((models, outputs), x.dtype) if has_bias else None,
+        weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias else None,
+    ))  # fmt: skip
+    given, table = (dq, dk, dv), turns(seq, d_head, base, x.device)
+    _qkv_weight[(tiles, shares, models)](
+        *given, x, gain, shift, mean, rstd, *table, *(made[1:3] if sums is None else made[3:]),
+        rows, seq, width, heads, groups, span,
+        C=d_head, HALF=half(d_head, base, tile["pairs"]), **tile.constants, **tile.launch,
+    )  # fmt: skip
+    for partial, total in zip(made[3:], made[1:3], strict=True):
+        if partial is not None and total is not None:
+            add_partials(partial, total)
+    tile = configuration("qkv_rows", width=width, dtype=x.dtype, chip=chip)
+    _qkv_rows[(triton.cdiv(rows, tile["rows"]) * triton.cdiv(width, tile["columns"]), models)](
+        *given, weight, *table, made.dn, rows, seq, width, heads, groups,
+        C=d_head, HALF=half(d_head, base, tile["pairs"]), **tile.constants, **tile.launch,
+    )  # fmt: skip
+    return made
