@@ -25,6 +25,7 @@ from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels import attention_sdpa
+from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
@@ -67,10 +68,7 @@ def _store_tile(X, tile, row, T, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.
 @triton.jit
 def _visible(rows, columns, T, window, CAUSAL: tl.constexpr):
     """Whether query ``rows`` see key ``columns``; under a causal mask, of rows before T alone."""
-    if CAUSAL:
-        seen = columns <= rows
-    else:
-        seen = columns < T
+    seen = columns <= rows if CAUSAL else columns < T
     if window is not None:
         seen = seen & (rows - columns < window)
     return seen
@@ -78,7 +76,7 @@ def _visible(rows, columns, T, window, CAUSAL: tl.constexpr):
 
 @triton.jit
 def _keys_seen(row, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of ROWS queries from ``row``: [first, end) of the keys that any of them sees, and [whole, stop) of those in blocks
+    """Of ROWS queries from ``row``: [first, end) of the keys that any of them sees, [whole, stop) of those in blocks
     that all of them see. All but ``end`` are multiples of COLUMNS."""
     first, whole, stop, end = 0, 0, T // COLUMNS * COLUMNS, T
     if CAUSAL:
@@ -119,8 +117,8 @@ def _attention_fwd(
     Q, K, V, Y, LSE, heads, group, T, window, scale,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (cdiv(T, ROWS) heads, K), heads = B H, the longest rows first. Q, Y (K, heads, T, C); K, V (K, heads // group,
-    T, C); LSE (K, heads, T) float32; window an integer or None."""
+    """Grid (cdiv(T, ROWS) heads, K), heads = B H, the longest rows first. Q, Y (K, heads, T, C); LSE (K, heads, T)
+    float32; K, V (K, heads // group, T, C); window an integer or None."""
     program = tl.program_id(0)
     row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
     head = tl.program_id(1).to(tl.int64) * heads + program % heads
@@ -148,17 +146,17 @@ def _attention_fwd(
 def forward(
     q: Tensor, k: Tensor, v: Tensor, *,
     causal: bool = True, window: int | None = None, scale: float | None = None,
-    backend: str | None = None, out: tuple[Tensor, Tensor] | None = None,
+    backend: str | None = None, out: tuple[Tensor, Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Attention of q (K, B, H, T, C) over k and v (K, B, G, T, C), H a multiple of G; ``scale`` is 1/sqrt(C) unless given.
+    """Attention of q (K, B, H, T, C) over k, v (K, B, G, T, C), H a multiple of G; ``scale`` is 1/sqrt(C) unless given.
 
     ``backend``: "triton", "sdpa" (``torch.nn.functional.scaled_dot_product_attention``), or None: SDPA for heads wider
     than ``sdpa_past`` in the configuration table, unless there is a window; ``dispatch.last_dispatch`` tells which ran.
 
-    Returns y (K, B, H, T, C) and the log-sum-exp of the scores (K, B, H, T), float32, in bits (base 2), written to ``out``
-    where it is given; the log-sum-exp is None after SDPA.
-    Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, H no
-    multiple of G, a window below 1 or without ``causal``, and heads wider than 256 in Triton.
+    Returns y (K, B, H, T, C) and the log-sum-exp of the scores (K, B, H, T), float32, in bits (base 2), None after
+    SDPA; ``out``, the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors
+    that ``signatures.check`` refuses or that are on no GPU, an ``out`` of another form, H no multiple of G, a window
+    below 1 or without ``causal``, and heads wider than 256 in Triton.
     """
     sizes = check("attention", q=q, k=k, v=v)
     check_mask(causal, window)
@@ -168,15 +166,16 @@ def forward(
         backend = "sdpa" if sizes["C"] > chosen["sdpa_past"] and window is None else "triton"
     if backend not in BACKENDS:
         raise KernelError(f"there is no backend {backend!r} of attention", hint=nearest(backend, BACKENDS))
+    form = tuple(q.shape), q.dtype
     if backend == "sdpa":
         record("attention", "sdpa")
-        y = attention_sdpa.forward(q, k, v, causal=causal, window=window, scale=scale)
-        return (y if out is None else out[0].copy_(y)), None
+        y, lse = buffers("attention", q.device, out, y=form, lse=None)
+        return y.copy_(attention_sdpa.forward(q, k, v, causal=causal, window=window, scale=scale)), lse
     if sizes["C"] > WIDEST:
         raise KernelError(f"attention: heads of {sizes['C']} channels; {WIDEST} at most", hint="backend='sdpa'")
     refuse_host("attention", "q", q)
     record("attention", "triton")
-    y, lse = out or (torch.empty_like(q), torch.empty(*q.shape[:-1], dtype=torch.float32, device=q.device))
+    y, lse = buffers("attention", q.device, out, y=form, lse=(form[0][:-1], torch.float32))
     heads, seq = sizes["B"] * sizes["H"], sizes["T"]
     _attention_fwd[(triton.cdiv(seq, chosen["rows"]) * heads, sizes["K"])](
         q, k, v, y, lse, heads, sizes["H"] // sizes["G"], **settings(sizes, causal, window, scale),

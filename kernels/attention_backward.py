@@ -7,11 +7,13 @@
 
 Two launches. A block of queries adds up its dq over blocks of keys and leaves delta behind; a block of keys adds up its
 dk and dv over the query heads that share it and their blocks of queries. So every sum has one owner and one order
-(FlashAttention-2, Dao, 2023, section 3.1, without its atomics), and the scores and dy v are computed in both: of the 14 C
-FLOPs a visible pair that are executed, 10 C are needed and counted. FLOPs and bytes are those of ``attention``.
+(FlashAttention-2, Dao, 2023, section 3.1, without its atomics), and the scores and dy v are computed in both: of the
+14 C FLOPs a visible pair that are executed, 10 C are needed and counted. FLOPs and bytes are those of ``attention``.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import triton
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from isoflop.kernels import attention_sdpa
 from isoflop.kernels.attention import LOG2E, _edge, _keys_seen, _load_tile, _store_tile, _visible, check_heads, settings
+from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
@@ -28,7 +31,7 @@ from isoflop.kernels.signatures import check, check_mask
 
 @triton.jit
 def _queries_that_see(column, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of COLUMNS keys from ``column``: [first, end) of the queries that see any of them, and [whole, stop) of those in
+    """Of COLUMNS keys from ``column``: [first, end) of the queries that see any of them, [whole, stop) of those in
     blocks that see all of them. All but ``end`` are multiples of ROWS."""
     first, whole, stop, end = 0, 0, T // ROWS * ROWS, T
     if CAUSAL:
@@ -75,14 +78,10 @@ def _attention_dq(
     dq = tl.zeros((ROWS, WIDTH), tl.float32)
     first, whole, stop, end = _keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
-        dq = _add_dq(
-            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, False, CAUSAL, COLUMNS, C, WIDTH
-        )
+        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, False, CAUSAL, COLUMNS, C, WIDTH)
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
         n = _edge(i, first, whole, stop, COLUMNS)
-        dq = _add_dq(
-            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, True, CAUSAL, COLUMNS, C, WIDTH
-        )
+        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, True, CAUSAL, COLUMNS, C, WIDTH)
     _store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
 
 
@@ -139,28 +138,38 @@ def _attention_dkdv(
     _store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)
 
 
+class Gradients(NamedTuple):
+    """Of q, k and v; delta (K, B, H, T), float32, None after SDPA, is room for the next call."""
+
+    dq: Tensor
+    dk: Tensor
+    dv: Tensor
+    delta: Tensor | None
+
+
 def backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor | None, *,
-    causal: bool = True, window: int | None = None, scale: float | None = None,
-    out: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients (dq, dk, dv) from ``dy``, the inputs of :func:`attention.forward` and its results.
+    causal: bool = True, window: int | None = None, scale: float | None = None, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients from ``dy``, the inputs of :func:`attention.forward` and its results, in ``out`` of an earlier call.
 
-    ``lse`` is None where the forward pass went to SDPA: so does this one. ``out`` holds dq, dk, dv and delta (K, B, H, T),
-    float32, the rows' sums of dy y. Raises KernelError as :func:`attention.forward` does.
+    ``lse`` is None where the forward pass went to SDPA: so does this one. Raises KernelError as the forward pass does.
     """
     sizes = check("attention_backward", dy=dy, q=q, k=k, v=v, y=y, lse=lse)
     check_mask(causal, window)
     check_heads(sizes)
+    if lse is not None:
+        refuse_host("attention_backward", "q", q)
+    of_query, of_key = (tuple(q.shape), q.dtype), (tuple(k.shape), k.dtype)
+    made = Gradients(*buffers(
+        "attention_backward", q.device, out, dq=of_query, dk=of_key, dv=of_key,
+        delta=None if lse is None else (tuple(lse.shape), torch.float32),
+    ))  # fmt: skip
     if lse is None:
         record("attention_backward", "sdpa")
         grads = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
-        if out is not None:
-            grads = out[0].copy_(grads[0]), out[1].copy_(grads[1]), out[2].copy_(grads[2])
-        return grads
-    refuse_host("attention_backward", "q", q)
+        return Gradients(*(room.copy_(grad) for room, grad in zip(made, grads, strict=False)), None)
     record("attention_backward", "triton")
-    dq, dk, dv, delta = out or (torch.empty_like(q), torch.empty_like(k), torch.empty_like(v), torch.empty_like(lse))
     heads, group, seq = sizes["B"] * sizes["H"], sizes["H"] // sizes["G"], sizes["T"]
     told = settings(sizes, causal, window, scale)
     by_row, by_column = (
@@ -168,9 +177,9 @@ def backward(
         for op in ("attention_dq", "attention_dkdv")
     )
     _attention_dq[(triton.cdiv(seq, by_row["rows"]) * heads, sizes["K"])](
-        dy, q, k, v, y, lse, dq, delta, heads, group, **told, **by_row.constants, **by_row.launch
+        dy, q, k, v, y, lse, made.dq, made.delta, heads, group, **told, **by_row.constants, **by_row.launch
     )
     _attention_dkdv[(triton.cdiv(seq, by_column["columns"]) * heads // group, sizes["K"])](
-        dy, q, k, v, lse, delta, dk, dv, heads, group, **told, **by_column.constants, **by_column.launch
+        dy, q, k, v, lse, made.delta, made.dk, made.dv, heads, group, **told, **by_column.constants, **by_column.launch
     )
-    return dq, dk, dv
+    return made

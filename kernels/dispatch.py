@@ -18,7 +18,8 @@ def record(op: str, implementation: str) -> None:
     The note is the process's, not a thread's: autograd runs backward passes in threads of its own.
     """
     if implementation not in IMPLEMENTATIONS:
-        raise KernelError(f"there is no implementation {implementation!r}", hint=nearest(implementation, IMPLEMENTATIONS))
+        known = nearest(implementation, IMPLEMENTATIONS)
+        raise KernelError(f"there is no implementation {implementation!r}", hint=known)
     with _lock:
         _last[op] = implementation
 

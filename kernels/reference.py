@@ -98,8 +98,8 @@ def attention(
 ) -> Tensor:
     """softmax(scale q k^T) v, causal or over all positions; ``scale`` is 1/sqrt(d_head) unless given.
 
-    k and v may have fewer heads than q (each serves a group of q heads). With a window, a query sees the last ``window``
-    positions, itself included. Raises KernelError for a window below 1 or without ``causal``.
+    k and v may have fewer heads than q (each serves a group of q heads). With a window, a query sees the last
+    ``window`` positions, itself included. Raises KernelError for a window below 1 or without ``causal``.
     """
     check_mask(causal, window)
     mask = None

@@ -74,27 +74,28 @@ def test_wide_heads_go_to_torch_and_say_so(width: int, backend: str | None, mask
     leaves = [each.requires_grad_() for each in given]
     expected = reference.on_models(partial(reference.attention, **mask))(*leaves)
     torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(grads, torch.autograd.grad(expected, leaves, dy))
+    torch.testing.assert_close(grads[:3], torch.autograd.grad(expected, leaves, dy))
 
 
 def test_a_window_stays_with_the_kernels_unless_torch_is_asked_for() -> None:
-    dy, *given = tensors(width=200)
+    given = tensors(width=200)[1:]
     with pytest.raises(KernelError, match="q is on cpu"):
         attention.forward(*given, window=3)
     y, _ = attention.forward(*given, window=3, backend="sdpa")
     torch.testing.assert_close(y, reference.on_models(partial(reference.attention, window=3))(*given))
 
 
-def test_results_of_torch_are_written_where_they_are_wanted() -> None:
+def test_results_of_torch_fill_those_of_an_earlier_call() -> None:
     dy, *given = tensors()
-    out, grads = torch.empty_like(dy), [torch.empty_like(each) for each in given]
-    unused = torch.empty(dy.shape[:-1])
-    y, lse = attention.forward(*given, backend="sdpa", out=(out, unused))
-    assert y is out
-    made = attention_backward.backward(dy, *given, y, lse, out=(grads[0], grads[1], grads[2], unused))
-    assert all(each is wanted for each, wanted in zip(made, grads, strict=True))
-    torch.testing.assert_close(y, attention.forward(*given, backend="sdpa")[0])
-    torch.testing.assert_close(made, attention_backward.backward(dy, *given, y, lse))
+    first = attention.forward(*given, backend="sdpa")
+    grads = attention_backward.backward(dy, *given, *first)
+    expected = [each.clone() for each in (first[0], *grads[:3])]
+    for room in (first[0], *grads[:3]):
+        room.zero_()
+    results = attention.forward(*given, backend="sdpa", out=first)
+    again = attention_backward.backward(dy, *given, *results, out=grads)
+    assert all(made is room for made, room in zip((*results, *again), (*first, *grads), strict=True))
+    torch.testing.assert_close([first[0], *grads[:3]], expected)
 
 
 @pytest.mark.parametrize("seq", [1, 2, 7, 64, 4096])

@@ -110,9 +110,7 @@ def test_attention_is_the_masked_softmax_written_out(randn: Callable[..., Tensor
 
 
 @pytest.mark.parametrize(("mask", "first"), [({"causal": False}, -6), ({"window": 1}, 0), ({"window": 3}, -2)], ids=str)
-def test_attention_sees_what_its_mask_leaves(
-    randn: Callable[..., Tensor], mask: dict[str, Any], first: int
-) -> None:
+def test_attention_sees_what_its_mask_leaves(randn: Callable[..., Tensor], mask: dict[str, Any], first: int) -> None:
     q, k, v = (randn(2, 3, 6, 4) for _ in range(3))
     scores = 0.3 * q @ k.transpose(-1, -2)
     seen = torch.ones(6, 6).triu(first).bool() & torch.ones(6, 6).tril(6 if "causal" in mask else 0).bool()

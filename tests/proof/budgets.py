@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, linear, norm, partial, qkv
+from proof.jobs import adamw, attention, linear, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -56,6 +56,7 @@ OPS = (
     partial.jobs,
     linear.jobs,
     qkv.jobs,
+    attention.jobs,
 )
 
 
