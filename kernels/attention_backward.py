@@ -167,8 +167,8 @@ def backward(
     ))  # fmt: skip
     if lse is None:
         record("attention_backward", "sdpa")
-        grads = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
-        return Gradients(*(room.copy_(grad) for room, grad in zip(made, grads, strict=False)), None)
+        dq, dk, dv = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
+        return Gradients(made.dq.copy_(dq), made.dk.copy_(dk), made.dv.copy_(dv), None)
     record("attention_backward", "triton")
     heads, group, seq = sizes["B"] * sizes["H"], sizes["H"] // sizes["G"], sizes["T"]
     told = settings(sizes, causal, window, scale)

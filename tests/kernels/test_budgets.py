@@ -10,7 +10,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 
 QUICK = ("sm_90", "gfx942")
-PRODUCTS = ("linear", "qkv")
+PRODUCTS = ("linear", "qkv", "attention")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,12 @@ def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
         ("qkv_rows 64x64x16 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 6, "HALF": 3}),
         ("qkv_weight 32x64x32 bf16", {"MEAN": None, "SHIFT": None, "DB": None, "COS": None, "SIN": None}),
         ("qkv_weight 32x64x32 bf16", {"M": 1, "T": 1, "D": 1, "heads": 1, "groups": 1, "C": 2, "HALF": 1}),
+        ("attention bf16 64", {"window": 5, "C": 40}),
+        ("attention bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
+        ("attention_dq bf16 64", {"window": 5, "C": 40}),
+        ("attention_dq bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
+        ("attention_dkdv bf16 64", {"window": 5, "C": 40}),
+        ("attention_dkdv bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:

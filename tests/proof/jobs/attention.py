@@ -20,8 +20,8 @@ KERNELS: dict[str, tuple[Any, tuple[str, ...]]] = {
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     for op, (kernel, tensors) in KERNELS.items():
         for row in table(op, chip):
-            width, bits = row.width or attention.WIDEST, row.bits or 32
-            types = dict.fromkeys(tensors, "*fp32" if bits == 32 else "*bf16") | SIZES
+            width, element = row.width or attention.WIDEST, "bf16" if row.bits == 16 else "fp32"
+            types = dict.fromkeys(tensors, f"*{element}") | SIZES
             types |= {name: "*fp32" for name in ("LSE", "DELTA") if name in kernel.arg_names}
             shape = {"CAUSAL": True, "C": width, "WIDTH": width, "window": None}
-            yield f"{op} {bits}-bit {width}", Job(kernel, types, row, shape)
+            yield f"{op} {element} {width}", Job(kernel, types, row, shape)
