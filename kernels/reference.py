@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isoflop.errors import KernelError
+from isoflop.kernels.signatures import check_mask
 
 
 def on_models(op: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,9 +94,24 @@ def norm_qkv(
     return (q, k, v) if base is None else (rope(q, base=base), rope(k, base=base), v)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal softmax(q k^T / sqrt(d_head)) v; k and v may have fewer heads than q (each serves a group of q heads)."""
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True, window: int | None = None, scale: float | None = None
+) -> Tensor:
+    """softmax(scale q k^T) v, causal or over all positions; ``scale`` is 1/sqrt(d_head) unless given.
+
+    k and v may have fewer heads than q (each serves a group of q heads). With a window, a query sees the last
+    ``window`` positions, itself included. Raises KernelError for a window below 1 or without ``causal``.
+    """
+    check_mask(causal, window)
+    mask = None
+    if window is not None:
+        at = torch.arange(q.shape[-2], device=q.device)
+        apart = at[:, None] - at
+        mask = (apart >= 0) & (apart < window)
+    grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal and mask is None, scale=scale, enable_gqa=grouped
+    )
 
 
 def activation(x: Tensor, *, kind: str) -> Tensor:

@@ -133,6 +133,19 @@ OPS: dict[str, Op] = {
     "attention": Op(
         (Argument("q", "K B H T C"), Argument("k", "K B G T C"), Argument("v", "K B G T C")),
         (Argument("y", "K B H T C"),),
+        settings=("causal", "window", "scale"),
+    ),
+    "attention_backward": Op(
+        (
+            Argument("dy", "K B H T C"),
+            Argument("q", "K B H T C"),
+            Argument("k", "K B G T C"),
+            Argument("v", "K B G T C"),
+            Argument("y", "K B H T C"),
+            Argument("lse", "K B H T", "float32", optional=True),
+        ),
+        (Argument("dq", "K B H T C"), Argument("dk", "K B G T C"), Argument("dv", "K B G T C")),
+        settings=("causal", "window", "scale"),
     ),
     "mlp": Op(
         (
@@ -206,6 +219,16 @@ def check(op: str, **given: Tensor | Sequence[Tensor] | None) -> dict[str, int]:
         for index, tensor in enumerate(tensors):
             seen.add(argument, f"{argument.name}[{index}]" if argument.many else argument.name, index, tensor)
     return {axis: size for axis, (size, _) in seen.facts.items() if isinstance(size, int) and len(axis) == 1}
+
+
+def check_mask(causal: bool, window: int | None) -> None:
+    """Raise KernelError for a window below 1, or one that a mask that is not causal cannot have."""
+    if window is None:
+        return
+    if not causal:
+        raise KernelError(f"attention: a window of {window} positions needs a causal mask", hint="causal=True")
+    if window < 1:
+        raise KernelError(f"attention: a window of {window} positions; a query sees itself at least: 1 or more")
 
 
 class _Seen:

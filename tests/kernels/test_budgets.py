@@ -10,7 +10,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 
 QUICK = ("sm_90", "gfx942")
-PRODUCTS = ("linear", "qkv", "xent")
+PRODUCTS = ("linear", "qkv", "attention", "xent")
 STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd")
 
 
@@ -79,6 +79,12 @@ def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
         ("embed_starts", {"M": 1, "V": 1, "halvings": 1}),
         ("noise_add", {"ALIGN": 1, "FIRST": True}),
         ("noise_squares", {"blocks": 1, "FIRST": True}),
+        ("attention bf16 64", {"window": 5, "C": 40}),
+        ("attention bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
+        ("attention_dq bf16 64", {"window": 5, "C": 40}),
+        ("attention_dq bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
+        ("attention_dkdv bf16 64", {"window": 5, "C": 40}),
+        ("attention_dkdv bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:

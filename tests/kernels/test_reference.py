@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -149,6 +150,23 @@ def test_attention_is_the_masked_softmax_written_out(randn: Callable[..., Tensor
     scores = q @ k.transpose(-1, -2) / 2.0
     scores = scores.masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf)
     assert_close(ops.attention(q, k, v), scores.softmax(-1) @ v)
+
+
+@pytest.mark.parametrize(("mask", "first"), [({"causal": False}, -6), ({"window": 1}, 0), ({"window": 3}, -2)], ids=str)
+def test_attention_sees_what_its_mask_leaves(randn: Callable[..., Tensor], mask: dict[str, Any], first: int) -> None:
+    q, k, v = (randn(2, 3, 6, 4) for _ in range(3))
+    scores = 0.3 * q @ k.transpose(-1, -2)
+    seen = torch.ones(6, 6).triu(first).bool() & torch.ones(6, 6).tril(6 if "causal" in mask else 0).bool()
+    expected = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v
+    assert_close(ops.attention(q, k, v, scale=0.3, **mask), expected)
+
+
+def test_a_window_is_causal_and_holds_the_query() -> None:
+    q = torch.ones(1, 1, 2, 2)
+    with pytest.raises(KernelError, match="needs a causal mask"):
+        ops.attention(q, q, q, causal=False, window=1)
+    with pytest.raises(KernelError, match="a query sees itself at least"):
+        ops.attention(q, q, q, window=0)
 
 
 @pytest.mark.parametrize("changed", [1, 4, 6])

@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, cross_entropy, embed, linear, noise, norm, partial, qkv
+from proof.jobs import adamw, attention, cross_entropy, embed, linear, noise, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -59,6 +59,7 @@ OPS = (
     cross_entropy.jobs,
     embed.jobs,
     noise.jobs,
+    attention.jobs,
 )
 
 
