@@ -58,7 +58,9 @@ def require_identifiable(problem: Problem) -> None:
     fewest = fewest_values(law)
     alone = [name for name in ("N", "D") if name in columns and not problem.coordinates.restricted]
     for name, values in columns.items():
-        distinct = np.unique(values)
+        # a million runs are not sorted to see that they differ
+        some = np.unique(values[:_DISTINCT])
+        distinct = some if some.size >= fewest else np.unique(values)
         if distinct.size < fewest and (lost or (name in alone and distinct.size < 2)):
             shown = ", ".join(f"{value:g}" for value in distinct)
             raise NotIdentifiable(
@@ -90,7 +92,7 @@ def _lost(problem: Problem) -> tuple[str, ...]:
             length = np.linalg.norm(columns, axis=0)
         if not (np.isfinite(columns).all() and length.all()):
             continue
-        _, singular, right = np.linalg.svd(columns / length, full_matrices=True)
+        _, singular, right = np.linalg.svd(columns / length, full_matrices=len(columns) < columns.shape[1])
         missing = int(np.count_nonzero(singular <= _SINGULAR * singular[0])) + max(0, right.shape[0] - singular.size)
         if missing == 0:
             return ()
@@ -112,15 +114,11 @@ def _elsewhere(problem: Problem) -> Problem:
 
 def _rows(problem: Problem, used: NDArray[np.bool_]) -> Problem:
     """The problem over distinct inputs of runs that weigh something, at most some hundreds of them."""
-    x = np.vstack([problem.z, problem.x])[:, used]
-    first = (
-        np.unique(np.round(x, 12), axis=1, return_index=True)[1] if x.shape[1] <= _DISTINCT else np.arange(x.shape[1])
-    )
-    chosen = np.flatnonzero(used)[first]
-    if chosen.size > _DISTINCT:
-        chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, _DISTINCT).astype(np.int64))]
-
-    return problem.at(chosen)
+    chosen = np.flatnonzero(used)
+    if chosen.size <= _DISTINCT:
+        x = np.vstack([problem.z, problem.x])[:, chosen]
+        return problem.at(chosen[np.unique(np.round(x, 12), axis=1, return_index=True)[1]])
+    return problem.at(chosen[np.unique(np.linspace(0, chosen.size - 1, _DISTINCT).astype(np.int64))])
 
 
 def fewest_values(law: Law) -> int:

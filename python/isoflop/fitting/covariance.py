@@ -11,6 +11,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.fitting.descent import covariance_of
+from isoflop.fitting.passes import sums_in_memory
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.rho import psi
 
@@ -77,6 +79,13 @@ def covariance(problem: Problem, vector: Array) -> Array:
     s^2 = (sum psi^2/(n - p)) / mean(psi')^2 (Huber 1981, section 7.6). Quantiles: tau (1 - tau)/f(0)^2, the density of
     the residuals at 0 over Hall and Sheather's bandwidth (Koenker 2005, section 3.4).
     """
+    if problem.many:
+        here, squares = (
+            sums_in_memory(problem, vector, delta, newton=False) for delta in (problem.criterion.delta, np.inf)
+        )
+        known = problem.known_noise and bool(np.isinf(problem.criterion.delta))
+        found = covariance_of(problem, vector, here, squares, problem.n_used, known_noise=known)
+        return in_natural(problem, vector, found)
     linear = Linear.of(problem, vector)
     inner = _variance(problem, linear) * linear.inverse @ linear.inverse.T
     return linear.natural(inner, problem.law.names)

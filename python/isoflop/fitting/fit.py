@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoflop.errors import FitError, LawError
 from isoflop.fitting.batches import Batches, is_store
@@ -16,6 +17,7 @@ from isoflop.fitting.fitted import Fit
 from isoflop.fitting.found import N_STARTS
 from isoflop.fitting.identifiability import Doubt, find_doubts
 from isoflop.fitting.objective import LeastSquares, Objective
+from isoflop.fitting.passes import sums_in_memory
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.solve import minimise
 from isoflop.fitting.stream import Streamed, fit_store
@@ -99,7 +101,6 @@ def fit(
     params = dict(zip(law.names, problem.natural(vector).tolist(), strict=True)) | dict(constraints.fix)
     spread = np.sqrt(np.diag((covariance if columns.cluster is None else sandwich)(problem, vector)))
     errors = dict(zip(law.names, spread.tolist(), strict=True)) | dict.fromkeys(constraints.fix, 0.0)
-    residuals, _ = problem.residuals(vector)
     doubts = find_doubts(problem, vector, errors, certificate, constraints)
     return Fit(
         law=law,
@@ -107,7 +108,7 @@ def fit(
         standard_errors=errors,
         objective=value,
         criterion=objective,
-        residual_rms=float(np.sqrt(np.average(residuals**2, weights=problem.w))),
+        residual_rms=_residual_rms(problem, vector),
         n_runs=columns.n_runs,
         certificate=certificate,
         notes=(*notes, *_notes(doubts, constraints)),
@@ -118,6 +119,13 @@ def fit(
         level=level,
         n_starts=n_starts,
     )
+
+
+def _residual_rms(problem: Problem, vector: NDArray[np.float64]) -> float:
+    if problem.many:
+        return sums_in_memory(problem, vector, np.inf, newton=False).residual_rms
+    residuals, _ = problem.residuals(vector)
+    return float(np.sqrt(np.average(residuals**2, weights=problem.w)))
 
 
 def _require_logarithms(law: Law, data: FitData, objective: Objective) -> None:

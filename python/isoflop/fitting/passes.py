@@ -1,8 +1,9 @@
-"""One pass over a store: every chunk's sums in worker threads, added up in the store's order."""
+"""One pass over points: every chunk's sums in worker threads, added up in the order of the points."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,53 +15,103 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError
-from isoflop.fitting.batches import CHUNK, Batches, Columns, Part
+from isoflop.fitting.batches import Batches, Columns, Part
 from isoflop.fitting.data import RUN
+from isoflop.fitting.laid import NO_COLUMN, Blocks, Desk, Laid, Sums, blocks_of, lay_out, sums_of
 from isoflop.fitting.problem import Problem
+from isoflop.laws.law import Law
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
+Task = TypeVar("Task")
 
 
-@dataclass(frozen=True)
+def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """``work`` on every task, on all cores; results in the order of the tasks, few of them waiting."""
+    threads, tasks = len(os.sched_getaffinity(0)), iter(tasks)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: collections.deque[Future[Result]] = collections.deque()
+        try:
+            for task in itertools.islice(tasks, 2 * threads):
+                waiting.append(pool.submit(work, task))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, task) for task in itertools.islice(tasks, 1))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass
 class Store:
     """What a pass reads: points by the names that a law gives them.
 
     Attributes:
         batches: where the points are.
-        inputs, output, signed: the law's.
+        law: names of the columns.
+        logs: whether logarithms of the output are compared.
         weights: a column of weights, "run", or nothing.
         sigma: a column of known noise, or nothing.
+        kept: parts that stay in memory between passes, by number.
+        n_parts: of the store, once it was read.
+        desks: memory of workers that have none to do.
     """
 
     batches: Batches
-    inputs: tuple[str, ...]
-    output: str
-    signed: tuple[str, ...]
+    law: Law
+    logs: bool = True
     weights: str | None = None
     sigma: str | None = None
+    kept: dict[int, list[Laid]] = field(default_factory=dict)
+    n_parts: int | None = None
+    desks: list[Desk] = field(default_factory=list)
 
     @property
     def by_run(self) -> bool:
         """Whether each run weighs 1."""
         return self.weights == RUN
 
-    def over(self, work: Callable[[Part], Result], extra: Iterable[str] = ()) -> Iterator[Result]:
-        """``work`` on every part, in threads on all cores; results in the order of the store, few of them waiting."""
-        wanted = (*self.inputs, self.output, *(name for name in (self.weights, self.sigma) if name), *extra)
-        threads = len(os.sched_getaffinity(0))
-        parts = self.batches.parts(wanted)
-        with ThreadPoolExecutor(threads) as pool:
-            waiting: collections.deque[Future[Result]] = collections.deque()
-            try:
-                for part in itertools.islice(parts, 2 * threads):
-                    waiting.append(pool.submit(work, part))
-                while waiting:
-                    yield waiting.popleft().result()
-                    waiting.extend(pool.submit(work, part) for part in itertools.islice(parts, 1))
-            finally:
-                for future in waiting:
-                    future.cancel()
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The law's columns, its output last."""
+        return (*self.law.inputs, self.law.output)
+
+    def parts(self) -> Iterator[tuple[int, Part]]:
+        """The parts and their numbers."""
+        return enumerate(self.batches.parts((*self.names, *(name for name in (self.weights, self.sigma) if name))))
+
+    def read_or_kept(self) -> Iterator[Part | list[Laid]]:
+        """The parts, as they were kept where they were; nothing is opened where all were."""
+        if self.n_parts == len(self.kept):
+            return (self.kept[number] for number in range(len(self.kept)))
+        return (self.kept.get(number, part) for number, part in self.parts())
+
+    @contextlib.contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """A worker's memory, lent."""
+        desk = self.desks.pop() if self.desks else Desk(self.law)
+        yield desk
+        self.desks.append(desk)
+
+    def lay_out(
+        self, part: Part, first: int, columns: Columns, points: Mapping[Any, int], desk: Desk, into: Blocks
+    ) -> Laid:
+        """A chunk whose rows begin at ``first``, laid into blocks.
+
+        Raises:
+            FitError: a value that cannot be, or points that were not there before.
+        """
+        n = len(columns[self.law.output])
+        raw = desk.raw(len(self.names), n)
+        for row, name in zip(raw, self.names, strict=True):
+            _widen(row, columns[name], f"{part.name}: column {name!r}")
+        if self.weights or self.sigma:
+            self.refuse(part, first, columns)
+        w = _weights(self, columns, points) if self.weights else NO_COLUMN
+        s = 1.0 / columns[self.sigma].astype(np.float64) if self.sigma else NO_COLUMN
+        if not lay_out(self.law, self.logs, raw, into):
+            self.refuse(part, first, columns)
+        return Laid(into.part(0, blocks_of(n)), n, w, s)
 
     def refuse(self, part: Part, first: int, columns: Columns) -> None:
         """Name the first row of a chunk, whose rows begin at ``first``, that has a value that cannot be.
@@ -68,8 +119,8 @@ class Store:
         Raises:
             FitError: there is one.
         """
-        checks = [(name, name in self.signed, "finite" if name in self.signed else "positive and finite")
-                  for name in (*self.inputs, self.output)]  # fmt: skip
+        checks = [(name, name in self.law.signed, "finite" if name in self.law.signed else "positive and finite")
+                  for name in self.names]  # fmt: skip
         found = []
         for name, signed, rule in checks:
             values = columns[name].astype(np.float64)
@@ -99,47 +150,15 @@ def stretches(column: NDArray[Any]) -> tuple[list[Any], NDArray[np.int64]]:
     return column[starts].tolist(), np.diff(np.append(starts, column.size))
 
 
-@dataclass
-class Sums:
-    """Sums over points at one vector: gradient and (Hessian, Gauss-Newton) by the law's coordinates, and totals.
-
-    Attributes:
-        g, h: shapes (p,) and (2, p, p), lower triangles.
-        totals: of rho, w, w s^2, w r^2, w psi^2, and w of residuals within delta.
-        by_run: gradients (p,) of single runs, where they were asked for.
-    """
-
-    g: Array
-    h: Array
-    totals: Array
-    by_run: dict[Any, Array] = field(default_factory=dict)
-
-    @classmethod
-    def zero(cls, p: int) -> Sums:
-        """Of no points."""
-        return cls(np.zeros(p), np.zeros((2, p, p)), np.zeros(6))
-
-    def add(self, other: Sums) -> None:
-        """Take in another stretch."""
-        self.g += other.g
-        self.h += other.h
-        self.totals += other.totals
-        for run, g in other.by_run.items():
-            self.by_run[run] = self.by_run[run] + g if run in self.by_run else g
-
-    @property
-    def objective(self) -> float:
-        """The sum of w rho(r); infinite where the law has no value."""
-        return float(self.totals[0]) if np.isfinite(self.totals[0]) else float("inf")
-
-    @property
-    def residual_rms(self) -> float:
-        """Root mean square of the residuals."""
-        return float(np.sqrt(self.totals[3] / self.totals[1]))
-
-
 def sums(
-    store: Store, problem: Problem, v: Array, points: Mapping[Any, int], delta: float, each_run: bool = False
+    store: Store,
+    problem: Problem,
+    v: Array,
+    points: Mapping[Any, int],
+    delta: float,
+    *,
+    newton: bool = True,
+    each_run: bool = False,
 ) -> Sums:
     """A pass at free coordinates ``v``.
 
@@ -149,57 +168,54 @@ def sums(
         v: shape (q,).
         points: how many points each run has, where runs weigh 1.
         delta: of the criterion.
+        newton: whether the Hessian is asked for; else the Gauss-Newton matrix stands for it.
         each_run: keep the gradient of every run.
 
     Raises:
         FitError: a value that cannot be (names file, row group and row), or points that were not there before.
     """
-    from isoflop.fitting.solver.accumulate import accumulate
-    from isoflop.fitting.solver.sums import derivatives
 
-    u = np.ascontiguousarray(problem.coordinates.expand(v))
-    signed = ~np.array(problem.law.code.POSITIVE)
-    reads_x = any(problem.law.code.RAW)
-    _, up, down, logs = problem.rho
-    names = (*store.inputs, store.output)
+    centre = problem.coordinates.centre
 
-    def work(part: Part) -> Sums:
-        own, first = Sums.zero(u.size), 0
-        raw, ones = np.empty((len(names), CHUNK)), np.ones(CHUNK)
-
-        def run(into: Sums, raw: Array, w: Array, s: Array) -> int:
-            bad: int = accumulate(
-                derivatives, problem.kernels.jacobian, problem.kernels.curvature, u, problem.coordinates.centre,
-                signed, reads_x, raw, w, s, delta, up, down, logs, into.g, into.h, into.totals,
-            )  # fmt: skip
-            return bad
-
-        for columns in part.read():
-            count = len(columns[store.output])
-            filled = raw if count == CHUNK else np.empty((len(names), count))
-            for row, name in zip(filled, names, strict=True):
-                _widen(row, columns[name], f"{part.name}: column {name!r}")
-            if store.weights or store.sigma:
-                store.refuse(part, first, columns)
-            w = ones[:count] if not store.weights else _weights(store, columns, points)
-            s = 1.0 / columns[store.sigma].astype(np.float64) if store.sigma else ones[:count]
-            if run(own, filled, w, s) >= 0:
-                store.refuse(part, first, columns)
-            if each_run:
-                at = 0
-                for run_id, length in zip(*stretches(columns[RUN]), strict=True):
-                    piece = slice(at, at + length)
-                    alone = Sums.zero(u.size)
-                    run(alone, np.ascontiguousarray(filled[:, piece]), w[piece], s[piece])
-                    own.add(Sums(np.zeros(u.size), np.zeros_like(own.h), np.zeros(6), {run_id: alone.g}))
-                    at += length
-            first += count
+    def work(task: Part | list[Laid]) -> Sums:
+        own, first = Sums.zero(len(problem.law.names)), 0
+        if not isinstance(task, Part):
+            for laid in task:
+                own.add(sums_of(laid, problem, v, delta, newton, centre))
+            return own
+        with store.desk() as desk:
+            for columns in task.read():
+                laid = store.lay_out(task, first, columns, points, desk, desk.blocks)
+                own.add(sums_of(laid, problem, v, delta, newton, centre))
+                at = first
+                for run, stretch in by_run(columns) if each_run else ():
+                    laid = store.lay_out(task, at, stretch, points, desk, desk.blocks)
+                    own.add_run(run, sums_of(laid, problem, v, delta, False, centre).g)
+                    at += laid.n
+                first += len(columns[store.law.output])
         return own
 
-    total = Sums.zero(u.size)
-    for part in store.over(work):
+    total = Sums.zero(len(problem.law.names))
+    for part in in_threads(work, store.read_or_kept()):
         total.add(part)
     return total
+
+
+def sums_in_memory(problem: Problem, v: Array, delta: float, *, newton: bool = True) -> Sums:
+    """The same over the runs of the problem itself."""
+    here = np.zeros(len(problem.law.inputs))
+    total = Sums.zero(len(problem.law.names))
+    for found in in_threads(lambda laid: sums_of(laid, problem, v, delta, newton, here), problem.laid):
+        total.add(found)
+    return total
+
+
+def by_run(columns: Columns) -> Iterator[tuple[Any, Columns]]:
+    """The stretches of runs in a chunk."""
+    at = 0
+    for run, length in zip(*stretches(columns[RUN]), strict=True):
+        yield run, {name: values[at : at + length] for name, values in columns.items()}
+        at += length
 
 
 def _widen(row: Array, values: NDArray[Any], what: str) -> None:

@@ -16,10 +16,12 @@ from isoflop.fitting.rho import rho
 from isoflop.laws.law import Law
 
 if TYPE_CHECKING:
+    from isoflop.fitting.laid import Laid
     from isoflop.fitting.solver.compile import Kernels
 
 Array = NDArray[np.float64]
 
+MANY_RUNS = 50_000
 _PRESENT = 1e-9
 _BEYOND = 300.0
 
@@ -79,6 +81,18 @@ class Problem:
         from isoflop.fitting.solver.compile import kernels
 
         return kernels(self.law)
+
+    @property
+    def many(self) -> bool:
+        """Whether the runs are gone over in passes, on all cores, as a store's are."""
+        return self.n_used > MANY_RUNS and self.criterion.delta > 0.0
+
+    @cached_property
+    def laid(self) -> list[Laid]:
+        """The runs in blocks, for passes over many of them."""
+        from isoflop.fitting.laid import of_problem
+
+        return of_problem(self)
 
     @property
     def known_noise(self) -> bool:

@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from isoflop.errors import FitError
 from isoflop.fitting.batches import Part
 from isoflop.fitting.data import RUN
-from isoflop.fitting.passes import Store, stretches
+from isoflop.fitting.laid import Laid, Shelf
+from isoflop.fitting.passes import Store, in_threads, stretches
 
 Array = NDArray[np.float64]
 
 SIZE = 4096
 """Points of the sample: enough that the law fitted to them is one or two steps from the optimum."""
+
+KEPT = 2**20
+"""Points of a store that stay in memory, laid out, between passes: 24 MiB of two inputs and an output."""
 
 _LOOKED_AT = 1024
 _OF_A_CHUNK, _OF_A_PART = 128, 1024
@@ -47,34 +51,47 @@ def take_sample(store: Store, size: int = SIZE) -> Sample:
     Raises:
         FitError: there are no points, or a value that cannot be.
     """
-    names = (*store.inputs, store.output)
-    n_inputs = len(store.inputs)
+    names, n_inputs = store.names, len(store.law.inputs)
+    # what the points of a run weigh is known once all were counted
+    shelf = Shelf(store.law, 0 if store.by_run else KEPT)
 
-    def look(part: Part) -> tuple[Array, int, dict[Any, int]]:
+    def look(task: tuple[int, Part]) -> tuple[Array, int, dict[Any, int]]:
+        number, part = task
+        laid: list[Laid] | None = []
         kept, count, runs = [np.empty((len(names), 0))], 0, collections.Counter[Any]()
-        for columns in part.read():
-            length = len(columns[store.output])
-            if length:
-                every = slice(None, None, max(1, length // _LOOKED_AT))
-                rows = np.array([_numbers(columns[name][every], name, part) for name in names])
-                if not all(_good(columns[name], name in store.signed) for name in names):
-                    store.refuse(part, count, columns)
-                kept.append(_spread(rows, n_inputs, _OF_A_CHUNK))
-            if store.by_run:
-                for run, points in zip(*stretches(columns[RUN]), strict=True):
-                    runs[run] += int(points)
-            count += length
+        with store.desk() as desk:
+            for columns in part.read():
+                length = len(columns[store.law.output])
+                if length:
+                    every = slice(None, None, max(1, length // _LOOKED_AT))
+                    rows = np.array([_numbers(columns[name][every], name, part) for name in names])
+                    into = shelf.take(length) if laid is not None else None
+                    if laid is not None and into is not None:
+                        laid.append(store.lay_out(part, count, columns, {}, desk, into))
+                    else:
+                        laid = None
+                        if not all(_good(columns[name], name in store.law.signed) for name in names):
+                            store.refuse(part, count, columns)
+                    kept.append(_spread(rows, n_inputs, _OF_A_CHUNK))
+                if store.by_run:
+                    for run, points in zip(*stretches(columns[RUN]), strict=True):
+                        runs[run] += int(points)
+                count += length
+        if laid is not None:
+            store.kept[number] = laid
         return _spread(np.concatenate(kept, axis=1), n_inputs, _OF_A_PART), count, dict(runs)
 
-    pool, n_points, runs = np.empty((len(names), 0)), 0, collections.Counter[Any]()
-    for rows, count, found in store.over(look):
+    pool, n_points, n_parts, runs = np.empty((len(names), 0)), 0, 0, collections.Counter[Any]()
+    for rows, count, found in in_threads(look, store.parts()):
         pool = np.concatenate([pool, rows], axis=1)
         if pool.shape[1] > _POOL:
             pool = _spread(pool, n_inputs, _POOL // 4)
         n_points += count
         runs.update(found)
+        n_parts += 1
     if not n_points:
         raise FitError(f"{store.batches} has no points", hint="a function of batches must make them anew at each call")
+    store.n_parts = n_parts
     return Sample(_spread(pool, n_inputs, size), n_points, dict(runs))
 
 

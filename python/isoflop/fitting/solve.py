@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError, NotIdentifiable
-from isoflop.fitting.problem import Problem
+from isoflop.fitting.descent import Descent, condition_of
+from isoflop.fitting.passes import sums_in_memory
+from isoflop.fitting.problem import MANY_RUNS, Problem
 from isoflop.fitting.starts import starting_points
 
 Array = NDArray[np.float64]
@@ -21,10 +23,12 @@ AGREE = 1e-6
 
 _ITERATIONS = 400
 _FEW, _MANY = 6, 10
-_MANY_RUNS, _SOME_RUNS = 50_000, 4096
+_SOME_RUNS = 4096
 _LIKELY = 3.84
 _APART = 0.5
 _CHUNK = 32
+_FAILED = 1e300
+_NEAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,16 @@ def polish(
     problem: Problem, starts: Array, weights: Array, y: Array | None = None, iterations: int = _ITERATIONS
 ) -> Polished:
     """Minimise from every start (S, q) under every row of weights (R, n), and of observations (R, n) where given."""
-    from isoflop.fitting.solver.descend import descend
+    from isoflop.fitting.solver.compile import pointer
+    from isoflop.fitting.solver.descend import DESCEND, descend
     from isoflop.fitting.solver.polish import polish_all
-    from isoflop.fitting.solver.sums import derivatives, objective
-    from isoflop.fitting.solver.vertex import to_vertex
+    from isoflop.fitting.solver.sums import DERIVATIVES, OBJECTIVE, derivatives, objective
+    from isoflop.fitting.solver.vertex import VERTEX, to_vertex
 
-    units = (objective, derivatives, descend, to_vertex)
+    units = (
+        pointer(objective, OBJECTIVE), pointer(derivatives, DERIVATIVES), pointer(descend, DESCEND),
+        pointer(to_vertex, VERTEX), *problem.kernels.pointers,
+    )  # fmt: skip
 
     p, c = problem, problem.coordinates
     shape = (len(weights), len(starts))
@@ -88,7 +96,7 @@ def polish(
         taken = starts[columns]
         out = Polished(*(np.ascontiguousarray(a[part]) for a in vars(found).values()))
         polish_all(
-            *units, *p.kernels, np.ascontiguousarray(taken), c.origin, c.spread, c.lower, c.upper, p.z, p.x,
+            *units, np.ascontiguousarray(taken), c.origin, c.spread, c.lower, c.upper, p.z, p.x,
             observed if len(observed) == 1 else observed[rows], p.s, np.ascontiguousarray(weights[rows]),
             *p.rho, iterations, *vars(out).values(),
         )  # fmt: skip
@@ -110,15 +118,15 @@ def polish(
     return found
 
 
-def minimise(problem: Problem, n_starts: int) -> tuple[Array, float, Certificate]:
-    """The best vector over the starts, its objective and its certificate.
+def minimise(problem: Problem, n_starts: int, few: int | None = None) -> tuple[Array, float, Certificate]:
+    """The best vector over the starts, its objective and its certificate; polished on ``few`` runs first, or on all.
 
     Raises:
         FitError: the best start did not converge.
         NotIdentifiable: the output does not depend on an input, so a scale runs to zero.
     """
     starts = starting_points(problem, n_starts)
-    polished = _polish_all_starts(problem, starts)
+    polished = _polish_all_starts(problem, starts, few)
     _go_on(problem, polished)
     vectors, cosines, status = polished.vectors[0], polished.cosines[0], polished.status[0]
     values = np.where(np.isfinite(polished.values[0]), polished.values[0], np.inf)
@@ -152,27 +160,43 @@ def minimise(problem: Problem, n_starts: int) -> tuple[Array, float, Certificate
     return vector, value, certificate
 
 
-def _polish_all_starts(problem: Problem, starts: Array) -> Polished:
+def _polish_all_starts(problem: Problem, starts: Array, few_runs: int | None) -> Polished:
     """On all runs; where they are many on some of them, and then the best few different ends on all."""
-    if problem.n_used <= _MANY_RUNS:
+    if problem.n_used <= (few_runs or MANY_RUNS):
         return polish(problem, starts, problem.w[None])
     used = np.flatnonzero(problem.w > 0)
-    few = problem.at(np.sort(np.random.default_rng(0).choice(used, _SOME_RUNS, replace=False)))
+    few = problem.at(np.sort(np.random.default_rng(0).choice(used, few_runs or _SOME_RUNS, replace=False)))
     ends = polish(few, starts, few.w[None])
-    values = np.where((ends.status[0] == 0) & np.isfinite(ends.values[0]), ends.values[0], np.inf)
+    values = np.where((ends.status[0] == 0) & np.isfinite(ends.values[0]), ends.values[0], _FAILED)
     ranked = np.argsort(values, kind="stable")
     groups = np.cumsum(np.diff(values[ranked], prepend=values[ranked[0]]) > AGREE * np.abs(values[ranked]))
     firsts = ranked[np.unique(groups, return_index=True)[1]]
-    on_all = polish(problem, ends.vectors[0, firsts[:_FEW]], problem.w[None])
-    rest = (
-        polish(problem, ends.vectors[0, firsts[_FEW:]], problem.w[None], iterations=1) if firsts.size > _FEW else None
-    )
+    near = firsts[values[firsts] <= _NEAR * values[ranked[0]] + few.rounding][:_FEW]
+    on_all = (_descend if problem.many else polish)(problem, ends.vectors[0, near], problem.w[None])
+    # an end far worse on some thousand runs is not the best of all: its objective stays in proportion
+    ends.values[0] *= problem.w.sum() / few.w.sum()
     for start, group in zip(ranked, groups, strict=True):
-        source, at = (on_all, group) if group < _FEW else (rest, group - _FEW)
-        assert source is not None
-        for whole, piece in zip(vars(ends).values(), vars(source).values(), strict=True):
-            whole[0, start] = piece[0, at]
+        if group < near.size:
+            for whole, piece in zip(vars(ends).values(), vars(on_all).values(), strict=True):
+                whole[0, start] = piece[0, group]
     return ends
+
+
+def _descend(problem: Problem, starts: Array, weights: Array) -> Polished:
+    """From every start (S, q), by passes over all runs on all cores."""
+    from isoflop.fitting.solver.descend import CONVERGED, STALLED
+
+    shape = (1, len(starts))
+    found = Polished(starts[None].copy(), np.full(shape, np.inf), np.full(shape, np.inf), np.full(shape, STALLED))
+    for k, start in enumerate(starts):
+        descent = Descent(problem, lambda v, newton: sums_in_memory(problem, v, problem.criterion.delta, newton=newton))
+        try:
+            vector, total, cosine = descent.run(start)
+        except FitError:
+            continue
+        found.vectors[0, k], found.values[0, k], found.cosines[0, k] = vector, total.objective, cosine
+        found.status[0, k] = CONVERGED
+    return found
 
 
 def _go_on(problem: Problem, polished: Polished) -> None:
@@ -195,6 +219,8 @@ def _rivals(problem: Problem, best: Array, others: Array) -> dict[str, tuple[flo
 
 def condition(problem: Problem, vector: Array) -> float:
     """Condition number of J'J over the entries inside their bounds, columns scaled to one length."""
+    if problem.many:
+        return condition_of(problem, vector, sums_in_memory(problem, vector, np.inf, newton=False))
     _, jacobian = problem.residuals(vector)
     columns = (np.sqrt(problem.w)[:, None] * jacobian)[:, problem.moving(vector)]
     length = np.linalg.norm(columns, axis=0)

@@ -1,7 +1,7 @@
-"""Sums over a chunk of a store at one parameter vector, and the step that they ask for.
+"""Sums over a chunk of points at one parameter vector, and the step that they ask for.
 
-Columns come as they were read; logarithms are taken block by block, so that a pass touches memory once. Per point: the
-logarithms of the inputs, of the output and of the law's value, and the law's exponentials twice (Jacobian, curvature).
+Columns are laid out once, as logarithms in blocks that are worked on in cache; a pass over them takes, per point, the
+logarithm of the law's value and the law's exponentials once, or twice where second derivatives are asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from isoflop.fitting.solver.compile import B1, F8, I8, LAW, MATRIX, RHO, TENSOR,
 from isoflop.fitting.solver.descend import moving, newton_step, reduce
 from isoflop.fitting.solver.elementary import log
 from isoflop.fitting.solver.polish import BLOCK
-from isoflop.fitting.solver.sums import DERIVATIVES, rho
+from isoflop.fitting.solver.sums import DERIVATIVES, ROWS, jacobian_rows, rho
 
 Array = NDArray[np.float64]
 Compiled = Any
@@ -29,9 +29,9 @@ _FLAGS = types.Array(types.boolean, 1, "C")
 
 
 @loop
-def _logarithms(values: Array, centre: float, out: Array) -> None:
+def _logarithms(values: Array, out: Array) -> None:
     for i in range(values.size):
-        out[i] = log(values[i]) - centre
+        out[i] = log(values[i])
 
 
 @loop
@@ -40,6 +40,62 @@ def _good(values: Array, signed: bool) -> bool:
     for i in range(values.size):
         bad += 0 if (values[i] > 0.0 or signed) and abs(values[i]) < math.inf else 1
     return bad == 0
+
+
+@unit(I8(MATRIX, _FLAGS, B1, B1, TENSOR, TENSOR, MATRIX))
+def lay_out(
+    raw: Array, signed: NDArray[np.bool_], reads_x: bool, logs: bool, z: Array, x: Array, y: Array
+) -> int:  # fmt: skip
+    """Fill z, x (blocks, inputs, BLOCK) and y (blocks, BLOCK) from raw (inputs + 1, n), the output last.
+
+    z holds logarithms of inputs that have them, y of outputs where ``logs``. Returns -1, or the first row of a block
+    with a bad value.
+    """
+    k, n = signed.size, raw.shape[1]
+    column = np.empty(BLOCK)
+    for b in range(y.shape[0]):
+        first = b * BLOCK
+        count = min(BLOCK, n - first)
+        for m in range(k + 1):
+            column[:count] = raw[m, first : first + count]
+            # the last block is filled up with copies that will weigh nothing
+            column[count:] = raw[m, first]
+            if not _good(column, m < k and signed[min(m, k - 1)]):
+                return first
+            if m == k:
+                if logs:
+                    _logarithms(column, y[b])
+                else:
+                    y[b, :] = column
+                continue
+            if signed[m]:
+                z[b, m, :] = 0.0
+            else:
+                _logarithms(column, z[b, m])
+            if reads_x:
+                x[b, m, :] = column
+    return -1
+
+
+@loop
+def _centred(values: Array, centre: float, out: Array) -> None:
+    for i in range(values.size):
+        out[i] = values[i] - centre
+
+
+@loop
+def _add_squares(r: Array, w: Array, s: Array, totals: Array) -> None:
+    weight, known, square = 0.0, 0.0, 0.0
+    for i in range(r.size):
+        weight += w[i]
+        known += w[i] * s[i] * s[i]
+        square += w[i] * r[i] * r[i]
+    totals[0] += 0.5 * square
+    totals[1] += weight
+    totals[2] += known
+    totals[3] += square
+    totals[4] += square
+    totals[5] += weight
 
 
 @loop
@@ -60,56 +116,49 @@ def _add_totals(r: Array, w: Array, s: Array, delta: float, up: float, down: flo
     totals[5] += inside
 
 
-ACCUMULATE = I8(
-    _SUM, LAW[1], LAW[2], VECTOR, VECTOR, _FLAGS, B1, MATRIX, VECTOR, VECTOR, *RHO, VECTOR, TENSOR, VECTOR
+ACCUMULATE = types.void(
+    _SUM, LAW[1], LAW[2], VECTOR, VECTOR, TENSOR, TENSOR, MATRIX, VECTOR, VECTOR, I8, *RHO, B1, VECTOR, TENSOR, VECTOR
 )  # fmt: skip
 
 
 @unit(ACCUMULATE)
 def accumulate(
-    derivatives: Compiled, jacobian: Compiled, curvature: Compiled,
-    u: Array, centre: Array, signed: NDArray[np.bool_], reads_x: bool, raw: Array, w: Array, s: Array,
-    delta: float, up: float, down: float, logs: bool, g: Array, h: Array, totals: Array,
-) -> int:  # fmt: skip
-    """Add the sums of a chunk to g (p,), h (2, p, p) and totals; -1, or the first row of a block with a bad value.
+    derivatives: Compiled, jacobian: Compiled, curvature: Compiled, u: Array, centre: Array,
+    z: Array, x: Array, y: Array, w: Array, s: Array, n: int,
+    delta: float, up: float, down: float, logs: bool, newton: bool, g: Array, h: Array, totals: Array,
+) -> None:  # fmt: skip
+    """Add the sums of a chunk of n points, laid out in blocks, to g (p,), h (2, p, p) and totals.
 
-    In: raw (inputs + 1, n), the output last; weights and one over the noise (n,); inputs that may be negative.
+    Weights w and one over the noise s are (n,), or empty where all are 1.
     """
-    k, p = signed.size, u.size
-    z, x = np.zeros((1, k, BLOCK)), np.empty((1, k if reads_x else 0, BLOCK))
-    y, sb, wb = np.empty((1, BLOCK)), np.empty((1, BLOCK)), np.empty((1, BLOCK))
-    j, rows, column = np.empty((p, BLOCK)), np.empty((6, BLOCK)), np.empty(BLOCK)
+    k, p = z.shape[1], u.size
+    squares = delta == math.inf and up == 1.0 and down == 1.0
+    zb, sb, wb = np.empty((1, k, BLOCK)), np.ones((1, BLOCK)), np.ones((1, BLOCK))
+    j, rows = np.zeros((jacobian_rows(p), BLOCK)), np.empty((ROWS, BLOCK))
     gb, hb = np.empty(p), np.empty((2, p, p))
-    for first in range(0, raw.shape[1], BLOCK):
-        count = min(BLOCK, raw.shape[1] - first)
-        for m in range(k + 1):
-            column[:count] = raw[m, first : first + count]
-            # the last block is filled up with copies that weigh nothing
-            column[count:] = raw[m, first]
-            if not _good(column, m < k and signed[min(m, k - 1)]):
-                return first
-            if m == k:
-                if logs:
-                    _logarithms(column, 0.0, y[0])
-                else:
-                    y[0, :] = column
-                continue
-            if not signed[m]:
-                _logarithms(column, centre[m], z[0, m])
-            if reads_x:
-                x[0, m, :] = column
-        wb[0, :count] = w[first : first + count]
-        sb[0, :count] = s[first : first + count]
+    for b in range(y.shape[0]):
+        first = b * BLOCK
+        count = min(BLOCK, n - first)
+        if w.size > 0:
+            wb[0, :count] = w[first : first + count]
+        if s.size > 0:
+            sb[0, :count] = s[first : first + count]
         wb[0, count:] = 0.0
-        sb[0, count:] = 1.0
-        derivatives(jacobian, curvature, u, z, x, y, sb, wb, delta, up, down, logs, j, rows, gb, hb)
+        for m in range(k):
+            _centred(z[b, m], centre[m], zb[0, m])
+        derivatives(
+            jacobian, curvature, u, zb, x[b : b + 1], y[b : b + 1], sb, wb, delta, up, down, logs, newton,
+            j, rows, gb, hb,
+        )  # fmt: skip
         for m in range(p):
             g[m] += gb[m]
             for q in range(m + 1):
                 h[0, m, q] += hb[0, m, q]
                 h[1, m, q] += hb[1, m, q]
-        _add_totals(rows[1], wb[0], sb[0], delta, up, down, totals)
-    return -1
+        if squares:
+            _add_squares(rows[1], wb[0], sb[0], totals)
+        else:
+            _add_totals(rows[1], wb[0], sb[0], delta, up, down, totals)
 
 
 @unit(types.Tuple((F8, B1))(VECTOR, TENSOR, MATRIX, VECTOR, VECTOR, VECTOR, F8, F8, VECTOR))

@@ -59,12 +59,37 @@ def small(function: Function) -> Function:
     return cast(Function, njit(**_INNER)(function))
 
 
+class Pointer(types.WrapperAddressProtocol):  # type: ignore[misc]
+    """A unit as another takes it, its address found once: numba looks it up at each call, 30 us a unit."""
+
+    def __init__(self, function: Any, signature: Any) -> None:
+        result = function.get_compile_result(signature)
+        # the unit's code is alive as long as it is
+        self._function, self._signature = function, signature
+        self._address: int = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
+
+    def __wrapper_address__(self) -> int:
+        return self._address
+
+    def signature(self) -> Any:
+        """As numba asks for it."""
+        return self._signature
+
+
+pointer = cache(Pointer)
+
+
 class Kernels(NamedTuple):
     """A law over a block of points: f; f and df/du; the sum of s d2f/du2."""
 
     value: Any
     jacobian: Any
     curvature: Any
+
+    @property
+    def pointers(self) -> tuple[Pointer, Pointer, Pointer]:
+        """The three as the solver's units take them."""
+        return pointer(self.value, VALUE), pointer(self.jacobian, JACOBIAN), pointer(self.curvature, CURVATURE)
 
 
 def unit(

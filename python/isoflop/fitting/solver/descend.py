@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.fitting.solver.compile import BLOCKS, F8, I8, LAW, MAP, RHO, VECTOR, small, types, unit
-from isoflop.fitting.solver.sums import DERIVATIVES, OBJECTIVE
+from isoflop.fitting.solver.sums import DERIVATIVES, OBJECTIVE, ROWS, jacobian_rows
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -138,7 +138,7 @@ def descend(
     u, g_u, h_u = np.empty(p), np.empty(p), np.empty((2, p, p))
     g, h, step, trial, low = np.empty(q), np.empty((2, q, q)), np.empty(q), np.empty(q), np.empty((q, q))
     free = np.empty(q, dtype=np.int64)
-    j, rows = np.empty((p, y.shape[1])), np.empty((6, y.shape[1]))
+    j, rows = np.zeros((jacobian_rows(p), y.shape[1])), np.empty((ROWS, y.shape[1]))
     for m in range(q):
         v[m] = min(max(v[m], lower[m]), upper[m])
     expand(u0, f, v, u)
@@ -150,7 +150,7 @@ def descend(
     cosine = math.inf
     for _ in range(iterations):
         expand(u0, f, v, u)
-        derivatives(jacobian, curvature, u, z, x, y, s, w, delta, up, down, logs, j, rows, g_u, h_u)
+        derivatives(jacobian, curvature, u, z, x, y, s, w, delta, up, down, logs, True, j, rows, g_u, h_u)
         reduce(g_u, h_u, f, g, h)
         n_free, cosine = moving(v, lower, upper, g, h[1], best, free)
         if cosine <= TIGHT or best <= exact:
