@@ -108,7 +108,7 @@ def _read_amd(asm: dict[str, Any]) -> dict[str, int]:
         "registers": int(re.search(r"\.vgpr_count:\s+(\d+)", code)[1]),
         "spills": int(re.search(r"\.vgpr_spill_count:\s+(\d+)", code)[1]),
         "matrix": len(re.findall(MATRIX_AMD, code)),
-        "wide_loads": len(re.findall(r"\b(?:global|buffer)_load_dwordx4\b", code)),
+        "wide_loads": len(re.findall(r"\b(?:global|buffer)_load_(?:lds_)?dwordx4\b", code)),
     }
 
 

@@ -126,7 +126,7 @@ def test_shares_hold_every_row_once(rows: int, tiles_of_model: int) -> None:
 
 
 def test_the_order_of_programs_changes_no_bit() -> None:
-    given, runs = inputs(2, MANY, 17, 34, torch.bfloat16), []
+    given, runs = inputs(2, MANY, 5, 33, torch.bfloat16), []
     for name in ORDERS:
         with order(name):
             runs.append(by_kernels(given))
@@ -135,7 +135,7 @@ def test_the_order_of_programs_changes_no_bit() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
-    given = inputs(3, MANY, 20, 33, dtype)
+    given = inputs(3, MANY, 5, 7, dtype)
     together = by_kernels(given)
     for k in range(3):
         alone = by_kernels(given.of(slice(k, k + 1)))
