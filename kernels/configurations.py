@@ -74,14 +74,23 @@ class Configuration(Mapping[str, int]):
         return self.chip in (None, chip) and self.bits in (None, bits) and width <= (self.width or math.inf)
 
 
-def configuration(op: str, *, width: int, dtype: torch.dtype, chip: str | None = None) -> Configuration:
+def configuration(
+    op: str, *, width: int, dtype: torch.dtype, chip: str | None = None, beyond: str | None = None
+) -> Configuration:
     """The row of ``op`` for rows of ``width`` elements of ``dtype``: the user's first, then the most specific.
 
     Raises:
-        KernelError: an op without a table, or a user's table that cannot be read.
+        KernelError: an op without a table, a user's table that cannot be read, or a width beyond the widest row of the
+            table; ``beyond`` is then the hint.
     """
+    bits = 8 * dtype.itemsize
     rows = table(op, chip, user=folder())
-    return next(row for row in rows if row.serves(chip, 8 * dtype.itemsize, width))
+    for row in rows:
+        if row.serves(chip, bits, width):
+            return row
+    widest = max(row.width for row in rows if row.width and row.serves(chip, bits, 1))
+    name = str(dtype).removeprefix("torch.")
+    raise KernelError(f"{op} of {name} takes rows of up to {widest} elements, not {width}", hint=beyond)
 
 
 @cache

@@ -8,6 +8,7 @@ return. Each is the op of one model; ``on_models(op)`` is the op of K models, ev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,6 +62,7 @@ def add_norm(
     return norm(total, gain, bias, kind=kind, eps=eps), total
 
 
+_norm = norm  # where a setting is called norm
 _NORMS: dict[str, Callable[..., Tensor]] = {"layer": F.layer_norm, "rms": F.rms_norm}
 
 
@@ -115,7 +117,7 @@ def attention(
 
 
 def activation(x: Tensor, *, kind: str) -> Tensor:
-    """``gelu`` (exact, erf), ``relu2`` (relu squared), ``swiglu`` (silu of the first half times the second)."""
+    """``gelu`` (exact, erf; ``gelu_tanh`` as GPT-2), ``relu2`` (relu squared), ``swiglu`` (silu of half times half)."""
     return _ACTIVATIONS[kind](x)
 
 
@@ -126,14 +128,65 @@ def _swiglu(x: Tensor) -> Tensor:
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "relu2": lambda x: F.relu(x).square(),
     "swiglu": _swiglu,
 }
 
 
-def mlp(x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, *, kind: str) -> Tensor:
-    """W_out act(W_in x + b_in) + b_out; for ``swiglu`` W_in is (2 d_ff, d_model), gate rows first."""
-    return linear(activation(linear(x, w_in, b_in), kind=kind), w_out, b_out)
+def mlp(
+    x: Tensor,
+    w_in: Tensor,
+    b_in: Tensor | None,
+    w_out: Tensor,
+    b_out: Tensor | None,
+    gain: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    kind: str,
+    norm: str = "none",
+    eps: float = 1e-5,
+    residual: bool = False,
+) -> Tensor:
+    """W_out act(W_in u + b_in) + b_out, plus x where ``residual``; u is the ``norm`` of x, x itself with "none".
+
+    For ``swiglu`` W_in is (2 d_ff, d_model), gate rows first.
+    """
+    u = x if gain is None else _norm(x, gain, bias, kind=norm, eps=eps)
+    y = linear(activation(linear(u, w_in, b_in), kind=kind), w_out, b_out)
+    return x + y if residual else y
+
+
+def block(
+    x: Tensor,
+    gain1: Tensor,
+    bias1: Tensor | None,
+    w_qkv: Tensor,
+    b_qkv: Tensor | None,
+    w_proj: Tensor,
+    b_proj: Tensor | None,
+    gain2: Tensor,
+    bias2: Tensor | None,
+    w_in: Tensor,
+    b_in: Tensor | None,
+    w_out: Tensor,
+    b_out: Tensor | None,
+    *,
+    n_head: int,
+    n_kv_head: int,
+    kind: str,
+    norm: str,
+    rope_base: float | None = None,
+    eps: float = 1e-5,
+) -> tuple[Tensor, Tensor]:
+    """(x1 + mlp(norm(x1)), x1 = x + W_proj attention(norm(x))): (batch, seq, d_model); rows of w_qkv: q, k, then v."""
+    heads = [n_head, n_kv_head, n_kv_head]
+    packed = linear(_norm(x, gain1, bias1, kind=norm, eps=eps), w_qkv, b_qkv)
+    q, k, v = torch.split(packed.view(*x.shape[:2], sum(heads), -1).transpose(1, 2), heads, dim=1)
+    if rope_base is not None:
+        q, k = rope(q, base=rope_base), rope(k, base=rope_base)
+    x = x + linear(attention(q, k, v).transpose(1, 2).flatten(2), w_proj, b_proj)
+    return mlp(x, w_in, b_in, w_out, b_out, gain2, bias2, kind=kind, norm=norm, eps=eps, residual=True), x
 
 
 def linear_cross_entropy(

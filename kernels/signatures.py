@@ -1,8 +1,9 @@
 """The op set as one table: every implementation of an op takes these tensors, with these axes, in this order.
 
 Axes: K models, M rows (batch times sequence), D d_model, F d_ff, V vocabulary, B batch, T sequence, P positions, H
-heads, G key/value heads, C d_head; ``I`` and ``O`` are any widths, ``*`` any further axes. A reference op
-(``isoflop.kernels.reference``) takes the same tensors without the leading K; ``reference.on_models`` adds it.
+heads, G key/value heads, C d_head, R (H + 2G) C, S H C; ``I`` and ``O`` are any widths, ``*`` any further axes. A
+reference op (``isoflop.kernels.reference``) takes the same tensors without the leading K; ``reference.on_models`` adds
+it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,26 @@ _GAIN, _BIAS = Argument("gain", "K D"), Argument("bias", "K D", optional=True)
 _MOMENTS = (Argument("first", "K *", "float32", many=True), Argument("second", "K *", "float32", many=True))
 _LABELLED = (_X, Argument("weight", "K V D"), Argument("targets", "K M", "int64"))
 _WEIGHTS = Argument("weights", "K M", "float32", optional=True)
+_MLP = (
+    Argument("w_in", "K I D"),
+    Argument("b_in", "K I", optional=True),
+    Argument("w_out", "K D F"),
+    Argument("b_out", "K D", optional=True),
+    Argument("gain", "K D", optional=True),
+    _BIAS,
+)
+_BLOCK = (
+    Argument("x", "K B T D"),
+    Argument("gain1", "K D"),
+    Argument("bias1", "K D", optional=True),
+    Argument("w_qkv", "K R D"),
+    Argument("b_qkv", "K R", optional=True),
+    Argument("w_proj", "K D S"),
+    Argument("b_proj", "K D", optional=True),
+    Argument("gain2", "K D"),
+    Argument("bias2", "K D", optional=True),
+    *_MLP[:4],
+)
 
 OPS: dict[str, Op] = {
     "embed": Op(
@@ -147,16 +168,19 @@ OPS: dict[str, Op] = {
         (Argument("dq", "K B H T C"), Argument("dk", "K B G T C"), Argument("dv", "K B G T C")),
         settings=("causal", "window", "scale"),
     ),
-    "mlp": Op(
-        (
-            _X,
-            Argument("w_in", "K I D"),
-            Argument("b_in", "K I", optional=True),
-            Argument("w_out", "K D F"),
-            Argument("b_out", "K D", optional=True),
-        ),
-        (_Y,),
-        settings=("kind",),
+    "mlp": Op((_X, *_MLP), (_Y,), settings=("kind", "norm", "eps", "residual")),
+    "mlp_backward": Op(
+        (Argument("dy", "K M D"), _X, *_MLP),
+        (Argument("dx", "K M D"), *(Argument(f"d{each.name}", each.axes, optional=each.optional) for each in _MLP)),
+    ),
+    "block": Op(
+        _BLOCK,
+        (Argument("y", "K B T D"), Argument("middle", "K B T D")),
+        settings=("n_head", "n_kv_head", "kind", "norm", "rope_base", "eps"),
+    ),
+    "block_backward": Op(
+        (Argument("dy", "K B T D"), Argument("middle", "K B T D"), *_BLOCK),
+        tuple(Argument(f"d{each.name}", each.axes, optional=each.optional) for each in _BLOCK),
     ),
     "linear_cross_entropy": Op(
         (*_LABELLED, _WEIGHTS),

@@ -24,11 +24,30 @@ def chosen(width: int, chip: str | None = None, dtype: torch.dtype = torch.bfloa
     return row["rows"], row["columns"]
 
 
+# The widest rows of bfloat16 that a table serves; the others serve any.
+WIDEST = {
+    "mlp": 256,
+    "mlp_backward_rows": 256,
+    "mlp_backward_columns": 256,
+    "block": 64,
+    "block_backward": 64,
+}
+
+
 @pytest.mark.parametrize("op", ops())
 def test_every_table_serves_any_chip_dtype_and_width(op: str) -> None:
-    for dtype in (torch.float32, torch.bfloat16):
-        for width in (1, 10**9):
-            assert configuration(op, width=width, dtype=dtype, chip="sm_999")["warps"] in (1, 2, 4, 8, 16)
+    for width in (1, WIDEST.get(op, 10**9)):
+        assert configuration(op, width=width, dtype=torch.bfloat16, chip="sm_999")["warps"] in (1, 2, 4, 8, 16)
+    for width in (1, min(128, WIDEST.get(op, 10**9))):
+        assert configuration(op, width=width, dtype=torch.float32, chip="sm_999")["warps"] in (1, 2, 4, 8, 16)
+
+
+@pytest.mark.parametrize("op", WIDEST)
+def test_rows_wider_than_a_table_are_refused_with_what_takes_them(op: str) -> None:
+    with pytest.raises(
+        KernelError, match=rf"{op} of bfloat16 takes rows of up to {WIDEST[op]} elements, not 300\n  hint: b"
+    ):
+        configuration(op, width=300, dtype=torch.bfloat16, beyond="b")
 
 
 @pytest.mark.parametrize("op", ops())

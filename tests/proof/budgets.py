@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, attention, cross_entropy, embed, linear, noise, norm, partial, qkv
+from proof.jobs import adamw, attention, block, cross_entropy, embed, linear, mlp, noise, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -60,6 +60,8 @@ OPS = (
     embed.jobs,
     noise.jobs,
     attention.jobs,
+    mlp.jobs,
+    block.jobs,
 )
 
 
