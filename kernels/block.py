@@ -14,9 +14,6 @@ One program holds a sequence: D to 64 and T to 128, as far as registers go.
 
 from __future__ import annotations
 
-from functools import cache
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -26,6 +23,7 @@ from isoflop.kernels import mlp
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.mlp import feed_forward, fitting, padded, project, refuse
+from isoflop.kernels.qkv import turns
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check
 
@@ -149,7 +147,7 @@ def forward(
     tile = fitting("block", x)
     size = tuple(x.shape), x.dtype
     y, middle = buffers("block", x.device, out, y=size, middle=size)
-    cos, sin = (None, None) if rope_base is None else turns(sizes["T"], d_head // 2, rope_base, x.device)
+    cos, sin = turns(sizes["T"], d_head, rope_base, x.device)
     _block_fwd[(sizes["B"], sizes["K"])](
         *given.values(), cos, sin, middle, y, sizes["T"], sizes["D"], sizes["F"], d_head, n_head, n_kv_head, eps,
         LOG2_E / d_head**0.5, NORM=norm, KIND=kind, ROTARY=rope_base is not None, LENGTH=padded(sizes["T"]),
@@ -170,14 +168,6 @@ def flops(
 
 
 LOG2_E = 1.4426950408889634
-
-
-@cache
-def turns(seq: int, pairs: int, base: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(cosines, sines), (seq, pairs) float32, of the angles of ``reference.rope``."""
-    frequency = base ** (-torch.arange(pairs, dtype=torch.float32, device=device) / pairs)
-    angle = torch.arange(seq, dtype=torch.float32, device=device)[:, None] * frequency
-    return angle.cos(), angle.sin()
 
 
 def refuse_heads(sizes: dict[str, int], n_head: int, n_kv_head: int, *, rotary: bool) -> int:

@@ -22,12 +22,13 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import mlp_backward
-from isoflop.kernels.block import LOG2_E, causal_weights, head_of, refuse_heads, turned, turns
+from isoflop.kernels.block import LOG2_E, causal_weights, head_of, refuse_heads, turned
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.mlp import fitting, padded, refuse
 from isoflop.kernels.mlp_backward import write_columns, write_sum
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.qkv import turns
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
 from isoflop.kernels.signatures import check
 
@@ -170,7 +171,7 @@ def backward(
         for name, each in list(given.items())[1:]
     }
     made = buffers("block_backward", x.device, None if out is None else out[:-1], **wanted, **sums)
-    cos, sin = (None, None) if rope_base is None else turns(sizes["T"], d_head // 2, rope_base, x.device)
+    cos, sin = turns(sizes["T"], d_head, rope_base, x.device)
     _attend_bwd[(batch, models)](
         behind.dx, *list(given.values())[:-1], cos, sin, made[0], *made[7:], sizes["T"], sizes["D"], d_head, n_head,
         n_kv_head, eps, LOG2_E / d_head**0.5, d_head**-0.5, NORM=norm, ROTARY=rope_base is not None,

@@ -30,6 +30,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.row_norm import read
 from isoflop.kernels.signatures import check
 
 KINDS = ("layer", "rms")
@@ -38,15 +39,10 @@ PROGRAMS = 128  # of a model in the backward pass: more would write more partial
 
 
 @triton.jit
-def _read(X, at, mask):
-    return tl.load(X + at, mask=mask, other=0.0).to(tl.float32)
-
-
-@triton.jit
 def _read_sum(X, R, at, mask):
-    x = _read(X, at, mask)
+    x = read(X, at, mask)
     if R is not None:
-        x = (x + _read(R, at, mask)).to(X.dtype.element_ty).to(tl.float32)
+        x = (x + read(R, at, mask)).to(X.dtype.element_ty).to(tl.float32)
     return x
 
 
@@ -81,9 +77,9 @@ def _norm_fwd(X, R, G, B, T, Y, MEAN, RSTD, M, D, eps, LAYER: tl.constexpr, ROWS
 
 @triton.jit
 def _write_normed(t, mean, rstd, G, B, T, Y, column, at, inside, live):
-    y = (t - mean) * rstd * _read(G, column, inside)
+    y = (t - mean) * rstd * read(G, column, inside)
     if B is not None:
-        y += _read(B, column, inside)
+        y += read(B, column, inside)
     if T is not None:
         tl.store(T + at, t.to(T.dtype.element_ty), mask=live & inside)
     tl.store(Y + at, y.to(Y.dtype.element_ty), mask=live & inside)
@@ -107,13 +103,13 @@ def _norm_bwd(
         if LAYER:
             mean += tl.load(MEAN + model * M + row + rows[:, None], mask=live, other=0.0)
         dy, n = _read_pair(DY, T, base + tile, mean, rstd, live & (cols < D))
-        w = dy * _read(G, model * D + cols, cols < D)
+        w = dy * read(G, model * D + cols, cols < D)
         dgain += tl.sum(dy * n, 0)[None, :]
         dbias += tl.sum(dy, 0)[None, :]
         along, across = tl.sum(w, 1)[:, None], tl.sum(w * n, 1)[:, None]
         for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
-            w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
+            w2 = dy2 * read(G, model * D + cols + c, cols + c < D)
             along += tl.sum(w2, 1)[:, None]
             across += tl.sum(w2 * n2, 1)[:, None]
             tl.store(DG + partial + c, tl.sum(dy2 * n2, 0)[None, :], mask=cols + c < D)
@@ -124,7 +120,7 @@ def _norm_bwd(
         _write_gradient(rstd * (w - along - n * across), DT, DX, base + tile, live & (cols < D))
         for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
-            w2 = dy2 * _read(G, model * D + cols + c, cols + c < D)
+            w2 = dy2 * read(G, model * D + cols + c, cols + c < D)
             _write_gradient(rstd * (w2 - along - n2 * across), DT, DX, base + tile + c, live & (cols + c < D))
     tl.store(DG + partial, dgain, mask=cols < D)
     if DB is not None:
@@ -133,13 +129,13 @@ def _norm_bwd(
 
 @triton.jit
 def _read_pair(DY, T, at, mean, rstd, mask):
-    return _read(DY, at, mask), tl.where(mask, (_read(T, at, mask) - mean) * rstd, 0.0)
+    return read(DY, at, mask), tl.where(mask, (read(T, at, mask) - mean) * rstd, 0.0)
 
 
 @triton.jit
 def _write_gradient(dx, DT, DX, at, mask):
     if DT is not None:
-        dx += _read(DT, at, mask)
+        dx += read(DT, at, mask)
     tl.store(DX + at, dx.to(DX.dtype.element_ty), mask=mask)
 
 

@@ -29,12 +29,8 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.norm import check_kind
+from isoflop.kernels.row_norm import read
 from isoflop.kernels.signatures import check
-
-
-@triton.jit
-def _read(X, at, mask):
-    return tl.load(X + at, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -73,16 +69,16 @@ def head_column(column, T, C: tl.constexpr):
 def angles(COS, SIN, t, column, live, C: tl.constexpr, HALF: tl.constexpr):
     """Cosine and sine at positions ``t`` of the pairs with these left columns; COS and SIN are (T, HALF)."""
     at = t * HALF + column % C
-    return _read(COS, at, live), _read(SIN, at, live)
+    return read(COS, at, live), read(SIN, at, live)
 
 
 @triton.jit
 def normed(X, GAIN, SHIFT, at, columns, live, inside, mean, rstd):
     """The normalised tile at ``at``, in the dtype of X; nought where masked."""
     x = tl.load(X + at, mask=live & inside, other=0.0).to(tl.float32)
-    n = (x - mean) * rstd * _read(GAIN, columns, inside)
+    n = (x - mean) * rstd * read(GAIN, columns, inside)
     if SHIFT is not None:
-        n += _read(SHIFT, columns, inside)
+        n += read(SHIFT, columns, inside)
     return tl.where(live & inside, n, 0.0).to(X.dtype.element_ty)
 
 
@@ -103,11 +99,11 @@ def _qkv_fwd(
     mean = tl.zeros((ROWS, 1), tl.float32)
     if LAYER:
         for d in range(0, D, DEPTH):
-            mean += tl.sum(_read(X, base + at + d, live & (d + along < D)), 1)[:, None]
+            mean += tl.sum(read(X, base + at + d, live & (d + along < D)), 1)[:, None]
         mean /= D
     square = tl.zeros((ROWS, 1), tl.float32)
     for d in range(0, D, DEPTH):
-        apart = tl.where(d + along < D, _read(X, base + at + d, live & (d + along < D)) - mean, 0.0)
+        apart = tl.where(d + along < D, read(X, base + at + d, live & (d + along < D)) - mean, 0.0)
         square += tl.sum(apart * apart, 1)[:, None]
     rstd = 1.0 / tl.sqrt_rn(square / D + eps)
     if tl.program_id(0) % tiles == 0:
@@ -127,8 +123,8 @@ def _qkv_fwd(
         w = tl.load(W + right * D + down, mask=(right < width) & (down < D), other=0.0)
         b = tl.dot(n, w, b, input_precision="ieee")
     if B is not None:
-        a += _read(B, model * outputs + first + left, left < width)
-        b += _read(B, model * outputs + first + right, right < width)
+        a += read(B, model * outputs + first + left, left < width)
+        b += read(B, model * outputs + first + right, right < width)
     begin, t = head_row(model, M, row + rows, T, width, C)
     if COS is not None:
         if turns:
