@@ -12,7 +12,6 @@ from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
 QUICK = ("sm_90", "gfx942")
 PRODUCTS = ("linear", "qkv", "attention", "xent", "mlp", "block")
 STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd")
-SPILLING = "block"  # experimental: a program holds a whole sequence, whose square of weights fills the registers
 NO_NORM = {"NORM": "none", "G": None, "B": None}
 
 
@@ -30,7 +29,7 @@ def test_budgets_fit_the_chip(chip: str) -> None:
     assert measured.keys() == jobs(chip).keys()
     for name, of_job in measured.items():
         assert of_job["shared"] <= CHIPS[chip].shared, name
-        assert of_job["spills"] == 0 or name.startswith(SPILLING), name
+        assert of_job["spills"] == 0 or of_job["because"], name
 
 
 @pytest.mark.parametrize("chip", CHIPS)

@@ -119,18 +119,18 @@ def measure_chip(chip: str, prefix: str = "") -> dict[str, dict[str, int]]:
     return {name: measure(chip, job) for name, job in jobs(chip).items() if name.startswith(prefix)}
 
 
-def budget(chip: str) -> dict[str, dict[str, int]]:
-    """What is written down for ``chip``."""
+def budget(chip: str) -> dict[str, dict[str, Any]]:
+    """What is written down for ``chip``; where registers spill, ``because`` says why."""
     return json.loads((FOLDER / f"{chip}.json").read_text())
 
 
-def worse(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -> list[str]:
+def worse(before: dict[str, dict[str, Any]], after: dict[str, dict[str, int]]) -> list[str]:
     """Where ``after`` needs more, or does less, than ``before``: one line each."""
     lines = [f"{name}: has no budget" for name in after.keys() - before.keys()]
     lines += [f"{name}: is no longer compiled" for name in before.keys() - after.keys()]
     for name in before.keys() & after.keys():
-        for what, old in before[name].items():
-            new = after[name][what]
+        for what, new in after[name].items():
+            old = before[name][what]
             if new < old if what in ("matrix", "wide_loads") else new > old:
                 lines.append(f"{name}: {what} {old} -> {new}")
     return sorted(lines)
@@ -142,9 +142,14 @@ def write(prefix: str) -> None:
     with ProcessPoolExecutor(2) as pool:
         for chip, measured in zip(CHIPS, pool.map(measure_chip, CHIPS, [prefix] * len(CHIPS)), strict=True):
             kept = budget(chip) if prefix else {}
-            known = {name: (kept | measured)[name] for name in jobs(chip) if name in kept | measured}
+            known = kept | {name: _with_reason(of_job, jobs(chip)[name]) for name, of_job in measured.items()}
+            known = {name: known[name] for name in jobs(chip) if name in known}
             lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in known.items()]
             (FOLDER / f"{chip}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _with_reason(measured: dict[str, int], job: Job) -> dict[str, Any]:
+    return measured | ({"because": job.because} if measured["spills"] and job.because else {})
 
 
 if __name__ == "__main__":

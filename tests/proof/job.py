@@ -10,10 +10,12 @@ from isoflop.kernels.configurations import Configuration
 class Job(NamedTuple):
     """A kernel, its types by argument, what it is launched with, and further constants: None for what is absent.
 
-    Pointers are aligned to 16 bytes; "i32:16" is a size divisible by 16, as a launch finds most widths.
+    Pointers are aligned to 16 bytes; "i32:16" is a size divisible by 16, as a launch finds most widths. ``because``
+    says why registers may spill, where they may.
     """
 
     kernel: Any
     types: dict[str, str]
     configuration: Configuration
     constants: dict[str, Any] = {}  # noqa: RUF012
+    because: str = ""

@@ -13,6 +13,7 @@ WEIGHTS = "GAIN1 BIAS1 W_QKV B_QKV W_PROJ B_PROJ GAIN2 BIAS2 W_IN B_IN W_OUT B_O
 GRADIENTS = "DGAIN DBIAS DW_QKV DB_QKV DW_PROJ DB_PROJ"
 SIZES = dict.fromkeys(("T", "D", "C"), "i32:16") | {"H": "i32", "G": "i32", "eps": "fp32", "scale": "fp32"}
 TURNS = {"COS": "*fp32", "SIN": "*fp32"}
+SPILLS = "a program holds a whole sequence: the square of its attention weights fills the registers"
 LARGEST = {"NORM": "layer", "ROTARY": True, "LENGTH": block.LONGEST, "HEAD": 32}
 
 
@@ -20,12 +21,12 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     for tile in table("block", chip):
         types = dict.fromkeys(f"X {WEIGHTS} X1 Y".split(), "*bf16") | TURNS | SIZES | {"F": "i32:16"}
         constants = LARGEST | {"KIND": "swiglu", "WIDTH": padded(tile.width)}
-        yield f"block {block.LONGEST}x{tile.width} bf16", Job(block._block_fwd, types, tile, constants)
+        yield f"block {block.LONGEST}x{tile.width} bf16", Job(block._block_fwd, types, tile, constants, SPILLS)
     for tile in table("block_backward", chip):
         types = dict.fromkeys(["DX1", "X", "GAIN", "BIAS", "W_QKV", "B_QKV", "W_PROJ", "DX"], "*bf16") | TURNS | SIZES
         types |= dict.fromkeys(GRADIENTS.split(), "*fp32") | {"root": "fp32"}
         constants = LARGEST | {"WIDTH": padded(tile.width)}
         yield (
             f"block_backward {block.LONGEST}x{tile.width} bf16",
-            Job(block_backward._attend_bwd, types, tile, constants),
+            Job(block_backward._attend_bwd, types, tile, constants, SPILLS),
         )
