@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels.signatures import check_mask
+from isoflop.kernels.signatures import check_mask, expert_capacity
 
 
 def on_models(op: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,6 +189,40 @@ def block(
     return mlp(x, w_in, b_in, w_out, b_out, gain2, bias2, kind=kind, norm=norm, eps=eps, residual=True), x
 
 
+def moe_route(
+    x: Tensor, router: Tensor, *, top_k: int, renormalise: bool = False, capacity_factor: float | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gates (rows, experts) of the ``top_k`` likeliest experts, the load-balancing loss, choices dropped.
+
+    p = softmax(x R^T) in float32 at least; a gate is p, over the sum of the chosen where ``renormalise``, and 0 beyond
+    ``signatures.expert_capacity``, which earlier rows fill first. The loss is E sum(f mean(p)), f the shares of choices
+    (Fedus, Zoph and Shazeer 2021, equation 4).
+    """
+    p = _logits(x, router).softmax(-1)
+    chosen = torch.zeros_like(p).scatter(-1, p.argsort(dim=-1, descending=True, stable=True)[:, :top_k], 1.0)
+    gates = p * chosen
+    if renormalise:
+        gates = gates / gates.sum(-1, keepdim=True)
+    capacity = expert_capacity(p.shape[0], p.shape[1], top_k, capacity_factor)
+    kept = chosen if capacity is None else chosen * (chosen.cumsum(0) <= capacity)
+    balance = p.shape[1] * (chosen.mean(0) / top_k * p.mean(0)).sum()
+    return gates * kept, balance, (chosen - kept).sum().long()
+
+
+def moe(
+    x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor, *, kind: str, top_k: int, renormalise: bool = False,
+    capacity_factor: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Experts' MLPs, weights (experts, ...), times the gates of ``moe_route``, added up; its loss and count."""
+    rows = x.flatten(0, -2)
+    gates, balance, dropped = moe_route(
+        rows, router, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor
+    )
+    made = [mlp(rows, inner, None, outer, None, kind=kind) for inner, outer in zip(w_in, w_out, strict=True)]
+    y = (torch.stack(made, -1) * gates[:, None]).sum(-1)
+    return y.to(x.dtype).view_as(x), balance, dropped
+
+
 def linear_cross_entropy(
     x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *,
     reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = -100,
@@ -252,6 +286,42 @@ def adamw(
         change = lr * mean / (1 - beta1**step) / ((square / (1 - beta2**step)).sqrt() + eps)
         moved.append(keep * param - change)
     return moved, m, v, norm
+
+
+MUON = {"a": 3.4445, "b": -4.7750, "c": 2.0315, "eps": 1e-7}
+"""Coefficients of the quintic of Jordan et al. 2024, and what keeps the norm of a matrix of noughts from dividing."""
+
+
+def orthogonalise(u: Tensor, *, steps: int = 5) -> Tensor:
+    """The matrix ``u`` (O, I) with its singular values brought near 1 (Jordan et al. 2024, Newton-Schulz quintic).
+
+    x = u / (|u|_F + eps), then ``steps`` times x = a x + (b A + c A A) x with A = x x^T (rows the shorter side).
+    """
+    if u.shape[0] > u.shape[1]:
+        return orthogonalise(u.T, steps=steps).T
+    x: Tensor = u / (u.norm() + MUON["eps"])
+    for _ in range(steps):
+        gram = x @ x.T
+        x = MUON["a"] * x + (MUON["b"] * gram + MUON["c"] * gram @ gram) @ x
+    return x
+
+
+def muon(
+    params: Sequence[Tensor], grads: Sequence[Tensor], first: Sequence[Tensor], *, lr: float | Tensor,
+    momentum: float | Tensor, weight_decay: float | Tensor, nesterov: bool = True, scaled: bool = True, steps: int = 5,
+) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+    """Muon (Jordan et al. 2024) on matrices (O, I), decay decoupled.
+
+    m = mu m + g, u = g + mu m (``nesterov``) or m,
+    p = (1 - lr wd) p - lr s orthogonalise(u), s = max(1, O/I)^(1/2) where ``scaled``. Returns parameters and momenta.
+    """
+    m = [momentum * old + grad for old, grad in zip(first, grads, strict=True)]
+    moved = []
+    for param, grad, mean in zip(params, grads, m, strict=True):
+        size = max(1.0, param.shape[0] / param.shape[1]) ** 0.5 if scaled else 1.0
+        turned = orthogonalise(grad + momentum * mean if nesterov else mean, steps=steps)
+        moved.append((1 - lr * weight_decay) * param - lr * size * turned)
+    return moved, m
 
 
 def accumulate(sums: Sequence[Tensor], grads: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -1,13 +1,14 @@
 """The op set as one table: every implementation of an op takes these tensors, with these axes, in this order.
 
 Axes: K models, M rows (batch times sequence), D d_model, F d_ff, V vocabulary, B batch, T sequence, P positions, H
-heads, G key/value heads, C d_head, R (H + 2G) C, S H C; ``I`` and ``O`` are any widths, ``*`` any further axes. A
-reference op (``isoflop.kernels.reference``) takes the same tensors without the leading K; ``reference.on_models`` adds
-it.
+heads, G key/value heads, C d_head, R (H + 2G) C, S H C, E experts, J choices of a row; ``I`` and ``O`` are any widths,
+``*`` any further axes. A reference op (``isoflop.kernels.reference``) takes the same tensors without the leading K;
+``reference.on_models`` adds it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,8 @@ _X, _Y = Argument("x", "K M D"), Argument("y", "K M D")
 _GAIN, _BIAS = Argument("gain", "K D"), Argument("bias", "K D", optional=True)
 _MOMENTS = (Argument("first", "K *", "float32", many=True), Argument("second", "K *", "float32", many=True))
 _LABELLED = (_X, Argument("weight", "K V D"), Argument("targets", "K M", "int64"))
+_ROUTER = Argument("router", "K E D")
+_EXPERTS = (Argument("w_in", "K E I D"), Argument("w_out", "K E D F"))
 _WEIGHTS = Argument("weights", "K M", "float32", optional=True)
 _MLP = (
     Argument("w_in", "K I D"),
@@ -182,6 +185,38 @@ OPS: dict[str, Op] = {
         (Argument("dy", "K B T D"), Argument("middle", "K B T D"), *_BLOCK),
         tuple(Argument(f"d{each.name}", each.axes, optional=each.optional) for each in _BLOCK),
     ),
+    "moe_route": Op(
+        (_X, _ROUTER),
+        (
+            Argument("gates", "K M E", "float32"),
+            Argument("balance", "K", "float32"),
+            Argument("dropped", "K", "int64"),
+        ),
+        settings=("top_k", "renormalise", "capacity_factor"),
+    ),
+    "moe": Op(
+        (_X, _ROUTER, *_EXPERTS),
+        (_Y, Argument("balance", "K", "float32"), Argument("dropped", "K", "int64")),
+        settings=("kind", "top_k", "renormalise", "capacity_factor"),
+    ),
+    "moe_backward": Op(
+        (
+            Argument("dy", "K M D"),
+            _X,
+            _ROUTER,
+            *_EXPERTS,
+            Argument("gates", "K M J", "float32"),
+            Argument("dbalance", "K", "float32", optional=True),
+        ),
+        (
+            Argument("dx", "K M D"),
+            Argument("drouter", "K E D"),
+            Argument("dw_in", "K E I D"),
+            Argument("dw_out", "K E D F"),
+            Argument("dgates", "K M J", "float32"),
+        ),
+        settings=("kind", "renormalise"),
+    ),
     "linear_cross_entropy": Op(
         (*_LABELLED, _WEIGHTS),
         (Argument("loss", "K *", "float32"),),
@@ -211,6 +246,18 @@ OPS: dict[str, Op] = {
         (Argument("norm", "K", "float32"),),
         hyper=("lr", "beta1", "beta2", "eps", "weight_decay", "clip"),
         settings=("decayed",),
+    ),
+    "orthogonalise": Op((Argument("u", "K O I", "float32"),), (Argument("x", "K O I"),), settings=("steps",)),
+    "muon": Op(
+        (
+            Argument("params", "K *", many=True),
+            Argument("grads", "K *", "gradient", many=True),
+            _MOMENTS[0],
+            Argument("master", "K *", "float32", optional=True, many=True),
+        ),
+        (Argument("params", "K *", many=True), _MOMENTS[0]),
+        hyper=("lr", "momentum", "weight_decay"),
+        settings=("nesterov", "scaled", "steps"),
     ),
     "accumulate": Op(
         (Argument("sums", "K *", "gradient", many=True), Argument("grads", "K *", many=True)),
@@ -253,6 +300,20 @@ def check_mask(causal: bool, window: int | None) -> None:
         raise KernelError(f"attention: a window of {window} positions needs a causal mask", hint="causal=True")
     if window < 1:
         raise KernelError(f"attention: a window of {window} positions; a query sees itself at least: 1 or more")
+
+
+def expert_capacity(rows: int, n_expert: int, top_k: int, capacity_factor: float | None) -> int | None:
+    """Rows that an expert takes: ceil(capacity_factor rows top_k / n_expert), None for any number.
+
+    Raises KernelError unless 1 <= top_k <= n_expert and capacity_factor > 0.
+    """
+    if not 1 <= top_k <= n_expert:
+        raise KernelError(f"moe: top_k is {top_k}; it must be from 1 to the {n_expert} experts")
+    if capacity_factor is None:
+        return None
+    if not 0 < capacity_factor < math.inf:
+        raise KernelError(f"moe: capacity_factor is {capacity_factor}; it must be above 0", hint="None drops no row")
+    return math.ceil(capacity_factor * rows * top_k / n_expert)
 
 
 class _Seen:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 from isoflop.errors import KernelError
-from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, norm, qkv
+from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, moe, norm, qkv
 from isoflop.kernels.adamw import AdamW
+from isoflop.kernels.muon import Muon, orthogonalise
 from isoflop.kernels.signatures import OPS
 
 
@@ -76,11 +78,47 @@ def test_heads_that_do_not_fit_are_refused(
         qkv.forward(*tensors, kind="rms", n_head=heads[0], n_kv_head=heads[1], base=base)
 
 
+@pytest.mark.parametrize(
+    ("experts", "inner", "settings", "message"),
+    [
+        (3, 5, {"kind": "gelu"}, "moe: w_in has 5 rows an expert; gelu with d_ff 6 takes 6"),
+        (3, 6, {"kind": "swiglu"}, "swiglu with d_ff 6 takes 12"),
+        (3, 6, {"kind": "gleu"}, r"no activation 'gleu'\n  hint: did you mean 'gelu'"),
+        (3, 6, {"top_k": 4}, "moe: top_k is 4; it must be from 1 to the 3 experts"),
+        (3, 6, {"capacity_factor": -1.0}, "capacity_factor is -1.0; it must be above 0"),
+        (257, 6, {}, "moe: 257 experts; the kernels hold at most 256"),
+        (9, 6, {"top_k": 9}, r"moe: 9 choices a row \(top_k\); the kernels hold at most 8"),
+        (3, 6, {}, "x is on cpu; Triton kernels run on a GPU"),
+    ],
+)
+def test_a_mixture_refuses_what_it_cannot_route(
+    experts: int, inner: int, settings: dict[str, Any], message: str
+) -> None:
+    weights = torch.ones(1, experts, 4), torch.ones(1, experts, inner, 4), torch.ones(1, experts, 4, 6)
+    with pytest.raises(KernelError, match=message):
+        moe.forward(torch.ones(1, 2, 4), *weights, **{"kind": "gelu", "top_k": 2} | settings)
+
+
 def test_an_optimizer_needs_all_its_hyper_parameters() -> None:
     tensors = {name: [torch.ones(1, 4)] for name in ("params", "grads", "first", "second")}
     hyper = {name: torch.ones(1).double() for name in OPS["adamw"].hyper if name != "clip"}
     with pytest.raises(KernelError, match="adamw needs clip"):
         AdamW(**tensors, decayed=[True], step=torch.zeros(1).long(), **hyper)
+
+
+def test_muon_takes_matrices_alone() -> None:
+    hyper = {name: torch.ones(1).double() for name in OPS["muon"].hyper}
+    vector, matrix = ([torch.ones(1, *shape)] for shape in ((4,), (4, 3)))
+    with pytest.raises(KernelError, match=r"params\[0\] has shape \(1, 4\); its axes are \(K, O, I\)\n  hint: vectors"):
+        Muon(vector, vector, vector, **hyper)
+    with pytest.raises(KernelError, match="muon needs momentum"):
+        Muon(matrix, matrix, matrix, **{name: value for name, value in hyper.items() if name != "momentum"})
+    with pytest.raises(KernelError, match=r"params\[0\] is on cpu; Triton kernels run on a GPU"):
+        Muon(matrix, matrix, matrix, **hyper)
+    with pytest.raises(KernelError, match="steps is 0"):
+        orthogonalise(matrix[0], steps=0)
+    with pytest.raises(KernelError, match=r"of torch\.float64; steps are 1 or more"):
+        orthogonalise(matrix[0], dtype=torch.float64)
 
 
 def test_the_definitions_load_without_triton() -> None:

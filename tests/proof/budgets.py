@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, attention, block, cross_entropy, embed, linear, mlp, noise, norm, partial, qkv
+from proof.jobs import adamw, attention, block, cross_entropy, embed, linear, mlp, moe, muon, noise, norm, partial, qkv
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -59,6 +59,8 @@ OPS = (
     cross_entropy.jobs,
     embed.jobs,
     noise.jobs,
+    moe.jobs,
+    muon.jobs,
     attention.jobs,
     mlp.jobs,
     block.jobs,

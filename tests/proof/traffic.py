@@ -27,6 +27,10 @@ class Traffic:
     def written(self) -> int:
         return sum(size * len(seen) for size, seen in self._written.items())
 
+    def moved(self, size: int) -> int:
+        """Bytes read and written in elements of ``size`` bytes."""
+        return size * (len(self._read.get(size, ())) + len(self._written.get(size, ())))
+
     def see(self, where: dict[int, set[int]], pointers: Any, mask: Any) -> None:
         size = pointers.get_element_ty().primitive_bitwidth // 8
         addresses, live = np.broadcast_arrays(pointers.data, mask.data)

@@ -1,0 +1,171 @@
+"""Products of matrices by expert: tiles of rows in slots, each with the weight of the expert whose slots they are.
+
+    z[s] = x[row of s] W_in[expert of s]^T,   a = act(z),   o[s] = a[s] W_out[expert of s]^T
+    y[m] = sum over j of gate[m, j] o[slot of (m, j)]                    in the order of the choices
+
+swiglu: W_in is (2 F, D), gate rows first. A tile of slots belongs to one expert: it finds it among the E first slots,
+and does nothing where that expert has fewer rows. Rows are gathered as they are read; no sorted copy of x is made.
+
+With R choices kept, FLOPs of the products: 4 R D F, 6 R D F gated. Bytes at s an element: s D (R + 2 M) of x gathered
+(from cache where the J choices of a row meet), y and o, and s (G + 1) (E F D + R F) of weights and hidden columns, G =
+2 where gated, else 1. Arithmetic intensity of the products at two bytes: about R/E FLOPs a byte where few rows meet an
+expert, whose weights then decide.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from isoflop.kernels.activation import activate, activation_gradient
+
+
+@triton.jit
+def expert_of(START, SIZE, slot, E, EXPERTS: tl.constexpr):
+    """(expert, end of its slots) for a slot: the last to start there or before, others are empty. START, SIZE (E,)."""
+    experts = tl.arange(0, EXPERTS)
+    starts = tl.load(START + experts, mask=experts < E, other=2147483647)
+    expert = tl.sum((starts <= slot).to(tl.int32), 0) - 1
+    return expert.to(tl.int64), tl.load(START + expert) + tl.load(SIZE + expert)
+
+
+@triton.jit
+def _times_weight(
+    x, W, live, column, N, D, BACK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr
+):  # fmt: skip
+    """Rows at the pointers ``x`` (ROWS, 1), D long, times COLUMNS rows of W (N, D) from ``column``; BACK: W (D, N)."""
+    columns, depth = column + tl.arange(0, COLUMNS)[None, :], tl.arange(0, DEPTH)
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for d in range(0, D, DEPTH):
+        deep = d + depth
+        left = tl.load(x + deep[None, :], mask=live & (deep < D)[None, :], other=0.0)
+        at = deep[:, None].to(tl.int64) * N + columns if BACK else columns.to(tl.int64) * D + deep[:, None]
+        w = tl.load(W + at, mask=(columns < N) & (deep < D)[:, None], other=0.0)
+        total = tl.dot(left, w, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _moe_hidden(
+    X, W, ROUTES, START, SIZE, Z, A, M, D, F, E, S, TOP: tl.constexpr, KIND: tl.constexpr, EXPERTS: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Grid (S / ROWS cdiv(F, COLUMNS), K). X (K, M, D), W (K, E, F or 2F, D) to Z (K, S, F or 2F) and A (K, S, F)."""
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(F, COLUMNS)
+    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    gated: tl.constexpr = 2 if KIND == "swiglu" else 1
+    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
+    if first < end:
+        slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
+        live = slots < end
+        row = tl.load(ROUTES + model * S + slots, mask=live, other=0) // TOP
+        x = X + (model * M + row) * D
+        matrix = (model * E + expert) * gated
+        z = _times_weight(x, W + matrix * F * D, live, column, F, D, False, ROWS, COLUMNS, DEPTH)
+        value = z
+        out, inside = (model * S + slots) * gated * F + columns, live & (columns < F)
+        if KIND == "swiglu":
+            value = _times_weight(x, W + (matrix + 1) * F * D, live, column, F, D, False, ROWS, COLUMNS, DEPTH)
+            tl.store(Z + out + F, value.to(Z.dtype.element_ty), mask=inside)
+        tl.store(Z + out, z.to(Z.dtype.element_ty), mask=inside)
+        a = activate(z, value, KIND)
+        tl.store(A + (model * S + slots) * F + columns, a.to(A.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _moe_rows(
+    A, W, START, SIZE, OUT, N, D, E, S, BACK: tl.constexpr, EXPERTS: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Grid (S / ROWS cdiv(N, COLUMNS), K): A (K, S, D) times W (K, E, N, D), where BACK (K, E, D, N), to OUT."""
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(N, COLUMNS)
+    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
+    if first < end:
+        slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
+        live, W = slots < end, W + (model * E + expert) * N * D
+        total = _times_weight(A + (model * S + slots) * D, W, live, column, N, D, BACK, ROWS, COLUMNS, DEPTH)
+        at = (model * S + slots) * N + columns
+        tl.store(OUT + at, total.to(OUT.dtype.element_ty), mask=live & (columns < N))
+
+
+@triton.jit
+def _moe_hidden_bwd(
+    DY, W, ROUTES, GATES, START, SIZE, Z, DZ, M, D, F, E, S, TOP: tl.constexpr, KIND: tl.constexpr,
+    EXPERTS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Grid as ``_moe_hidden``. DY (K, M, D), W (K, E, D, F), GATES (K, M, TOP), Z to DZ (K, S, F or 2F)."""
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(F, COLUMNS)
+    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    gated: tl.constexpr = 2 if KIND == "swiglu" else 1
+    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
+    if first < end:
+        slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
+        live = slots < end
+        route = tl.load(ROUTES + model * S + slots, mask=live, other=0)
+        dy, W = DY + (model * M + route // TOP) * D, W + (model * E + expert) * D * F
+        da = _times_weight(dy, W, live, column, F, D, True, ROWS, COLUMNS, DEPTH)
+        da *= tl.load(GATES + model * M * TOP + route, mask=live, other=0.0)
+        at, inside = (model * S + slots) * gated * F + columns, live & (columns < F)
+        z = tl.load(Z + at, mask=inside, other=0.0).to(tl.float32)
+        value = z
+        if KIND == "swiglu":
+            value = tl.load(Z + at + F, mask=inside, other=0.0).to(tl.float32)
+        dz, dvalue = activation_gradient(z, value, da, KIND)
+        tl.store(DZ + at, dz.to(DZ.dtype.element_ty), mask=inside)
+        if KIND == "swiglu":
+            tl.store(DZ + at + F, dvalue.to(DZ.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _moe_weight(
+    L, R, ROUTES, GATES, START, SIZE, DW, M, N, D, E, S, TOP: tl.constexpr, LEFT: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Grid (cdiv(N, ROWS) cdiv(D, COLUMNS), E, K): sums over an expert's slots of L (N) by R (D) to DW (K, E, N, D).
+
+    LEFT: L (K, M, N) is gathered and multiplied by its gate, R is (K, S, D); else R (K, M, D) is gathered.
+    """
+    model, expert, tiles = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.cdiv(D, COLUMNS)
+    row, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    rows, columns = row + tl.arange(0, ROWS)[None, :], column + tl.arange(0, COLUMNS)[None, :]
+    start = tl.load(START + model * E + expert)
+    end = start + tl.load(SIZE + model * E + expert)
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for s in range(start, end, DEPTH):
+        slots = s + tl.arange(0, DEPTH)[:, None]
+        live = slots < end
+        route = tl.load(ROUTES + model * S + slots, mask=live, other=0)
+        taken, held = model * M + route // TOP, model * S + slots
+        left = tl.load(L + (taken if LEFT else held) * N + rows, mask=live & (rows < N), other=0.0)
+        right = tl.load(R + (held if LEFT else taken) * D + columns, mask=live & (columns < D), other=0.0)
+        if LEFT:
+            gate = tl.load(GATES + model * M * TOP + route, mask=live, other=0.0)
+            left = (left.to(tl.float32) * gate).to(L.dtype.element_ty)
+        total = tl.dot(tl.trans(left), right, total, input_precision="ieee")
+    at = ((model * E + expert) * N + tl.trans(rows)) * D + columns
+    tl.store(DW + at, total.to(DW.dtype.element_ty), mask=(tl.trans(rows) < N) & (columns < D))
+
+
+@triton.jit
+def _moe_combine(
+    BY_SLOT, GATES, SLOTS, ONTO, Y, M, D, S, TOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):  # fmt: skip
+    """Grid (cdiv(M, ROWS) cdiv(D, COLUMNS), K): BY_SLOT (K, S, D) summed over choices, times GATES, to Y (K, M, D).
+
+    ONTO (K, M, D) is added. GATES or ONTO may be None.
+    """
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(D, COLUMNS)
+    rows = (tl.program_id(0) // tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    columns = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    live, inside = rows < M, columns < D
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for j in tl.static_range(TOP):
+        at = (model * M + rows) * TOP + j
+        slot = tl.load(SLOTS + at, mask=live, other=-1)
+        o = tl.load(BY_SLOT + (model * S + slot) * D + columns, mask=(slot >= 0) & inside, other=0.0).to(tl.float32)
+        total += o if GATES is None else o * tl.load(GATES + at, mask=live, other=0.0)
+    at = (model * M + rows) * D + columns
+    if ONTO is not None:
+        total += tl.load(ONTO + at, mask=live & inside, other=0.0).to(tl.float32)
+    tl.store(Y + at, total.to(Y.dtype.element_ty), mask=live & inside)
