@@ -6,10 +6,10 @@
 swiglu: W_in is (2 F, D), gate rows first. A tile of slots belongs to one expert: it finds it among the E first slots,
 and does nothing where that expert has fewer rows. Rows are gathered as they are read; no sorted copy of x is made.
 
-With R choices kept, FLOPs of the products: 4 R D F, 6 R D F gated. Bytes at s an element: s D (R + 2 M) of x gathered
-(from cache where the J choices of a row meet), y and o, and s (G + 1) (E F D + R F) of weights and hidden columns, G =
-2 where gated, else 1. Arithmetic intensity of the products at two bytes: about R/E FLOPs a byte where few rows meet an
-expert, whose weights then decide.
+With R choices kept, FLOPs of the products: 4 R D F, 6 R D F gated. Bytes at s an element, G = 2 where gated, else 1:
+s D (2 M + 2 R) of x, y and o, which is written and read, s (G + 1) E F D of weights, and s (G + 2) R F of z and a.
+Rows that several experts read come from cache again. Arithmetic intensity at two bytes where few rows meet an expert,
+whose weights then decide: R/E FLOPs a byte.
 """
 
 from __future__ import annotations

@@ -90,8 +90,9 @@ def _muon_product(
         total = total.to(OUT.dtype.element_ty)
         tl.store(OUT + at, total, mask=inside)
         if SYMMETRIC:
-            at = model * M * N + tl.trans(columns).to(tl.int64) * N + tl.trans(rows)
-            tl.store(OUT + at, tl.trans(total), mask=tl.trans(inside))
+            if column > row:
+                at = model * M * N + tl.trans(columns).to(tl.int64) * N + tl.trans(rows)
+                tl.store(OUT + at, tl.trans(total), mask=tl.trans(inside))
 
 
 @triton.jit
