@@ -1,4 +1,7 @@
-"""``isoflop::attention``: flash attention with grouped heads, causal, windowed or full."""
+"""``isoflop::attention``: flash attention with grouped heads, causal, windowed or full.
+
+What the configuration table leaves to torch's SDPA is no call of ours, so that autograd and compilers see torch's own.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,32 @@ import torch
 from torch import Tensor
 
 from isoflop.kernels import attention as launcher
-from isoflop.kernels import attention_backward
+from isoflop.kernels import attention_backward, reference
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.operators.boundary import Operator, Results, absent, present
+from isoflop.kernels.dispatch import record
+from isoflop.kernels.operators.boundary import Operator, Results
 
 
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, causal: bool, window: int | None, scale: float | None
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    y, lse = launcher.forward(q, k, v, causal=causal, window=window, scale=scale)
-    return y, q.new_empty(q.shape[0], 0, dtype=torch.float32) if lse is None else lse
+    y, lse = launcher.forward(q, k, v, causal=causal, window=window, scale=scale, backend="triton")
+    assert lse is not None
+    return y, lse
 
 
 def _attention_backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor,
     causal: bool, window: int | None, scale: float | None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    made = attention_backward.backward(dy, q, k, v, y, present(lse), causal=causal, window=window, scale=scale)
+    made = attention_backward.backward(dy, q, k, v, y, lse, causal=causal, window=window, scale=scale)
     return made.dq, made.dk, made.dv
 
 
 def _fake(
     q: Tensor, k: Tensor, v: Tensor, causal: bool, window: int | None, scale: float | None
 ) -> Results:  # fmt: skip
-    width = min(q.shape[-1], launcher.WIDEST)
-    past = configuration("attention", width=width, dtype=q.dtype, chip=chip_of(q.device))["sdpa_past"]
-    lse = q.new_empty(q.shape[:-1], dtype=torch.float32)
-    return torch.empty_like(q), absent(lse) if q.shape[-1] > past and window is None else lse
+    return torch.empty_like(q), q.new_empty(q.shape[:-1], dtype=torch.float32)
 
 
 def _flops(q: Tensor, k: Tensor, causal: bool, window: int | None, pass_: int) -> tuple[int, int]:
@@ -58,4 +60,16 @@ def attention(
     Heads that the configuration table leaves to torch's SDPA go there, as ``last_dispatch()`` tells. Raises KernelError
     as :func:`isoflop.kernels.attention.forward` does.
     """
+    if window is None and _left_to_sdpa(q.shape[-1], q.dtype, q.device):
+        y = reference.attention(*(each.flatten(0, 1) for each in (q, k, v)), causal=causal, scale=scale)
+        return y.reshape(q.shape)
     return _ATTENTION(q, k, v, causal, window, scale)[0]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _left_to_sdpa(width: int, dtype: torch.dtype, device: torch.device) -> bool:
+    chosen = configuration("attention", width=min(width, launcher.WIDEST), dtype=dtype, chip=chip_of(device))
+    left = width > chosen["sdpa_past"]
+    if left:
+        record("attention", "sdpa")
+    return left

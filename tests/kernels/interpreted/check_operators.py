@@ -80,6 +80,7 @@ CASES = {
     "embed": Case("embed", {"tokens": (K, B, T), "token_table": (K, V, D), "position_table": (K, 7, D)}),
     "tokens alone": Case("embed", {"tokens": (K, B, T), "token_table": (K, V, D)}),
 }  # fmt: skip
+each_op = pytest.mark.parametrize("case", {case.op: case for case in CASES.values()}.values(), ids=lambda case: case.op)
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -117,8 +118,9 @@ def test_results_and_gradients_are_those_of_the_definition(case: Case) -> None:
 @every_case
 def test_the_way_past_the_dispatcher_gives_the_same_bits(case: Case) -> None:
     direct = gradients(case, getattr(operators, case.op))
-    with iso.trace():
+    with iso.trace() as counted:
         through = gradients(case, getattr(operators, case.op))
+    assert not counted.uncounted
     for ours, theirs in zip((*direct[0], *direct[1]), (*through[0], *through[1]), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -157,7 +159,7 @@ def test_operators_pass_torchs_own_checks_forward_and_backward(case: Case) -> No
         torch.library.opcheck(getattr(torch.ops.isoflop, name), tuple(given))
 
 
-@every_case
+@each_op
 @pytest.mark.filterwarnings("ignore:Input #. requires gradient and is not a double precision")
 def test_gradients_are_finite_differences(case: Case) -> None:
     """In float32, the widest that the kernels take: steps of 1e-2, errors of 1e-2."""
@@ -172,14 +174,14 @@ def test_gradients_are_finite_differences(case: Case) -> None:
     )  # fmt: skip
 
 
-@every_case
+@each_op
 def test_compiled_as_one_graph_gives_the_same(case: Case) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(getattr(operators, case.op), fullgraph=True, backend="aot_eager")
     assert_equal(gradients(case, compiled), gradients(case, getattr(operators, case.op)), rtol=0.0, atol=0.0)
 
 
-@every_case
+@each_op
 def test_mapped_calls_are_further_models_of_one_launch(case: Case) -> None:
     tensors = {name: each for name, each in case.tensors().items() if each is not None}
     twice = {
@@ -199,7 +201,7 @@ def test_mapped_calls_are_further_models_of_one_launch(case: Case) -> None:
             assert torch.equal(ours[i], theirs)
 
 
-@every_case
+@each_op
 @pytest.mark.parametrize("seen", [False, True], ids=["direct", "through the dispatcher"])
 def test_autocast_computes_in_its_own_type(case: Case, seen: bool) -> None:
     tensors = case.tensors()
@@ -240,6 +242,16 @@ def test_an_unknown_reduction_is_refused_with_the_nearest() -> None:
         operators.linear_cross_entropy(**tensors, reduction="men")
 
 
+def test_heads_left_to_sdpa_are_torchs_own_under_a_compiler_too() -> None:
+    wide = Case("attention", {"q": (K, B, H, T, 300), "k": (K, B, G, T, 300), "v": (K, B, G, T, 300)})
+    expected = gradients(wide, reference.on_models(reference.attention))
+    torch._dynamo.reset()
+    compiled = torch.compile(operators.attention, fullgraph=True, backend="aot_eager")
+    for op in (operators.attention, compiled):
+        assert_equal(gradients(wide, op), expected)
+        assert last_dispatch()["attention"] == "sdpa"
+
+
 def test_an_mlp_wider_than_its_tables_goes_op_by_op() -> None:
     wide = Case(
         "mlp",
@@ -262,13 +274,6 @@ def test_a_trace_counts_flops_and_the_bytes_of_every_tensor(kind: str) -> None:
     assert counted.forward.bytes == 4 * x.nbytes + 2 * gain.nbytes + statistics
 
 
-@every_case
-def test_every_operator_has_a_formula_in_both_directions(case: Case) -> None:
-    with iso.trace() as counted:
-        gradients(case, getattr(operators, case.op))
-    assert not counted.uncounted
-
-
 def test_products_of_a_trace_are_those_of_the_formulas() -> None:
     with iso.trace() as counted:
         gradients(CASES["rms qkv rope"], operators.norm_qkv)
@@ -281,6 +286,7 @@ def test_products_of_a_trace_are_those_of_the_formulas() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_inductor_compiles_an_operator_amid_others() -> None:
     torch._dynamo.reset()
     x, gain = torch.randn(1, 4, 8, requires_grad=True), torch.ones(1, 8)
