@@ -1,6 +1,6 @@
 """A Transformer block over the operators, as a module for trainers of any kind: one model, or K of them in one launch.
 
-    q, k, v = rope(norm(x) W_qkv^T + b_qkv);   x += attention(q, k, v) W_proj^T + b_proj;   x += mlp(norm(x))
+q, k, v = rope(norm(x) W_qkv^T + b_qkv);   x += attention(q, k, v) W_proj^T + b_proj;   x += mlp(norm(x))
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class FusedBlock(nn.Module):
             "out_weight": (shape.d_model, shape.d_ff), "out_bias": (shape.d_model,),
         }  # fmt: skip
         for name, size in sizes.items():
-            wanted = not name.endswith("bias") or (shape.bias and (shape.norm == "layer" or not name.startswith("norm")))
+            wanted = not name.endswith("bias") or (
+                shape.bias and (shape.norm == "layer" or not name.startswith("norm"))
+            )
             made = nn.Parameter(torch.empty(*models, *size, device=device, dtype=dtype)) if wanted else None
             self.register_parameter(name, made)
         self.reset_parameters()

@@ -129,8 +129,10 @@ def _one(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor[None]
 
 
-def _unfit_layer_norm(module: nn.LayerNorm) -> str:
-    return "" if module.weight is not None and module.weight.ndim == 1 else "its norm has no gain, or one of several axes"
+def _unfit_layer_norm(module: Any) -> str:
+    return (
+        "" if module.weight is not None and module.weight.ndim == 1 else "its norm has no gain, or one of several axes"
+    )
 
 
 def _unfit_gpt2_attention(module: Any) -> str:

@@ -1,4 +1,4 @@
-"""The ops in Triton as operators of torch, ``torch.ops.isoflop.*``: one file an op, and ``boundary`` for what all share.
+"""The ops in Triton as operators of torch, ``torch.ops.isoflop.*``: one file an op; ``boundary`` is what all share.
 
 Every tensor has a leading model axis K. For trainers of others; code that holds its own buffers calls the launchers.
 """

@@ -32,7 +32,7 @@ Cost = Callable[..., tuple[int, int]]
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 _DEVICES = {"cpu": "AutocastCPU", "cuda": "AutocastCUDA"}
-_library = torch.library.Library("isoflop", "FRAGMENT")
+_library: Any = torch.library.Library("isoflop", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def absent(like: Tensor) -> Tensor:
@@ -60,7 +60,8 @@ class Operator:
 
     def __init__(
         self, name: str, forward: Callable[..., Any], backward: Callable[..., Results], *, results: Sequence[str],
-        gradients: dict[str, str], fake: Callable[..., Any], costs: tuple[Cost, Cost], passed: tuple[str, str] = ("", ""),
+        gradients: dict[str, str], fake: Callable[..., Any], costs: tuple[Cost, Cost],
+        passed: tuple[str, str] = ("", ""),
     ) -> None:  # fmt: skip
         takes, inputs = (list(inspect.signature(each).parameters) for each in (backward, forward))
         tensors = {argument.name for argument in OPS[name].tensors}
@@ -147,7 +148,10 @@ class Operator:
                 operator._keep(ctx, args, made)
                 return made
 
-            backward = staticmethod(once_differentiable(partial(operator._differentiate, operator._backward)))
+            @staticmethod
+            @once_differentiable
+            def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+                return operator._differentiate(operator._backward, ctx, *grads)
 
         return Direct
 
@@ -180,10 +184,13 @@ def _as_models(operator: Any, info: Any, in_dims: tuple[int | None, ...], *args:
         mapped = value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
         return mapped.flatten(0, 1)
 
+    def apart(value: Tensor) -> Tensor:
+        return value.view(size, value.shape[0] // size, *value.shape[1:])
+
     made = operator(*map(models, args, in_dims))
     if isinstance(made, Tensor):
-        return made.unflatten(0, (size, -1)), 0
-    return tuple(each.unflatten(0, (size, -1)) for each in made), (0,) * len(made)
+        return apart(made), 0
+    return tuple(map(apart, made)), (0,) * len(made)
 
 
 def _count(cost: Cost, *args: Any, out: Any) -> tuple[Any, ...]:

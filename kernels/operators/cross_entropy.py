@@ -29,7 +29,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     given = present(dx)
     made = cross_entropy_backward.backward(
-        x, weight, targets, lse, total, weights, **{"dmean" if reduction == "mean" else "dlosses": dloss},
+        x, weight, targets, lse, total, weights,
+        dmean=dloss if reduction == "mean" else None, dlosses=None if reduction == "mean" else dloss,
         z_loss=z_loss, ignore_index=ignore_index, want_dx=given is None,
     )  # fmt: skip
     scaled = made.dx if given is None else (dloss[:, None, None] * given).to(x.dtype)
@@ -89,11 +90,12 @@ def linear_cross_entropy(
 
 
 def _one_pass(x: Tensor, weight: Tensor) -> bool:
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-    return _gives_gradient(weight.shape[1], x.shape[-1], dtype, x.device)
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    return bool(_gives_gradient(weight.shape[1], x.shape[-1], dtype, x.device))
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _gives_gradient(vocabulary: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    x, weight = (torch.empty(1, rows, width, dtype=dtype, device=device) for rows in (1, vocabulary))
-    return cross_entropy.gives_gradient(x, weight)
+    one = torch.empty(1, 1, 1, dtype=dtype, device=device)
+    return cross_entropy.gives_gradient(one.expand(1, 1, width), one.expand(1, vocabulary, width))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -38,8 +40,8 @@ def _mlp_backward(
 
 
 def _flops(
-    x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, gain: Tensor | None,
-    bias: Tensor | None, kind: str, norm: str, eps: float, residual: bool, pass_: int,
+    pass_: int, x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, gain: Tensor | None,
+    bias: Tensor | None, kind: str, norm: str, eps: float, residual: bool,
 ) -> tuple[int, int]:  # fmt: skip
     models, rows, width = x.shape
     products = models * launcher.flops(rows, width, w_out.shape[-1], kind=kind)[pass_]
@@ -50,7 +52,7 @@ def _flops(
 _MLP = Operator(
     "mlp", _mlp, _mlp_backward, fake=lambda x, *_: torch.empty_like(x), results=("y",),
     gradients={each: each for each in ("x", "w_in", "b_in", "w_out", "b_out", "gain", "bias")},
-    costs=(lambda *args: _flops(*args, 0), lambda dy, *args: _flops(*args, 1)),
+    costs=(partial(_flops, 0), lambda dy, *args: _flops(1, *args)),
 )  # fmt: skip
 
 

@@ -13,9 +13,7 @@ def _norm_qkv(
     x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None,
     kind: str, n_head: int, n_kv_head: int, base: float | None, eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    made = qkv.forward(
-        x, gain, shift, weight, bias, kind=kind, n_head=n_head, n_kv_head=n_kv_head, base=base, eps=eps
-    )
+    made = qkv.forward(x, gain, shift, weight, bias, kind=kind, n_head=n_head, n_kv_head=n_kv_head, base=base, eps=eps)
     return made.q, made.k, made.v, absent(made.rstd) if made.mean is None else made.mean, made.rstd
 
 

@@ -61,7 +61,9 @@ def test_a_block_equals_the_trainers(shape: iso.Shape, implementation: str) -> N
     torch.testing.assert_close(y, expected_y, rtol=1e-4, atol=1e-5)
     by_name = dict(zip(["x", *(NAMES[name] for name, _ in theirs.named_parameters())], expected, strict=True))
     for name, grad in zip(["x", *(name for name, _ in ours.named_parameters())], grads, strict=True):
-        torch.testing.assert_close(grad, by_name[name], rtol=1e-3, atol=1e-4, msg=lambda said, name=name: f"{name}: {said}")
+        torch.testing.assert_close(
+            grad, by_name[name], rtol=1e-3, atol=1e-4, msg=lambda said, name=name: f"{name}: {said}"
+        )
     ran = "triton" if implementation == "auto" else "reference"
     assert {last_dispatch()[op] for op in ("norm_qkv", "attention", "linear", "mlp")} == {ran}
 
@@ -111,11 +113,14 @@ def test_a_compiled_block_is_one_graph(shape: iso.Shape) -> None:
 
 
 def test_autocast_runs_a_block_in_bfloat16() -> None:
-    block, x = FusedBlock(SHAPES["gpt2"]), torch.randn(1, 5, 12)
+    ours, theirs = same(SHAPES["gpt2"])
+    x = torch.randn(2, 7, 12)
     with torch.autocast("cpu", torch.bfloat16):
-        y = block(x)
+        y, other = ours(x), theirs(x)
     assert y.dtype == torch.bfloat16
-    torch.testing.assert_close(y.float(), block(x), rtol=5e-2, atol=5e-2)
+    expected = theirs(x)
+    rounding = 2**-8 * expected.abs().max()
+    assert (y.float() - expected).abs().max() <= 2 * (other.float() - expected).abs().max() + rounding
 
 
 def test_a_trace_counts_the_products_of_a_block_as_the_shape_does() -> None:
@@ -129,7 +134,9 @@ def test_a_trace_counts_the_products_of_a_block_as_the_shape_does() -> None:
 
 def test_what_a_block_does_not_take_is_refused_in_words() -> None:
     shape = SHAPES["gpt2"]
-    with pytest.raises(KernelError, match=r"x has shape \(2, 7, 11\); its axes are \(batch, seq, d_model\), d_model is 12"):
+    with pytest.raises(
+        KernelError, match=r"x has shape \(2, 7, 11\); its axes are \(batch, seq, d_model\), d_model is 12"
+    ):
         FusedBlock(shape)(torch.zeros(2, 7, 11))
     with pytest.raises(KernelError, match=r"axes are \(n_model, batch, seq, d_model\), d_model is 12, n_model 3"):
         FusedBlock(shape, n_model=3)(torch.zeros(2, 1, 7, 12))

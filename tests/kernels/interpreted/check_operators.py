@@ -69,7 +69,9 @@ CASES = {
         "mlp", MLP | {"gain": (K, D), "bias": (K, D)}, {"kind": "gelu", "norm": "layer", "residual": True}
     ),
     "swiglu": Case(
-        "mlp", MLP | {"w_in": (K, 2 * F, D), "b_in": None, "b_out": None, "gain": (K, D)}, {"kind": "swiglu", "norm": "rms"}
+        "mlp",
+        MLP | {"w_in": (K, 2 * F, D), "b_in": None, "b_out": None, "gain": (K, D)},
+        {"kind": "swiglu", "norm": "rms"},
     ),
     "loss": Case("linear_cross_entropy", {"x": (K, T, D), "weight": (K, V, D), "targets": (K, T)}),
     "weighted losses": Case(
@@ -296,5 +298,3 @@ def test_inductor_compiles_an_operator_amid_others() -> None:
 
     compiled = torch.compile(function, fullgraph=True)
     assert_equal(torch.autograd.grad(compiled(x), x), torch.autograd.grad(function(x), x))
-
-

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from isoflop.errors import KernelError
 from isoflop.kernels import last_dispatch, patch
 
-transformers = pytest.importorskip("transformers", reason="transformers is not installed: isoflop[hf] brings it")
 VOCAB = 13
 
 
