@@ -105,9 +105,12 @@ def chip_of(device: torch.device) -> str | None:
 
 def folder() -> Path:
     """Where a user's own tables are read, and a tuner writes them; it need not exist."""
-    named = os.environ.get("ISOFLOP_CONFIGURATIONS")
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(named or Path(home, "isoflop", "configurations")).expanduser()
+    return _folder(*map(os.environ.get, ("ISOFLOP_CONFIGURATIONS", "XDG_CONFIG_HOME", "HOME")))
+
+
+@cache
+def _folder(named: str | None, config: str | None, home: str | None) -> Path:  # a Path made anew costs a launch 20 us
+    return Path(named or Path(config or "~/.config", "isoflop", "configurations")).expanduser()
 
 
 @cache

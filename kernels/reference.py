@@ -33,8 +33,8 @@ def on_models(op: Callable[..., Any]) -> Callable[..., Any]:
         return tuple(stacked(each) for each in zip(*values, strict=True))
 
     def op_on_models(*args: Any, **kwargs: Any) -> Any:
-        first = args[0] if isinstance(args[0], Tensor) else args[0][0]
-        models = range(first.shape[0])
+        first = next(iter((*args, *kwargs.values())))
+        models = range(len(first if isinstance(first, Tensor) else first[0]))
         return stacked(
             [op(*model(k, args), **{name: model(k, value) for name, value in kwargs.items()}) for k in models]
         )
