@@ -1,0 +1,84 @@
+"""Sizes that ops are run at, and the tensors of an op at one of them, drawn from the table of signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from isoflop.kernels.signatures import OPS, Argument
+
+Tensors = dict[str, Any]
+"""By name: a tensor, a list of tensors for an argument that is many, None for one left out."""
+
+_HYPER = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
+_WEIGHTS = ("weight", "w_in", "w_out", "token_table", "position_table")
+_MANY = ((0, 0), (0,))  # a matrix and a vector of the width: what an optimizer is given
+
+
+class Size(NamedTuple):
+    """Of a call: ``models`` models of ``batch`` sequences of ``seq`` rows of ``width``, labels below ``vocabulary``."""
+
+    models: int
+    batch: int
+    seq: int
+    width: int
+    vocabulary: int
+
+    @property
+    def rows(self) -> int:
+        """Of one model."""
+        return self.batch * self.seq
+
+    @property
+    def d_head(self) -> int:
+        """64, or the width below that."""
+        return 64 if self.width % 64 == 0 else self.width
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """Every axis of the table of signatures: the inner widths of products are the width, of an MLP four times it."""
+        heads, wide = self.width // self.d_head, self.width
+        axes = {"K": self.models, "B": self.batch, "T": self.seq, "M": self.rows, "D": wide, "I": wide, "O": wide}
+        return axes | {"H": heads, "G": heads, "C": self.d_head, "V": self.vocabulary, "P": self.seq, "F": 4 * wide}
+
+    def __str__(self) -> str:
+        return f"{self.models} x {self.batch} x {self.seq} x {self.width}"
+
+
+def draw(
+    op: str, size: Size, dtype: torch.dtype, device: torch.device, *, axes: Mapping[str, int], without: tuple[str, ...] = ()
+) -> Tensors:  # fmt: skip
+    """The tensors of ``op``, in the order of its signature, the same on every device and at every call.
+
+    ``axes`` go before those of ``size``; optional tensors named ``without`` are None. Matrices are scaled by
+    1/sqrt(fan in), gains are near 1, the rest is standard normal, labels and tokens uniform.
+    """
+    generator, sizes = torch.Generator().manual_seed(sum(size)), size.axes | dict(axes)
+
+    def one(argument: Argument, shape: list[int]) -> Tensor:
+        if argument.dtype == "int64":
+            high = sizes["V"] if argument.name in ("tokens", "targets") else 1
+            return torch.randint(high, shape, generator=generator)
+        if argument.name in _HYPER:
+            return torch.full(shape, _HYPER[argument.name], dtype=torch.float64)
+        exact = getattr(torch, argument.dtype, None)
+        if exact is torch.float32:
+            return torch.rand(shape, generator=generator)
+        drawn = torch.randn(shape, generator=generator)
+        if argument.name in _WEIGHTS:
+            drawn *= shape[-1] ** -0.5
+        return (1 + 0.1 * drawn if argument.name == "gain" else drawn).to(dtype)
+
+    given: Tensors = {}
+    for argument in OPS[op].arguments:
+        if argument.name in without:
+            given[argument.name] = None
+        elif argument.many:
+            shapes = [[sizes["K"], *(size.width for _ in each)] for each in _MANY]
+            given[argument.name] = [one(argument, shape).to(device) for shape in shapes]
+        else:
+            given[argument.name] = one(argument, [sizes[axis] for axis in argument.axes.split()]).to(device)
+    return given
