@@ -50,7 +50,9 @@ class Budget:
         """Whether a piece of work of that kind still fits; it is noted as skipped where it does not."""
         if self.left >= self.longest[kind]:
             return True
-        self.skip(what, f"no time left: {max(self.left, 0):.0f} s, and the longest like it took {self.longest[kind]:.0f} s")
+        self.skip(
+            what, f"no time left: {max(self.left, 0):.0f} s, and the longest like it took {self.longest[kind]:.0f} s"
+        )
         return False
 
     def skip(self, what: str, why: str) -> None:

@@ -27,6 +27,7 @@ from isoflop.kernels import (
     qkv_backward,
     reference,
 )
+from isoflop.kernels.signatures import OPS
 
 
 class Work(NamedTuple):
@@ -102,7 +103,7 @@ def _norm_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 
 def _norm_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
-    y, total, mean, rstd = made
+    _, total, mean, rstd = made
     dx, dgain, dbias, *_ = gradients = norm.backward(
         grads[0], total, tensors["gain"], mean, rstd, grads[1], has_bias=True, out=None if out is None else out[-1]
     )
@@ -133,13 +134,17 @@ def _qkv_forward(tensors: Tensors, out: Any) -> Any:
 
 
 def _size_of_qkv(tensors: Tensors) -> Size:
-    return Size(*tensors["x"].shape, vocabulary=0)
+    return Size._make((*tensors["x"].shape, 0))
 
 
 def _qkv_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
     settings = _qkv_settings(_size_of_qkv(tensors))
-    given = (tensors[name] for name in ("x", "gain", "shift", "weight"))
-    return qkv_backward.backward(*grads, *given, made.mean, made.rstd, has_bias=True, base=settings["base"], out=out)
+    dq, dk, dv = grads
+    x, gain, shift, weight = (tensors[name] for name in ("x", "gain", "shift", "weight"))
+    norms = made.mean, made.rstd
+    return qkv_backward.backward(
+        dq, dk, dv, x, gain, shift, weight, *norms, has_bias=True, base=settings["base"], out=out
+    )
 
 
 def _attention_work(size: Size, itemsize: int) -> tuple[Work, ...]:
@@ -182,7 +187,7 @@ def _updated(held: Any) -> tuple[Tensor, ...]:
 
 def _defined_update(*values: Any) -> Any:
     params, grads, first, second, _, step, *hyper = values
-    named = dict(zip(("lr", "beta1", "beta2", "eps", "weight_decay", "clip"), hyper, strict=True))
+    named = dict(zip(OPS["adamw"].hyper, hyper, strict=True))
     return reference.on_models(reference.adamw)(
         params, grads, first, second, step=step + 1, decayed=[*_DECAYED], **named
     )
@@ -193,7 +198,7 @@ def _accumulate(tensors: Tensors, out: Any) -> Any:
         sums = tensors["sums"]
         moments = [torch.zeros_like(each, dtype=torch.float32) for each in sums]
         one = torch.ones(sums[0].shape[0], dtype=torch.float64, device=sums[0].device)
-        hyper = dict.fromkeys(("lr", "beta1", "beta2", "eps", "weight_decay", "clip"), one)
+        hyper: Tensors = dict.fromkeys(OPS["adamw"].hyper, one)
         held = adamw.AdamW(sums, sums, moments, moments, decayed=_DECAYED, step=one.long(), **hyper)
         out = noise.GradientNoise(held, tensors["grads"])
     out.squares.zero_()
@@ -259,7 +264,7 @@ CASES: dict[str, Case] = {
             lambda made: (made.mean,),
             _loss_work,
             lambda t, made, grads, out: cross_entropy_backward.backward(
-                *(t[name] for name in ("x", "weight", "targets")), made.lse, made.total, dmean=grads[0], out=out
+                t["x"], t["weight"], t["targets"], made.lse, made.total, dmean=grads[0], out=out
             ),
             ("x", "weight"),
             without=("weights",),

@@ -86,11 +86,17 @@ def measured(name: str, found: Iterable[Ceiling], where: str) -> Ceilings:
     Vector units are held to the rate of float32 products.
     """
     here = [each for each in found if each.where == where]
-    of = {DTYPES[getattr(torch, each.dtype)]: each.rate for each in here if each.library == "torch" and each.kind == "matmul"}
+    of = {
+        DTYPES[getattr(torch, each.dtype)]: each.rate
+        for each in here
+        if each.library == "torch" and each.kind == "matmul"
+    }
     copies = [each.rate for each in here if each.kind == "copy"]
     if not of or not copies:
         raise SpecError(f"nothing was measured on {where!r}")
-    return Ceilings(name, of, of["fp32"], max(copies), "measured: the largest products and copies of torch, a second each")
+    return Ceilings(
+        name, of, of["fp32"], max(copies), "measured: the largest products and copies of torch, a second each"
+    )
 
 
 def _rate(one: Device, dtype: str) -> float | None:

@@ -52,7 +52,9 @@ def predict(
     for op in ops or CASES:
         case = CASES[op]
         for width in widths:
-            passes = zip(("forward", "backward"), case.work(Size(models, batch, seq, width, vocabulary), itemsize), strict=False)
+            passes = zip(
+                ("forward", "backward"), case.work(Size(models, batch, seq, width, vocabulary), itemsize), strict=False
+            )
             for phase, work in passes:
                 for chip, on in zip(chips, ceilings, strict=True):
                     intensity, ridge = work.flops / work.bytes, on.ridge(dtype, matrix=case.matrix)

@@ -125,7 +125,9 @@ def device_of(kind: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         build = torch.version.cuda or torch.version.hip
         lacks = "sees no GPU" if build else "is built for CPUs alone"
-        hint = "is its driver installed, and is a GPU visible to this process?" if build else "install torch for your GPU"
+        hint = (
+            "is its driver installed, and is a GPU visible to this process?" if build else "install torch for your GPU"
+        )
         raise KernelError(f"--device cuda: torch {torch.__version__} {lacks}", hint=f"{hint} Or: --device cpu")
     return torch.device(kind)
 
@@ -139,7 +141,9 @@ def _name(device: torch.device) -> str:
 
 
 def _runtime() -> str:
-    return f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}" if torch.version.hip else ""
+    return (
+        f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}" if torch.version.hip else ""
+    )
 
 
 def _ceilings(chip: str | None, device: torch.device, name: str, found: tuple[Ceiling, ...]) -> Ceilings:
@@ -249,4 +253,3 @@ class _emptied:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-

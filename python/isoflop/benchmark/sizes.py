@@ -39,7 +39,7 @@ class Size(NamedTuple):
 
     @property
     def axes(self) -> dict[str, int]:
-        """Every axis of the table of signatures: the inner widths of products are the width, of an MLP four times it."""
+        """Every axis of the table of signatures: inner widths are the width, of an MLP four times it."""
         heads, wide = self.width // self.d_head, self.width
         axes = {"K": self.models, "B": self.batch, "T": self.seq, "M": self.rows, "D": wide, "I": wide, "O": wide}
         return axes | {"H": heads, "G": heads, "C": self.d_head, "V": self.vocabulary, "P": self.seq, "F": 4 * wide}
@@ -49,7 +49,8 @@ class Size(NamedTuple):
 
 
 def draw(
-    op: str, size: Size, dtype: torch.dtype, device: torch.device, *, axes: Mapping[str, int], without: tuple[str, ...] = ()
+    op: str, size: Size, dtype: torch.dtype, device: torch.device, *,
+    axes: Mapping[str, int], without: tuple[str, ...] = (),
 ) -> Tensors:  # fmt: skip
     """The tensors of ``op``, in the order of its signature, the same on every device and at every call.
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 
 from isoflop.benchmark.ceilings import DTYPES, Ceilings
 from isoflop.benchmark.timing import Call
 from isoflop.benchmark.variants import graph
-from isoflop.counting import flops, memory
-from isoflop.errors import missing
+from isoflop.counting import flops
+from isoflop.counting.footprint import memory
 from isoflop.shape import Shape
 from isoflop.train.model import Transformer
 
@@ -133,23 +136,17 @@ def by_torch(rung: Rung, dtype: torch.dtype, device: torch.device, *, compiled: 
     return step
 
 
-def engine() -> type | None:
+def engine() -> Any:
     """The step of K models by kernels, ``isoflop.kernels.gpt.TrainStep``; None in a version without it."""
-    try:
-        from isoflop.kernels.gpt import TrainStep
-    except ModuleNotFoundError as error:
-        if error.name != "isoflop.kernels.gpt":
-            raise missing(str(error.name), extra="gpu") from error
+    if find_spec("isoflop.kernels.gpt") is None:
         return None
-    return TrainStep
+    return import_module("isoflop.kernels.gpt").TrainStep
 
 
 def by_kernels(rung: Rung, models: int, dtype: torch.dtype, device: torch.device) -> Call:
     """A step of K models by kernels, on a GPU as one CUDA graph."""
-    made = engine()
-    assert made is not None, "asked for where there is none"
     tokens, targets = draw(rung, models, device)
-    held = made(rung.shape, models=models, batch=rung.batch, dtype=dtype, device=device)
+    held = engine()(rung.shape, models=models, batch=rung.batch, dtype=dtype, device=device)
     held.step(tokens, targets)
     if device.type == "cuda":
         held.capture()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from isoflop.benchmark.budget import Skipped
 from isoflop.benchmark.roofline import Row
 from isoflop.benchmark.run import Bench
+from isoflop.benchmark.tune import Tuning
 from isoflop.benchmark.variants import EXPLAINED
 
 
@@ -21,7 +23,7 @@ class Table(NamedTuple):
 
 def tables(made: Bench) -> Iterator[Table]:
     """Correctness, times of ops, steps, and what was skipped; one that has no rows is left out."""
-    for table in (_verdicts(made), _ops(made), _steps(made), _skipped(made)):
+    for table in (_verdicts(made), _ops(made), _steps(made), skipped_table(made.skipped)):
         if table.rows:
             yield table
 
@@ -31,7 +33,9 @@ def facts(made: Bench) -> list[Sequence[str]]:
     machine, top = made.machine, made.ceilings
     peaks = ", ".join(f"{rate / 1e12:.4g} {dtype}" for dtype, rate in top.matrix.items())
     reached = "; ".join(
-        f"{each.dtype} {each.rate / 1e12:.4g} TFLOP/s" if each.kind == "matmul" else f"copies {each.rate / 1e9:.4g} GB/s"
+        f"{each.dtype} {each.rate / 1e12:.4g} TFLOP/s"
+        if each.kind == "matmul"
+        else f"copies {each.rate / 1e9:.4g} GB/s"
         for each in made.measured
         if each.library == "torch" or made.kind == "cpu"
     )
@@ -42,11 +46,18 @@ def facts(made: Bench) -> list[Sequence[str]]:
     return [
         ("device", made.device),
         ("ran", ran),
-        ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()) + (f", {made.runtime}" * bool(made.runtime))),
+        (
+            "versions",
+            ", ".join(f"{name} {value}" for name, value in versions.items())
+            + (f", {made.runtime}" * bool(made.runtime)),
+        ),
         ("driver", ", ".join(gpu.driver for gpu in machine.gpus) or "none"),
         ("date", made.date),
         ("took", f"{made.seconds:.0f} s of {made.limit:.0f} s" + (", quick" if made.quick else "")),
-        ("ceilings of", f"{top.name}: {peaks} TFLOP/s, {top.bandwidth / 1e9:,.4g} GB/s ({top.source.partition(':')[0]})"),
+        (
+            "ceilings of",
+            f"{top.name}: {peaks} TFLOP/s, {top.bandwidth / 1e9:,.4g} GB/s ({top.source.partition(':')[0]})",
+        ),
         ("measured here", reached),
     ]
 
@@ -66,6 +77,25 @@ def roofline_table(rows: Sequence[Row]) -> Table:
     )  # fmt: skip
 
 
+def tuning_table(made: Tuning) -> Table:
+    """What was tried for every row of a table, and what was kept."""
+    return Table(
+        "Tiles, measured on this GPU: in turns with the present ones, which stay unless another is 2 % faster.",
+        ("table", "size", "present", "kept", "time before", "after", "tried", "refused"),
+        [
+            (
+                row.table, str(row.size), _numbers(row.before), _numbers(row.after) if row.changed else "the same",
+                duration(row.before_seconds), duration(row.after_seconds), f"{row.tried}", f"{len(row.refused)}",
+            )
+            for row in made.rows
+        ],
+    )  # fmt: skip
+
+
+def _numbers(row: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.items())
+
+
 def duration(seconds: float) -> str:
     """Three digits in the unit that suits."""
     for unit, factor in (("s", 1.0), ("ms", 1e3)):
@@ -76,8 +106,10 @@ def duration(seconds: float) -> str:
 
 def _verdicts(made: Bench) -> Table:
     rows: list[Sequence[str]] = [
-        (each.op, each.dtype, each.implementation, f"{each.error:.1e}", f"{each.torch_error:.1e}", f"{each.allowed:.1e}",
-         each.what, "right" if each.passed else "WRONG")
+        (
+            each.op, each.dtype, each.implementation, f"{each.error:.1e}", f"{each.torch_error:.1e}",
+            f"{each.allowed:.1e}", each.what, "right" if each.passed else "WRONG",
+        )
         for each in made.verdicts
     ]  # fmt: skip
     return Table(
@@ -122,12 +154,13 @@ def _steps(made: Bench) -> Table:
         for each in made.steps
     ]  # fmt: skip
     return Table(
-        "Training steps, measured: forward, backward, clip and AdamW of K models; tokens/s of all models together, with "
-        "the host. MFU is FLOPs by exact-causal over the peak above.",
+        "Training steps, measured: forward, backward, clip and AdamW of K models; tokens/s of all models together, "
+        "with the host. MFU is FLOPs by exact-causal over the peak above.",
         ("N", "layers x width", "K", "way", "dtype", "step", "tokens/s", "MFU", "peak memory"),
         rows,
     )
 
 
-def _skipped(made: Bench) -> Table:
-    return Table("Not done.", ("what", "why"), [(each.what, each.why) for each in made.skipped])
+def skipped_table(skipped: Sequence[Skipped]) -> Table:
+    """What was left out, and why."""
+    return Table("Not done.", ("what", "why"), [(each.what, each.why) for each in skipped])

@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -20,6 +20,7 @@ Call = Callable[[], object]
 WARM = 3  # calls before any is timed
 FEWEST, MOST = 5, 100  # timed calls of a variant
 _FLUSHED = 4  # times the last cache: what is written to empty it
+_BACKLOG = 0.02  # seconds that a GPU is kept busy at most while the host queues a call; calls so long hide the host
 
 
 class Time(NamedTuple):
@@ -45,7 +46,9 @@ class HostClock:
 
     def time(self, variants: Mapping[str, Call], seconds: float) -> dict[str, Time]:
         """As :class:`Clock` says; on a CPU time with the host is no other."""
-        taken = _in_turns({name: lambda call=call: _wall(call) for name, call in variants.items()}, variants, seconds)
+        for call in variants.values():
+            _warm(call)
+        taken = _in_turns(variants, lambda name, call: _wall(call), seconds)
         return {name: _summary(times, statistics.median(times)) for name, times in taken.items()}
 
 
@@ -55,24 +58,22 @@ class GpuClock:
     def __init__(self, device: torch.device) -> None:
         cache = torch.cuda.get_device_properties(device).L2_cache_size
         self.flushed = torch.empty(max(_FLUSHED * cache, 2**26), dtype=torch.uint8, device=device)
-        self.flush_seconds = self._between(lambda: self.flushed.zero_(), 1)
+        _warm(self.flushed.zero_)
+        self.flush_seconds = min(self._between(self.flushed.zero_, 1) for _ in range(WARM))
 
     def time(self, variants: Mapping[str, Call], seconds: float) -> dict[str, Time]:
         """As :class:`Clock` says."""
-        fills, host = {}, {}
+        fills, with_host = {}, {}
         for name, call in variants.items():
-            for _ in range(WARM):
-                call()
-            queued, host[name] = self._in_a_row(call)
-            fills[name] = 1 + math.ceil(2 * queued / self.flush_seconds)
-        calls = {
-            name: lambda call=call, name=name: self._between(call, fills[name]) for name, call in variants.items()
-        }
-        taken = _in_turns(calls, {}, seconds)
-        return {name: _summary(times, host[name]) for name, times in taken.items()}
+            _warm(call)
+            queued, with_host[name] = self._in_a_row(call)
+            fills[name] = 1 + math.ceil(min(2 * queued, _BACKLOG) / self.flush_seconds)
+        taken = _in_turns(variants, lambda name, call: self._between(call, fills[name]), seconds)
+        return {name: _summary(times, with_host[name]) for name, times in taken.items()}
 
     def _between(self, call: Call, fills: int) -> float:
-        begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begun: Any
+        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         for _ in range(fills):
             self.flushed.zero_()
         begun.record()
@@ -81,9 +82,10 @@ class GpuClock:
         ended.synchronize()
         return float(begun.elapsed_time(ended)) / 1e3
 
-    def _in_a_row(self, call: Call, times: int = 10) -> tuple[float, float]:
-        """Seconds of the host to queue a call, and of a call when so many are waited for together."""
+    def _in_a_row(self, call: Call) -> tuple[float, float]:
+        """Seconds of the host to queue a call, and of a call when many are waited for together."""
         torch.cuda.synchronize()
+        times = FEWEST if self._between(call, 1) > _BACKLOG else 4 * FEWEST
         begun = time.perf_counter()
         for _ in range(times):
             call()
@@ -97,17 +99,21 @@ def clock_of(device: torch.device) -> Clock:
     return GpuClock(device) if device.type == "cuda" else HostClock()
 
 
-def _in_turns(timed: Mapping[str, Callable[[], float]], warm: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
-    for call in warm.values():
-        for _ in range(WARM):
-            call()
-    taken: dict[str, list[float]] = {name: [] for name in timed}
+def _in_turns(
+    variants: Mapping[str, Call], once: Callable[[str, Call], float], seconds: float
+) -> dict[str, list[float]]:  # fmt: skip
+    taken: dict[str, list[float]] = {name: [] for name in variants}
     end, turns = time.perf_counter() + seconds, 0
     while turns < FEWEST or (turns < MOST and time.perf_counter() < end):
-        for name, once in timed.items():
-            taken[name].append(once())
+        for name, call in variants.items():
+            taken[name].append(once(name, call))
         turns += 1
     return taken
+
+
+def _warm(call: Call) -> None:
+    for _ in range(WARM):
+        call()
 
 
 def _wall(call: Call) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -56,7 +57,9 @@ def by_kernels(case: Case, tensors: Tensors, *, both: bool) -> Call:
     return call
 
 
-def by_definition(case: Case, tensors: Tensors, define: Callable[[Tensors], tuple[torch.Tensor, ...]], *, both: bool) -> Call:
+def by_definition(
+    case: Case, tensors: Tensors, define: Callable[[Tensors], tuple[torch.Tensor, ...]], *, both: bool
+) -> Call:
     """The op by torch, differentiated by autograd where ``both``."""
     if not both or case.backward is None:
 
@@ -65,7 +68,7 @@ def by_definition(case: Case, tensors: Tensors, define: Callable[[Tensors], tupl
                 return define(tensors)
 
         return forward
-    leaves: Mapping[str, torch.Tensor] = {name: tensors[name].detach().requires_grad_() for name in case.gradients}
+    leaves = {name: tensors[name].detach().requires_grad_() for name in case.gradients}
     given, wanted = tensors | leaves, list(leaves.values())
     grads = cotangents(define(given))
 
@@ -77,7 +80,7 @@ def by_definition(case: Case, tensors: Tensors, define: Callable[[Tensors], tupl
 
 def graph(call: Call) -> Call:
     """``call`` as a CUDA graph, captured after three calls on a stream of its own."""
-    side = torch.cuda.Stream()
+    side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
