@@ -17,16 +17,21 @@ from isoflop.kernels import (
     adamw,
     attention,
     attention_backward,
+    block,
+    block_backward,
     cross_entropy,
     cross_entropy_backward,
     embed,
     linear,
+    mlp,
+    mlp_backward,
     noise,
     norm,
     qkv,
     qkv_backward,
     reference,
 )
+from isoflop.kernels.configurations import chip_of, folder, table
 from isoflop.kernels.signatures import OPS
 
 
@@ -53,6 +58,8 @@ class Case:
         axes: that are not those of ``Size.axes``, of a size.
         without: optional tensors that the call leaves out.
         dtypes: that it is checked in.
+        table: of tiles, which may end at some width: wider rows are others' to compute.
+        longest: positions of a sequence that it takes.
         definition: in place of the one of that name.
     """
 
@@ -68,6 +75,15 @@ class Case:
     without: tuple[str, ...] = ()
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16)
     definition: Callable[..., Any] | None = None
+    table: str | None = None
+    longest: int | None = None
+
+    def serves(self, size: Size, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether its kernels take rows so wide and sequences so long."""
+        if size.seq > (self.longest or size.seq):
+            return False
+        rows = () if self.table is None else table(self.table, chip_of(device), user=folder())
+        return not rows or any(row.serves(chip_of(device), 8 * dtype.itemsize, size.width) for row in rows)
 
     def draw(self, size: Size, dtype: torch.dtype, device: torch.device) -> Tensors:
         """Its tensors at that size."""
@@ -129,22 +145,58 @@ def _qkv_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 
 def _qkv_forward(tensors: Tensors, out: Any) -> Any:
-    size = _size_of_qkv(tensors)
+    size = _size_of(tensors)
     return qkv.forward(*tensors.values(), out=out, **_qkv_settings(size))
 
 
-def _size_of_qkv(tensors: Tensors) -> Size:
+def _size_of(tensors: Tensors) -> Size:
     return Size._make((*tensors["x"].shape, 0))
 
 
 def _qkv_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
-    settings = _qkv_settings(_size_of_qkv(tensors))
+    settings = _qkv_settings(_size_of(tensors))
     dq, dk, dv = grads
     x, gain, shift, weight = (tensors[name] for name in ("x", "gain", "shift", "weight"))
     norms = made.mean, made.rstd
     return qkv_backward.backward(
         dq, dk, dv, x, gain, shift, weight, *norms, has_bias=True, base=settings["base"], out=out
     )
+
+
+_MLP: dict[str, Any] = {"kind": "gelu", "norm": "layer", "residual": True}
+_IN_MLP = ("x", "w_in", "b_in", "w_out", "b_out", "gain", "bias")
+
+
+def _mlp_work(size: Size, itemsize: int) -> tuple[Work, ...]:
+    at = size.rows, size.width, size.axes["F"]
+    return _both(mlp.flops(*at, kind="gelu"), mlp.least_bytes(*at, itemsize, kind="gelu"), size.models)
+
+
+_IN_BLOCK = tuple(argument.name for argument in OPS["block"].tensors)
+
+
+def _block_settings(tensors: Tensors) -> dict[str, Any]:
+    return _block_at(_size_of(tensors))
+
+
+def _block_at(size: Size) -> dict[str, Any]:
+    heads = size.axes["H"]
+    return {"n_head": heads, "n_kv_head": heads, "kind": "gelu", "norm": "layer"}
+
+
+def _block_work(size: Size, itemsize: int) -> tuple[Work, ...]:
+    axes = size.axes
+    at = size.batch, size.seq, size.width, axes["F"], size.d_head
+    heads = {"n_head": axes["H"], "n_kv_head": axes["H"]}
+    moved = block.least_bytes(*at, itemsize, **heads, kind="gelu")
+    return _both(block.flops(*at, **heads, kind="gelu"), moved, size.models)
+
+
+def _block_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
+    kept = None if out is None else out[-1]
+    gradients = block_backward.backward(grads[0], made[1], *tensors.values(), **_block_settings(tensors), out=kept)
+    named = gradients.named()
+    return (*(named[f"d{name}"] for name in _IN_BLOCK), gradients)
 
 
 def _attention_work(size: Size, itemsize: int) -> tuple[Work, ...]:
@@ -257,6 +309,30 @@ CASES: dict[str, Case] = {
             _attention_work,
             lambda t, made, grads, out: attention_backward.backward(grads[0], *t.values(), *made, out=out),
             ("q", "k", "v"),
+        ),
+        Case(
+            "mlp",
+            _forward(mlp, **_MLP),
+            lambda made: (made,),
+            _mlp_work,
+            lambda t, made, grads, out: mlp_backward.backward(grads[0], *t.values(), **_MLP, out=out),
+            _IN_MLP,
+            settings=lambda size: _MLP,
+            axes=lambda size: {"I": size.axes["F"]},
+            table="mlp",
+        ),
+        Case(
+            "block",
+            lambda t, out: block.forward(*t.values(), **_block_settings(t), out=out),
+            lambda made: made[:1],
+            _block_work,
+            _block_backward,
+            _IN_BLOCK,
+            settings=_block_at,
+            axes=lambda size: {"I": size.axes["F"]},
+            definition=lambda *tensors, **settings: reference.on_models(reference.block)(*tensors, **settings)[:1],
+            table="block",
+            longest=block.LONGEST,
         ),
         Case(
             "linear_cross_entropy",

@@ -32,7 +32,7 @@ class Plan:
     seconds: float
 
 
-_SMALL, _MIDDLE, _WIDE = Size(16, 16, 256, 64, 256), Size(4, 16, 512, 256, 4096), Size(1, 8, 1024, 1024, 8192)
+_SMALL, _MIDDLE, _WIDE = Size(16, 16, 128, 64, 256), Size(4, 16, 512, 256, 4096), Size(1, 8, 1024, 1024, 8192)
 
 PLANS = {
     ("cuda", False): Plan(SIZES, (_SMALL, _MIDDLE, _WIDE), LADDER, MODELS, torch.bfloat16, True, 0.5),

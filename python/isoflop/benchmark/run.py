@@ -125,10 +125,8 @@ def device_of(kind: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         build = torch.version.cuda or torch.version.hip
         lacks = "sees no GPU" if build else "is built for CPUs alone"
-        hint = (
-            "is its driver installed, and is a GPU visible to this process?" if build else "install torch for your GPU"
-        )
-        raise KernelError(f"--device cuda: torch {torch.__version__} {lacks}", hint=f"{hint} Or: --device cpu")
+        hint = "install its driver and show it to this process" if build else "install the torch of your GPU"
+        raise KernelError(f"device cuda: torch {torch.__version__} {lacks}", hint=f"{hint}; or --device cpu")
     return torch.device(kind)
 
 
@@ -172,6 +170,8 @@ def _time(made: Bench, plan: Plan, device: torch.device, clock: Clock, budget: B
     for size in plan.sizes:
         for op, case in CASES.items():
             dtype = plan.dtype if plan.dtype in case.dtypes else case.dtypes[0]
+            if not case.serves(size, dtype, device):
+                continue
             work = case.work(size, dtype.itemsize)
             for both in (False, True)[: len(work)]:
                 phase, total = "forward and backward" if both else "forward", work if both else work[:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ Tensors = dict[str, Any]
 """By name: a tensor, a list of tensors for an argument that is many, None for one left out."""
 
 _HYPER = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
-_WEIGHTS = ("weight", "w_in", "w_out", "token_table", "position_table")
+_MATRIX = re.compile("weight$|w_|.*_table$")
 _MANY = ((0, 0), (0,))  # a matrix and a vector of the width: what an optimizer is given
 
 
@@ -34,15 +35,18 @@ class Size(NamedTuple):
 
     @property
     def d_head(self) -> int:
-        """64, or the width below that."""
-        return 64 if self.width % 64 == 0 else self.width
+        """The widest of at most 64 that divides the width."""
+        return next(d for d in range(min(64, self.width), 0, -1) if self.width % d == 0)
 
     @property
     def axes(self) -> dict[str, int]:
         """Every axis of the table of signatures: inner widths are the width, of an MLP four times it."""
         heads, wide = self.width // self.d_head, self.width
         axes = {"K": self.models, "B": self.batch, "T": self.seq, "M": self.rows, "D": wide, "I": wide, "O": wide}
-        return axes | {"H": heads, "G": heads, "C": self.d_head, "V": self.vocabulary, "P": self.seq, "F": 4 * wide}
+        return axes | {
+            "H": heads, "G": heads, "C": self.d_head, "R": 3 * wide, "S": wide,
+            "V": self.vocabulary, "P": self.seq, "F": 4 * wide,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.models} x {self.batch} x {self.seq} x {self.width}"
@@ -69,9 +73,9 @@ def draw(
         if exact is torch.float32:
             return torch.rand(shape, generator=generator)
         drawn = torch.randn(shape, generator=generator)
-        if argument.name in _WEIGHTS:
+        if _MATRIX.match(argument.name):
             drawn *= shape[-1] ** -0.5
-        return (1 + 0.1 * drawn if argument.name == "gain" else drawn).to(dtype)
+        return (1 + 0.1 * drawn if argument.name.startswith("gain") else drawn).to(dtype)
 
     given: Tensors = {}
     for argument in OPS[op].arguments:

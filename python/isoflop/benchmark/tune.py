@@ -48,6 +48,7 @@ class Target(NamedTuple):
     served: Callable[[Size], int | None] = lambda size: size.width
 
 
+_SHORT = (Size(64, 16, 128, 64, 256),)
 _SIZES = (Size(16, 16, 256, 64, 256), Size(4, 16, 512, 256, 4096), Size(1, 8, 1024, 1024, 8192))
 
 TARGETS: dict[str, Target] = {
@@ -63,6 +64,11 @@ TARGETS: dict[str, Target] = {
     "attention_dkdv": Target("attention", True, _SIZES[1:2], lambda size: size.d_head),
     "cross_entropy": Target("linear_cross_entropy", False, _SIZES),
     "cross_entropy_backward": Target("linear_cross_entropy", True, _SIZES),
+    "mlp": Target("mlp", False, _SIZES[:2]),
+    "mlp_backward_rows": Target("mlp", True, _SIZES[:2]),
+    "mlp_backward_columns": Target("mlp", True, _SIZES[:2]),
+    "block": Target("block", False, _SHORT),
+    "block_backward": Target("block", True, _SHORT),
     "adamw": Target("adamw", False, _SIZES[-1:], lambda size: None),
 }
 """By table."""
@@ -188,6 +194,7 @@ def _tune(
     present = Configuration(now.numbers, chip, 8 * dtype.itemsize if served else None, served)
     refused: list[tuple[dict[str, int], str]] = []
     taken: dict[Numbers, float] = {}
+    first = _key(present)
 
     def seconds_of(row: Configuration) -> float:
         what = f"{name} at {size}: {', '.join(f'{value} {key}' for key, value in row.items())}"
@@ -204,9 +211,10 @@ def _tune(
     queue = [present, *(_like(present, row) for row in entries(name))]
     while fresh := {_key(row): row for row in queue if _key(row) not in taken}:
         taken |= {key: seconds_of(row) for key, row in fresh.items()}
-        best = _like(present, dict(min(taken, key=lambda key: taken[key])))
+        fastest: Numbers = min(taken, key=taken.__getitem__)
+        best = _like(present, dict(fastest))
         queue = [*candidates(best)]
-    if taken[_key(present)] == math.inf:
+    if taken[first] == math.inf:
         return None
     tried = sum(seconds < math.inf for seconds in taken.values())
     return _compared(name, present, best, size, measure, tried, refused)
