@@ -14,6 +14,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from isoflop.benchmark import ceilings, predict
 from isoflop.benchmark.cases import CASES, Work
 from isoflop.benchmark.roofline import CHIPS, WIDTHS, Row
+from isoflop.benchmark.tables import roofline_table
 from isoflop.errors import SpecError
 from isoflop.hardware import DEVICES, Ceiling, device
 
@@ -108,14 +109,17 @@ def test_measured_ceilings_are_those_of_torch_on_that_device() -> None:
         ceilings.measured("that", found, "a TPU")
 
 
-def test_the_script_prints_one_row_a_chip_and_says_that_it_is_arithmetic() -> None:
-    words = [sys.executable, SCRIPT, "--chip", "h100-sxm", "--chip", "mi300x", "--width", "64", "--op", "linear"]
-    printed, read = (
-        subprocess.run([*words, *more], capture_output=True, text=True, check=True).stdout for more in ([], ["--json"])
-    )
-    assert "Arithmetic, nothing measured" in printed
-    assert printed.count("h100-sxm") == printed.count("mi300x") == 2
-    rows = json.loads(read)["rows"]
+def test_the_table_says_that_it_is_arithmetic() -> None:
+    table = roofline_table([row("linear", "forward")])
+    assert table.caption.startswith("Arithmetic, nothing measured")
+    assert table.rows[0][:4] == ("linear", "forward", "256", "h100-sxm")
+
+
+def test_the_script_gives_one_row_a_chip_and_says_that_it_is_arithmetic() -> None:
+    words = ["--chip", "h100-sxm", "--chip", "mi300x", "--width", "64", "--op", "linear", "--json"]
+    read = json.loads(subprocess.run([sys.executable, SCRIPT, *words], capture_output=True, check=True).stdout)
+    assert read["caption"].startswith("Arithmetic, nothing measured")
+    rows = read["rows"]
     assert [(r["phase"], r["chip"]) for r in rows] == [
         (phase, chip) for phase in ("forward", "backward") for chip in ("h100-sxm", "mi300x")
     ]

@@ -53,11 +53,8 @@ def test_the_fastest_tile_is_found_written_and_read(own: Path) -> None:
 def test_a_tuned_row_serves_its_chip_and_16_bits_up_to_its_width(own: Path) -> None:
     tune(["linear"], chip="sm_90", measure=far_from_best)
     rows = tomllib.loads((own / "linear.toml").read_text())["entry"]
-    assert [(row["chip"], row["bits"], row["width"]) for row in rows] == [
-        ("sm_90", 16, 64),
-        ("sm_90", 16, 256),
-        ("sm_90", 16, 1024),
-    ]
+    served = [(row["chip"], row["bits"], row["width"]) for row in rows]
+    assert served == [("sm_90", 16, width) for width in (64, 256, 1024)]
 
 
 def test_tiles_that_are_no_faster_change_nothing(own: Path) -> None:
@@ -105,10 +102,11 @@ def test_a_trial_leaves_no_trace(own: Path) -> None:
     (own / "norm.toml").write_text("[[entry]]\nchip = 'sm_80'\nrows = 2\ncolumns = 32\nwarps = 2\n")
     before = chosen("norm", 64), chosen("norm", 64, "sm_80")
     tried = Configuration({"rows": 1, "columns": 32, "warps": 1}, "sm_90", 16, 64)
-    with pytest.raises(RuntimeError, match="in the middle"), tiles.tried("norm", tried):
+    with tiles.tried("norm", tried):
         assert chosen("norm", 64) == {"rows": 1, "columns": 32, "warps": 1}
         assert chosen("norm", 64, "sm_80") == before[1]
-        raise RuntimeError("in the middle")
+    with pytest.raises(ZeroDivisionError), tiles.tried("norm", tried):
+        1 / 0  # noqa: B018
     assert os.environ["ISOFLOP_CONFIGURATIONS"] == str(own)
     assert (chosen("norm", 64), chosen("norm", 64, "sm_80")) == before
 
@@ -134,5 +132,5 @@ def test_what_cannot_be_tuned_is_refused() -> None:
 
 def test_the_table_says_what_was_kept(own: Path) -> None:
     rows = tuning_table(tune(["linear"], chip="sm_90", measure=far_from_best)).rows
-    assert rows[0][3] == "rows 32, columns 128, depth 64, warps 8, stages 4" or "warps 8" in rows[0][3]
+    assert rows[0][3] == ", ".join(f"{name} {value}" for name, value in sorted(BEST.items()))
     assert rows[0][5] == "1 s"

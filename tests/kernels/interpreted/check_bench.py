@@ -1,4 +1,4 @@
-"""The benchmark's own calls of the kernels, in the interpreter: every launcher, every gradient, buffers filled again."""
+"""The benchmark's own calls of the kernels, in the interpreter: all launchers and gradients, buffers filled again."""
 
 from __future__ import annotations
 
@@ -41,11 +41,9 @@ def test_a_call_that_is_timed_fills_the_same_buffers_with_the_same_bits(op: str)
 
 
 def test_a_benchmark_runs_kernels_beside_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [
-        Ceiling("matmul", "cpu", "torch", "float32", 64, 1e9, 1),
-        Ceiling("copy", "cpu", "numpy", "uint8", 64, 1e9, 1),
-    ]
-    monkeypatch.setattr(run, "peak_of_this_machine", lambda budget: tuple(found))
+    product = Ceiling("matmul", "cpu", "torch", "float32", 64, 1e9, 1)
+    copy = Ceiling("copy", "cpu", "numpy", "uint8", 64, 1e9, 1)
+    monkeypatch.setattr(run, "peak_of_this_machine", lambda budget: (product, copy))
     monkeypatch.setattr(run, "CASES", {op: CASES[op] for op in ("linear",)})
     rungs = (steps.Rung((1, 8, 4, 7, 1)),)
     made = bench("cpu", plan=Plan((SIZE,), (SIZE,), rungs, (1, 2), torch.float32, False, 0.0))
