@@ -60,7 +60,7 @@ class Case:
         dtypes: that it is checked in.
         table: of tiles, which may end at some width: wider rows are others' to compute.
         longest: positions of a sequence that it takes.
-        definition: in place of the one of that name.
+        definition: of one model, in place of the one of that name.
     """
 
     op: str
@@ -91,9 +91,17 @@ class Case:
 
     def define(self, size: Size) -> Callable[[Tensors], tuple[Tensor, ...]]:
         """The op of K models in plain torch, one model after another: tensors to the results, one flat tuple."""
-        op = self.definition or reference.on_models(getattr(reference, self.op))
-        settings = self.settings(size)
+        op, settings = reference.on_models(self._definition), self.settings(size)
         return lambda tensors: flat(op(*tensors.values(), **settings))
+
+    def define_one(self, size: Size) -> Callable[[Tensors], tuple[Tensor, ...]]:
+        """The op of one model in plain torch, on tensors without a model axis."""
+        op, settings = self._definition, self.settings(size)
+        return lambda tensors: flat(op(*tensors.values(), **settings))
+
+    @property
+    def _definition(self) -> Callable[..., Any]:
+        return self.definition or getattr(reference, self.op)
 
 
 def flat(value: Any) -> tuple[Tensor, ...]:
@@ -240,9 +248,7 @@ def _updated(held: Any) -> tuple[Tensor, ...]:
 def _defined_update(*values: Any) -> Any:
     params, grads, first, second, _, step, *hyper = values
     named = dict(zip(OPS["adamw"].hyper, hyper, strict=True))
-    return reference.on_models(reference.adamw)(
-        params, grads, first, second, step=step + 1, decayed=[*_DECAYED], **named
-    )
+    return reference.adamw(params, grads, first, second, step=step + 1, decayed=[*_DECAYED], **named)
 
 
 def _accumulate(tensors: Tensors, out: Any) -> Any:
@@ -330,7 +336,7 @@ CASES: dict[str, Case] = {
             _IN_BLOCK,
             settings=_block_at,
             axes=lambda size: {"I": size.axes["F"]},
-            definition=lambda *tensors, **settings: reference.on_models(reference.block)(*tensors, **settings)[:1],
+            definition=lambda *tensors, **settings: reference.block(*tensors, **settings)[:1],
             table="block",
             longest=block.LONGEST,
         ),

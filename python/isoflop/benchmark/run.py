@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from isoflop.benchmark import correctness, steps
+from isoflop.benchmark import ahead, correctness, steps
+from isoflop.benchmark.ahead import first_line
 from isoflop.benchmark.budget import Budget, Skipped
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.ceilings import DTYPES, Ceilings, board, measured, published
@@ -27,7 +28,7 @@ LIMIT = 480.0
 """Seconds that a benchmark takes at most."""
 
 _SPARE = 0.04  # of the seconds: writing, and what a piece of work takes longer than the longest like it
-_SHARES = {"check": 0.15, "time": 0.45}  # of the seconds; steps have the rest
+_SHARES = {"check": 0.3, "time": 0.35}  # of the seconds; steps have the rest
 
 Say = Callable[[str], None]
 
@@ -152,17 +153,25 @@ def _ceilings(chip: str | None, device: torch.device, name: str, found: tuple[Ce
 
 
 def _check(made: Bench, plan: Plan, device: torch.device, budget: Budget, say: Say) -> None:
-    for op, case in CASES.items():
-        for dtype in case.dtypes:
-            what = f"correctness of {op} in {DTYPES[dtype]}"
-            if not budget.allows("check", what):
-                continue
+    todo, found = [*ahead.jobs(plan, device, kernels=made.kernels)], {}
+    if device.type == "cuda":
+        say("correctness, and kernels compiled, by several processes")
+        given = budget.left
+        found = ahead.run_all(todo, device, given)
+    for job in todo:
+        if not isinstance(job, ahead.Check):
+            continue
+        what = f"correctness of {job.op} in {DTYPES[job.dtype]}"
+        if device.type == "cuda":
+            if (verdict := found.get(job)) is None:
+                budget.skip(what, f"not done in the {given:.0f} s that there were, or its process ended")
+        elif budget.allows("check", what):
             say(what)
             with budget.spend("check"):
-                try:
-                    verdict = correctness.check(op, dtype, device, kernels=made.kernels, sizes=plan.checks)
-                except Exception as error:  # of a compiler or a driver: an op that does not run is not right
-                    verdict = correctness.failed(op, dtype, _first_line(error), kernels=made.kernels)
+                verdict = job.run(device)
+        else:
+            verdict = None
+        if verdict is not None:
             made.verdicts.append(verdict)
 
 
@@ -229,14 +238,10 @@ def _prepared(
                 call = make()
                 call()
             except Exception as error:  # of a compiler, a driver, a graph: the others are worth having all the same
-                budget.skip(work, f"failed: {_first_line(error)}")
+                budget.skip(work, f"failed: {first_line(error)}")
                 continue
         calls[name] = call
     return calls
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 class _emptied:

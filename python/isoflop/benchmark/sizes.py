@@ -87,3 +87,14 @@ def draw(
         else:
             given[argument.name] = one(argument, [sizes[axis] for axis in argument.axes.split()]).to(device)
     return given
+
+
+def of_model(tensors: Tensors, k: int) -> Tensors:
+    """The tensors of model ``k``, views without the model axis."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return [one(each) for each in value]
+        return None if value is None else value[k]
+
+    return {name: one(value) for name, value in tensors.items()}

@@ -104,7 +104,7 @@ def ways(
 ) -> Iterator[tuple[str, Callable[[], Call]]]:  # fmt: skip
     """The name of each way, and what makes the step that is timed; torch takes one model a step, at K = 1 alone."""
     if kernels and engine() is not None:
-        yield "kernels", lambda: by_kernels(rung, models, dtype, device)
+        yield "kernels", lambda: by_kernels(rung, models, dtype, device, captured=device.type == "cuda")
     if models == 1:
         yield "eager", lambda: by_torch(rung, dtype, device, compiled=False)
         if compiled:
@@ -143,11 +143,11 @@ def engine() -> Any:
     return import_module("isoflop.kernels.gpt").TrainStep
 
 
-def by_kernels(rung: Rung, models: int, dtype: torch.dtype, device: torch.device) -> Call:
-    """A step of K models by kernels, on a GPU as one CUDA graph."""
+def by_kernels(rung: Rung, models: int, dtype: torch.dtype, device: torch.device, *, captured: bool) -> Call:
+    """A step of K models by kernels, as one CUDA graph where ``captured``."""
     tokens, targets = draw(rung, models, device)
     held = engine()(rung.shape, models=models, batch=rung.batch, dtype=dtype, device=device)
     held.step(tokens, targets)
-    if device.type == "cuda":
+    if captured:
         held.capture()
     return lambda: held.step(tokens, targets)

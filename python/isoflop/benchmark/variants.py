@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from isoflop.benchmark.cases import CASES, Case
 from isoflop.benchmark.correctness import cotangents
-from isoflop.benchmark.sizes import Size, Tensors
+from isoflop.benchmark.sizes import Size, Tensors, of_model
 from isoflop.benchmark.timing import Call
 
 EXPLAINED = {
@@ -33,7 +34,7 @@ def variants(
         yield "kernels", lambda: by_kernels(case, tensors, both=both)
         if graphs:
             yield "kernels+graph", lambda: graph(by_kernels(case, tensors, both=both))
-    define = case.define(size)
+    define = case.define_one(size)
     yield "eager", lambda: by_definition(case, tensors, define, both=both)
     if compiled:
         made = torch.compile(define, dynamic=False)
@@ -58,22 +59,24 @@ def by_kernels(case: Case, tensors: Tensors, *, both: bool) -> Call:
 
 
 def by_definition(
-    case: Case, tensors: Tensors, define: Callable[[Tensors], tuple[torch.Tensor, ...]], *, both: bool
-) -> Call:
-    """The op by torch, differentiated by autograd where ``both``."""
+    case: Case, tensors: Tensors, define: Callable[[Tensors], tuple[Tensor, ...]], *, both: bool
+) -> Call:  # fmt: skip
+    """The op by torch, one model after another, differentiated by autograd where ``both``; nothing is stacked."""
+    first = next(iter(tensors.values()))
+    models = [of_model(tensors, k) for k in range(len(first[0] if isinstance(first, list) else first))]
     if not both or case.backward is None:
 
         def forward() -> object:
             with torch.no_grad():
-                return define(tensors)
+                return [define(each) for each in models]
 
         return forward
-    leaves = {name: tensors[name].detach().requires_grad_() for name in case.gradients}
-    given, wanted = tensors | leaves, list(leaves.values())
-    grads = cotangents(define(given))
+    leaves = [{name: each[name].detach().requires_grad_() for name in case.gradients} for each in models]
+    given = [(each | own, list(own.values())) for each, own in zip(models, leaves, strict=True)]
+    grads = cotangents(define(given[0][0]))
 
     def call() -> object:
-        return torch.autograd.grad(define(given), wanted, grads)
+        return [torch.autograd.grad(define(each), wanted, grads) for each, wanted in given]
 
     return call
 

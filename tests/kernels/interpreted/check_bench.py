@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isoflop.benchmark import bench, correctness, run, steps, tune
+from isoflop.benchmark import ahead, bench, correctness, run, steps, tune
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.plan import Plan
 from isoflop.benchmark.sizes import Size
@@ -44,12 +44,26 @@ def test_a_benchmark_runs_kernels_beside_torch(monkeypatch: pytest.MonkeyPatch) 
     product = Ceiling("matmul", "cpu", "torch", "float32", 64, 1e9, 1)
     copy = Ceiling("copy", "cpu", "numpy", "uint8", 64, 1e9, 1)
     monkeypatch.setattr(run, "peak_of_this_machine", lambda budget: (product, copy))
-    monkeypatch.setattr(run, "CASES", {op: CASES[op] for op in ("linear",)})
+    for module in (run, ahead):
+        monkeypatch.setattr(module, "CASES", {"linear": CASES["linear"]})
     rungs = (steps.Rung((1, 8, 4, 7, 1)),)
     made = bench("cpu", plan=Plan((SIZE,), (SIZE,), rungs, (1, 2), torch.float32, False, 0.0))
     assert [[*each.times] for each in made.ops] == [["kernels", "eager"]] * 2
     expected = [("eager", 1)] if steps.engine() is None else [("kernels", 1), ("eager", 1), ("kernels", 2)]
     assert [(each.variant, each.models) for each in made.steps] == expected
+
+
+def test_processes_check_and_compile_what_one_will_time() -> None:
+    rungs = (steps.Rung((1, 8, 4, 7, 1)),)
+    todo = [*ahead.jobs(Plan((SIZE,), (SIZE,), rungs, (1, 4), torch.float32, False, 0.0), CPU, kernels=True)]
+    of_linear = [job for job in todo if getattr(job, "op", None) == "linear"]
+    assert [type(job) for job in of_linear] == [ahead.Check] * 3 + [ahead.Compile]
+    of_step = [(job.rung, job.models) for job in todo if isinstance(job, ahead.Step)]
+    assert of_step == ([] if steps.engine() is None else [(rungs[0], 1), (rungs[0], 2)])
+    found = ahead.run_all([of_linear[0], of_linear[-1]], CPU, 60.0)
+    assert found[of_linear[0]].passed
+    assert found[of_linear[-1]] is None
+    assert ahead.run_all(of_linear[:1], CPU, 0.0) == {}
 
 
 def test_a_tile_is_run_checked_and_timed() -> None:
