@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 
 from isoflop.benchmark import ceilings, predict
-from isoflop.benchmark.cases import CASES, Work
+from isoflop.benchmark.case import Work
+from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.roofline import CHIPS, WIDTHS, Row
 from isoflop.benchmark.tables import roofline_table
 from isoflop.errors import SpecError

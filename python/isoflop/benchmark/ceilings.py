@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from isoflop.benchmark.cases import Work
+from isoflop.benchmark.case import Work
 from isoflop.errors import SpecError
 from isoflop.hardware import Ceiling, Device, device
 

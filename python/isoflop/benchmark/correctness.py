@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isoflop.benchmark.cases import CASES, Case
+from isoflop.benchmark.case import Case
+from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.sizes import Size, Tensors
 
 SIZES = (Size(2, 3, 5, 24, 37), Size(3, 2, 67, 40, 131), Size(2, 2, 129, 128, 1000), Size(1, 1, 65, 520, 257))

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isoflop.benchmark.cases import CASES, Case
+from isoflop.benchmark.case import Case
+from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.correctness import cotangents
 from isoflop.benchmark.sizes import Size, Tensors, of_model
 from isoflop.benchmark.timing import Call
