@@ -27,6 +27,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.signatures import OPS, check
 
+FLOPS = 2 + 15  # an element: to measure the norm, to update
 ALIGNED = 16  # elements: tensors whose models all start on a multiple of it are read 128 bits at a time
 TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
 
@@ -181,3 +182,8 @@ def refuse_unaligned(op: str, tensors: Mapping[str, Sequence[Tensor] | None]) ->
                 raise KernelError(
                     f"{op}: {name}[{index}] starts at no multiple of 16 bytes", hint="allocate it on its own: .clone()"
                 )
+
+
+def least_bytes(elements: int, size: int, *, master: bool = False) -> int:
+    """That an update reads and writes, of parameters and gradients at ``size`` bytes an element."""
+    return (3 * size + 8 + 16 if master else 4 * size + 16) * elements

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from isoflop.errors import KernelError
 from isoflop.kernels import mlp
+from isoflop.kernels.activation import GATED
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.mlp import feed_forward, fitting, padded, project, refuse
@@ -165,6 +166,15 @@ def flops(
     forward = 4 * rows * weights * (n_head + n_kv_head) + 4 * square
     backward = 6 * rows * weights * (n_head + 2 * n_kv_head) + 4 * rows * weights * n_head + 12 * square
     return of_mlp[0] + forward, of_mlp[1] + backward
+
+
+def least_bytes(
+    batch: int, seq: int, width: int, deep: int, d_head: int, size: int, *, n_head: int, n_kv_head: int, kind: str
+) -> tuple[int, int]:
+    """That one model reads and writes, forward with x1 and backward, ``size`` an element, biases and gains aside."""
+    rows, matrices = batch * seq * width, 3 if kind in GATED else 2
+    weights = 2 * width * d_head * (n_head + n_kv_head) + matrices * width * deep
+    return size * (3 * rows + weights), size * (4 * rows + 2 * weights)
 
 
 LOG2_E = 1.4426950408889634

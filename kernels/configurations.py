@@ -116,18 +116,29 @@ def _folder(named: str | None, config: str | None, home: str | None) -> Path:  #
 @cache
 def table(op: str, chip: str | None, *, user: Path | None = None) -> tuple[Configuration, ...]:
     """The rows of ``op`` that can be chosen on ``chip``, in the order in which they are: chip, bits, width."""
-    path = SHIPPED / f"{op}.toml"
-    if not path.exists():
-        raise KernelError(f"there is no configuration of {op!r}", hint=nearest(op, ops()))
-    rows = sorted(_read(path), key=_order)
-    if user is not None and (own := user / f"{op}.toml").exists():
-        rows = sorted(_read(own, like=rows[0]), key=_order) + rows
+    own = [] if user is None else sorted(entries(op, user), key=_order)
     kept: list[Configuration] = []
-    for row in rows:
+    for row in own + sorted(entries(op), key=_order):
         asked = row.bits or math.nan, row.width or math.inf
         if row.chip in (None, chip) and not any(earlier.serves(chip, *asked) for earlier in kept):
             kept.append(row)
     return tuple(kept)
+
+
+def entries(op: str, user: Path | None = None) -> list[Configuration]:
+    """Every row of the shipped table of ``op``, for any chip; or of the user's in that folder, none where it has none.
+
+    Raises:
+        KernelError: an op without a table, or a table that cannot be read.
+    """
+    path = SHIPPED / f"{op}.toml"
+    if not path.exists():
+        raise KernelError(f"there is no configuration of {op!r}", hint=nearest(op, ops()))
+    shipped = _read(path)
+    if user is None:
+        return shipped
+    own = user / path.name
+    return _read(own, like=shipped[0]) if own.exists() else []
 
 
 def ops() -> list[str]:

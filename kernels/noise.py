@@ -100,3 +100,8 @@ class GradientNoise:
     def norms(self, micro_batches: int) -> tuple[Tensor, Tensor]:
         """|G|^2 (K,) float64 of one micro-batch, their mean, and of the batch of so many: for ``noise_scale``."""
         return micro_batches * self.squares[:, 0], self.squares[:, 1]
+
+
+def least_bytes(elements: int, size: int, sums: int, *, first: bool = False) -> int:
+    """That a micro-batch reads and writes, of gradients at ``size`` bytes an element and their sums at ``sums``."""
+    return (size + (1 if first else 2) * sums) * elements

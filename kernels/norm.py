@@ -210,3 +210,11 @@ def check_kind(kind: str) -> None:
     """Raise KernelError where there is no such norm."""
     if kind not in KINDS:
         raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, KINDS))
+
+
+def least_bytes(rows: int, width: int, size: int, *, add: bool) -> tuple[int, int]:
+    """That one model reads and writes at ``size`` bytes an element, forward and backward, vectors aside.
+
+    ``add``: with a residual, and with a gradient of the total.
+    """
+    return (4 if add else 2) * rows * width * size, (4 if add else 3) * rows * width * size

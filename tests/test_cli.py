@@ -17,7 +17,20 @@ import pytest
 from isoflop import cli
 from isoflop.runs import Recorder, RunStore
 
-VERBS = ["demo", "sweep", "fit", "plan", "count", "report", "info", "laws", "laws show", "runs ls", "runs show"]
+VERBS = [
+    "demo",
+    "sweep",
+    "fit",
+    "plan",
+    "count",
+    "report",
+    "bench",
+    "info",
+    "laws",
+    "laws show",
+    "runs ls",
+    "runs show",
+]
 GPT2 = "count --n-layer 12 --d-model 768 --n-head 12 --n-ctx 1024 --n-vocab 50257"
 
 

@@ -90,13 +90,15 @@ def fenced(page: Path, language: str) -> list[str]:
 
 # Commands that another check runs: the whole demo and the make targets are steps of .ci/run.
 ELSEWHERE = ("make ",)
-COMMANDS = [
+LINES = [
     pytest.param(line, id=f"{page.name}: {line.partition('#')[0].strip()}")
     for page in PAGES
     for block in fenced(page, "sh")
     for line in block.splitlines()
     if line.strip() and not line.startswith(ELSEWHERE)
 ]
+ON_A_GPU = [line for line in LINES if "--device cuda" in line.values[0]]
+COMMANDS = [line for line in LINES if line not in ON_A_GPU]
 SNIPPETS = [pytest.param(code, id=page.name) for page in PAGES for code in fenced(page, "python")]
 
 
@@ -110,6 +112,15 @@ def test_every_command_of_the_pages_works_as_printed(command: str, folder: Path)
     if "--fit fit.json" in command and not (folder / "fit.json").exists():  # saved by the line before it on the page
         isoflop("isoflop fit runs/study --law chinchilla --save fit.json", folder)
     assert isoflop(command, folder).stdout
+
+
+@pytest.mark.parametrize("command", ON_A_GPU)
+def test_every_command_for_a_gpu_says_what_is_missing_where_there_is_none(command: str, folder: Path) -> None:
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("a GPU is there")
+    refused = isoflop(command, folder, code=1).stderr
+    assert refused.startswith("error: device cuda: torch ")
+    assert "--device cpu" in refused
 
 
 @pytest.mark.parametrize("code", SNIPPETS)

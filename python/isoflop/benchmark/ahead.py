@@ -1,0 +1,105 @@
+"""What a GPU needs before it can be timed, in many processes: kernels compiled, and checked on the way.
+
+Triton keeps what it compiles on disk, where the process that times finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import torch
+
+from isoflop.benchmark import correctness, steps
+from isoflop.benchmark.cases import CASES
+from isoflop.benchmark.plan import Plan
+from isoflop.benchmark.sizes import Size
+from isoflop.benchmark.variants import by_kernels
+from isoflop.hardware import cores
+
+_MOST = 8  # processes: each has a context of its own on the GPU
+_MEMORY = 2**33  # bytes that a step made ahead may need, beside those of the other processes
+
+
+class Check(NamedTuple):
+    """An op to be checked."""
+
+    op: str
+    dtype: torch.dtype
+    sizes: tuple[Size, ...]
+    kernels: bool
+
+    def run(self, device: torch.device) -> correctness.Verdict:
+        """By its kernels, or by its definition."""
+        try:
+            return correctness.check(self.op, self.dtype, device, kernels=self.kernels, sizes=self.sizes)
+        except Exception as error:  # of a compiler or a driver: an op that does not run is not right
+            return correctness.failed(self.op, self.dtype, first_line(error), kernels=self.kernels)
+
+
+class Compile(NamedTuple):
+    """An op to be called as it will be timed."""
+
+    op: str
+    dtype: torch.dtype
+    size: Size
+
+    def run(self, device: torch.device) -> None:
+        """Forward and backward, once."""
+        case = CASES[self.op]
+        by_kernels(case, case.draw(self.size, self.dtype, device), both=True)()
+
+
+class Step(NamedTuple):
+    """A training step to be made as it will be timed; of one model, and of two for any other number."""
+
+    rung: steps.Rung
+    models: int
+    dtype: torch.dtype
+
+    def run(self, device: torch.device) -> None:
+        """Once, without a graph."""
+        steps.by_kernels(self.rung, self.models, self.dtype, device, captured=False)()
+
+
+Job = Check | Compile | Step
+
+
+def jobs(plan: Plan, device: torch.device, *, kernels: bool) -> Iterator[Job]:
+    """Of a plan: all that is checked, then all kernels that are timed."""
+    for op, case in CASES.items():
+        for dtype in case.dtypes:
+            yield Check(op, dtype, plan.checks, kernels)
+    if not kernels:
+        return
+    for size in plan.sizes:
+        for op, case in CASES.items():
+            dtype = plan.dtype if plan.dtype in case.dtypes else case.dtypes[0]
+            if case.serves(size, dtype, device):
+                yield Compile(op, dtype, size)
+    if steps.engine() is not None:
+        for rung in plan.ladder:
+            for models in {min(models, 2) for models in plan.models}:
+                if steps.needed(rung, models) < _MEMORY:
+                    yield Step(rung, models, plan.dtype)
+
+
+def run_all(todo: Sequence[Job], device: torch.device, seconds: float) -> dict[Job, correctness.Verdict | None]:
+    """What was done within so many seconds, by processes beside each other; what failed is missing, as what is late."""
+    pool = ProcessPoolExecutor(max(1, min(_MOST, int(cores()) // 2)), mp_context=get_context("spawn"))
+    futures = {pool.submit(_run, job, device.type): job for job in todo}
+    done, _ = wait(futures, timeout=seconds)
+    pool.shutdown(cancel_futures=True)
+    return {futures[each]: each.result() for each in done if each.exception() is None}
+
+
+def first_line(error: Exception) -> str:
+    """The kind of an error, and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _run(job: Job, kind: str) -> correctness.Verdict | None:
+    torch.set_num_threads(1)
+    return job.run(torch.device(kind))

@@ -1,0 +1,79 @@
+"""The command that measures this machine: ``bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoflop.cli.app import AsJson, app
+from isoflop.cli.console import emit, print_table, stderr
+from isoflop.errors import KernelError
+
+
+@app.command(epilog="Example: isoflop bench --device cuda --out bench/results")
+def bench(
+    device: Annotated[str, typer.Option(help="cuda (any GPU of torch's) or cpu.")] = "cuda",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, nothing compiled.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Look for faster tiles, and keep them in your own tables.")
+    ] = False,
+    op: Annotated[list[str] | None, typer.Option(help="With --tune: this table alone; may be repeated.")] = None,
+    limit: Annotated[float, typer.Option(help="Seconds; what does not fit is skipped and named.")] = 480.0,
+    chip: Annotated[str | None, typer.Option(help="The published device of the rooflines: h100-sxm.")] = None,
+    out: Annotated[Path, typer.Option(help="Where JSON and a page are written.")] = Path("bench/results"),
+    as_json: AsJson = False,
+) -> None:
+    """Kernels on this machine: are they right, how fast is each, how fast is a training step.
+
+    On a CPU the definitions of the ops run in plain torch: Triton kernels need a GPU.
+    """
+    from isoflop.benchmark import bench as run
+    from isoflop.benchmark import write
+    from isoflop.benchmark.tables import facts, tables
+
+    if op and not tune:
+        raise KernelError("--op names a table of tiles to tune", hint="isoflop bench --tune --op norm")
+    if tune:
+        _tune(device, op, limit, as_json)
+        return
+    with _progress() as say:
+        made = run(device, quick=quick, limit=limit, chip=chip, say=say)
+    paths = write(made, out)
+    if as_json:
+        emit(made.to_dict(), as_json)
+    else:
+        print_table(("", ""), facts(made))
+        for table in tables(made):
+            print(table.caption)
+            print_table(table.headings, table.rows)
+    for path in paths:
+        stderr().print(f"written: {path}", highlight=False, soft_wrap=True)
+    wrong = [f"{each.op} in {each.dtype}" for each in made.verdicts if not each.passed]
+    if wrong:
+        raise KernelError(f"wrong on {made.device}: {', '.join(wrong)}", hint="the table of correctness says where")
+
+
+def _tune(device: str, op: list[str] | None, limit: float, as_json: bool) -> None:
+    from isoflop.benchmark import tune as find
+    from isoflop.benchmark.tables import skipped_table, tuning_table
+
+    with _progress() as say:
+        made = find(op, kind=device, limit=limit, say=say)
+    if as_json:
+        emit(made.to_dict(), as_json)
+        return
+    for table in (tuning_table(made), skipped_table(made.skipped)):
+        if table.rows:
+            print(table.caption)
+            print_table(table.headings, table.rows)
+    print("\n".join(f"written: {path}" for path in made.written) or "no tile is faster than the present ones")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    with stderr().status("") as status:
+        yield lambda text: status.update(text)

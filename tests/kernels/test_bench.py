@@ -1,0 +1,241 @@
+"""The benchmark on a CPU: what it measures, what it says of what it did not, and what it writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
+
+import torch
+
+from isoflop.benchmark import bench, correctness, run, steps, tune, write
+from isoflop.benchmark.budget import Budget
+from isoflop.benchmark.cases import CASES
+from isoflop.benchmark.files import render
+from isoflop.benchmark.plan import PLANS, Plan
+from isoflop.benchmark.sizes import Size
+from isoflop.benchmark.tables import tables
+from isoflop.benchmark.timing import Call, HostClock, Time
+from isoflop.counting import flops
+from isoflop.errors import KernelError, SpecError, StoreError
+from isoflop.hardware import Ceiling
+from isoflop.kernels.signatures import OPS
+
+CPU = torch.device("cpu")
+UNTIMED = {"norm", "rope", "argmax_hits"}  # each a part of another case
+TINY = Plan(
+    (Size(2, 1, 3, 8, 5),), (Size(2, 1, 4, 8, 5),), (steps.Rung((1, 8, 4, 7, 2)),), (1,), torch.float32, False, 0
+)
+
+
+class Tick:
+    """A clock that calls every variant once and says that the first took a second, each next one twice as long."""
+
+    def time(self, variants: Mapping[str, Call], seconds: float) -> dict[str, Time]:
+        for call in variants.values():
+            call()
+        return {name: Time(2.0**i, 2.0**i, 2.0**i, 2.0**i, 1) for i, name in enumerate(variants)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet() -> Iterator[None]:
+    """No time goes into ceilings or clocks."""
+    found = [Ceiling("matmul", "cpu", "torch", name, 64, 1e9, 1) for name in ("float32", "bfloat16")]
+    found.append(Ceiling("copy", "cpu", "numpy", "uint8", 64, 1e9, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "peak_of_this_machine", lambda budget: tuple(found))
+        patch.setattr(run, "clock_of", lambda device: Tick())
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(quiet: None) -> run.Bench:
+    return bench("cpu", plan=TINY)
+
+
+def test_every_op_is_checked_in_every_dtype_and_every_pass_is_timed(made: run.Bench) -> None:
+    assert {(each.op, each.dtype) for each in made.verdicts} == {
+        (op, str(dtype).removeprefix("torch.")) for op, case in CASES.items() for dtype in case.dtypes
+    }
+    assert all(each.passed for each in made.verdicts)
+    both = {op for op, case in CASES.items() if case.backward is not None}
+    assert {(each.op, each.phase) for each in made.ops} == {(op, "forward") for op in CASES} | {
+        (op, "forward and backward") for op in both
+    }
+
+
+def test_every_op_that_has_a_table_or_a_definition_has_a_case() -> None:
+    forward = {op for op in OPS if not op.endswith("_backward")}
+    assert forward - CASES.keys() == UNTIMED
+
+
+def test_tokens_and_utilisation_follow_from_the_time_of_a_step(made: run.Bench) -> None:
+    (step,) = made.steps
+    assert (step.variant, step.models, step.tokens, step.memory) == ("eager", 1, 2 * 4, None)
+    assert step.tokens_per_second == pytest.approx(step.tokens / step.with_host)
+    counted = flops(TINY.ladder[0].shape).per_token("exact-causal")
+    assert step.mfu == pytest.approx(counted * step.tokens_per_second / made.ceilings.matrix["fp32"])
+
+
+def test_what_there_is_no_time_for_is_skipped_and_named() -> None:
+    made = bench("cpu", plan=TINY, limit=1e-3)
+    assert made.verdicts == made.ops == made.steps == []
+    named = {each.what for each in made.skipped}
+    assert {"correctness of linear in fp16", "linear, forward, at 2 x 1 x 4 x 8: eager"} <= named
+    assert any(what.startswith("a step of 1 x") for what in named)
+    assert all(each.why.startswith("no time left") for each in made.skipped)
+
+
+def test_a_budget_takes_the_next_piece_of_work_for_as_long_as_the_longest_like_it() -> None:
+    now = [0.0]
+    budget = Budget(10.0, now=lambda: now[0])
+    for took in (1.0, 4.0, 2.0):
+        assert budget.allows("time", "more")
+        with budget.spend("time"):
+            now[0] += took
+    assert not budget.allows("time", "more")
+    assert budget.allows("check", "another kind")
+    assert [each.what for each in budget.skipped] == ["more"]
+
+
+def test_a_part_of_a_budget_ends_with_it_and_shares_what_it_knows() -> None:
+    now = [0.0]
+    budget = Budget(10.0, now=lambda: now[0])
+    part = budget.part(100.0)
+    assert part.left == 10.0
+    assert not part.part(1.0).allows("time", "late")
+    assert [each.what for each in budget.skipped] == ["late"]
+
+
+def test_an_op_that_is_off_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = CASES["linear"]
+    off = dataclasses.replace(
+        linear, forward=lambda t, out: linear.define(TINY.checks[0])(t)[0] * 1.001, backward=None, gradients=()
+    )
+    monkeypatch.setitem(CASES, "linear", off)
+    verdict = correctness.check("linear", torch.float32, CPU, kernels=True, sizes=TINY.checks)
+    assert not verdict.passed
+    assert verdict.error > verdict.allowed
+
+
+def test_an_op_of_which_one_element_is_no_number_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = CASES["linear"]
+
+    def unwritten(tensors: dict[str, torch.Tensor], out: object) -> torch.Tensor:
+        y = linear.define(TINY.checks[0])(tensors)[0].clone()
+        y[-1, -1, -1] = float("nan")
+        return y
+
+    monkeypatch.setitem(CASES, "linear", dataclasses.replace(linear, forward=unwritten, backward=None, gradients=()))
+    assert not correctness.check("linear", torch.float32, CPU, kernels=True, sizes=TINY.checks).passed
+
+
+def test_a_way_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("no such instruction\nand more")
+
+    case = dataclasses.replace(CASES["linear"], definition=broken)
+    monkeypatch.setitem(CASES, "linear", case)
+    made = bench("cpu", plan=TINY)
+    why = "failed: RuntimeError: no such instruction"
+    assert {each.what for each in made.skipped if each.why == why} == {
+        f"linear, {phase}, at 2 x 1 x 4 x 8: eager" for phase in ("forward", "forward and backward")
+    }
+    assert {each.op for each in made.ops} == CASES.keys() - {"linear"}
+    assert [each.what for each in made.verdicts if not each.passed] == [why] * 3
+
+
+def test_a_benchmark_is_written_whole_or_not_at_all(
+    made: run.Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, page = write(made, tmp_path / "new")
+    read = json.loads(data.read_text())
+    assert read["device"] == made.device
+    assert read["machine"]["packages"]["torch"] == torch.__version__
+    assert len(read["verdicts"]) == len(made.verdicts)
+    assert read["ops"][0]["times"]["eager"]["median"] == 1.0
+    assert page.read_text().count("<table>") == 1 + len([*tables(made)])
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        write(made, tmp_path / "full")
+    assert [*(tmp_path / "full").iterdir()] == []
+
+
+def test_the_page_is_well_formed_and_says_what_is_arithmetic(made: run.Bench) -> None:
+    open_tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "br", "img"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    text = render(dataclasses.replace(made, device="<b>A&B"))
+    Reader().feed(text)
+    assert open_tags == []
+    assert "isoflop bench: &lt;b&gt;A&amp;B" in text
+    assert "The roofline is arithmetic" in text
+    assert "Triton kernels need a GPU" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_gpu_that_is_not_there_is_refused_in_words() -> None:
+    for called in (lambda: bench("cuda"), lambda: tune(["norm"])):
+        with pytest.raises(
+            KernelError, match=r"device cuda: torch .* (sees no GPU|is built for CPUs alone)"
+        ) as refused:
+            called()
+        assert "--device cpu" in (refused.value.hint or "")
+
+
+def test_bad_input_is_refused_by_name() -> None:
+    with pytest.raises(KernelError, match="there is no device 'gpu'"):
+        bench("gpu")
+    with pytest.raises(KernelError, match="a limit of 0 seconds"):
+        bench("cpu", limit=0)
+    with pytest.raises(SpecError, match="unknown device 'h1000'"):
+        bench("cpu", chip="h1000", plan=TINY)
+
+
+def test_variants_are_timed_in_turns_after_a_warm_up() -> None:
+    called: list[str] = []
+    variants = {name: lambda name=name: called.append(name) for name in ("a", "b")}
+    times = HostClock().time(variants, 0.0)
+    assert called == ["a"] * 3 + ["b"] * 3 + ["a", "b"] * 5
+    assert all(time.calls == 5 and time.low <= time.median <= time.high for time in times.values())
+
+
+def test_the_ladder_on_a_gpu_goes_from_3e3_parameters_to_1e9_and_from_one_model_to_64() -> None:
+    full = PLANS["cuda", False]
+    sizes = [rung.shape.n_nonembedding for rung in full.ladder]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == pytest.approx(3e3, rel=0.15)
+    assert sizes[-1] == pytest.approx(1e9, rel=0.15)
+    assert (full.models[0], full.models[-1]) == (1, 64)
+
+
+def test_a_step_that_does_not_fit_the_memory_is_skipped_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "needed", lambda rung, models: 1e15)
+    made = bench("cpu", plan=TINY)
+    assert made.steps == []
+    (why,) = (each.why for each in made.skipped if each.what.startswith("a step of"))
+    assert why.startswith("needs some 1000000 GB")
+
+
+def test_a_step_of_the_definition_moves_the_parameters() -> None:
+    step = steps.by_torch(TINY.ladder[0], torch.float32, CPU, compiled=False)
+    losses = [float(step().detach()) for _ in range(20)]
+    assert losses[-1] < losses[0]
