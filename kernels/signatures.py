@@ -171,6 +171,8 @@ OPS: dict[str, Op] = {
         (Argument("dq", "K B H T C"), Argument("dk", "K B G T C"), Argument("dv", "K B G T C")),
         settings=("causal", "window", "scale"),
     ),
+    "activation": Op((Argument("x", "K M I"),), (Argument("y", "K M F"),), settings=("kind",)),
+    "activation_backward": Op((Argument("dy", "K M F"), Argument("x", "K M I")), (Argument("dx", "K M I"),)),
     "mlp": Op((_X, *_MLP), (_Y,), settings=("kind", "norm", "eps", "residual")),
     "mlp_backward": Op(
         (Argument("dy", "K M D"), _X, *_MLP),

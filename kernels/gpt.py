@@ -1,0 +1,205 @@
+"""A whole training step of K decoders of one shape: forward, backward and AdamW over the launchers of the op set.
+
+No autograd. Every activation, gradient and workspace is a tensor that the step holds: it is rehearsed when it is made,
+which compiles its kernels, and from then on nothing is allocated and the host never waits for the device. So the whole
+of it can be one CUDA graph. Micro-batches, where asked for, are added up in float32 with the
+squares of their gradients, from which the noise scale follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from isoflop.errors import KernelError, nearest
+from isoflop.kernels import qkv
+from isoflop.kernels.adamw import AdamW
+from isoflop.kernels.gpt_backward import backward
+from isoflop.kernels.gpt_forward import Network, forward, holds_mlp
+from isoflop.kernels.gpt_parameters import first_values, refuse_shape
+from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.noise import GradientNoise
+from isoflop.kernels.signatures import DTYPES, OPS
+from isoflop.shape import Shape
+
+Values = float | Sequence[float] | Tensor
+"""One for all models, or one a model."""
+
+DEFAULTS = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
+
+
+class TrainStep:
+    """The training of ``models`` decoders of ``shape``, a step at a time.
+
+    Args:
+        shape: a decoder of dense blocks; windows, and every n-th layer without, are allowed.
+        models: K; each has its own parameters, data and hyper-parameters.
+        batch: sequences, of ``shape.n_ctx`` tokens, of a model and step.
+        dtype: of parameters, activations and gradients; 16-bit parameters are copies of float32 ones (``master``).
+        device: where; a GPU, but where Triton interprets its kernels.
+        micro_batches: equal parts of the batch that go through the model one after the other; ``noise`` then measures.
+        seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
+        hyper: those of ``DEFAULTS``, a number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+
+    Attributes:
+        params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` likewise, of the last micro-batch.
+        hyper: (K,) float64 by name: write there, between steps, also of a captured graph.
+        losses: (K,) float32, the mean cross-entropy in nats before the last update; ``grad_norm`` (K,) before clipping.
+        noise: the :class:`~isoflop.kernels.noise.GradientNoise` of micro-batches, None where there is but one.
+
+    Raises:
+        KernelError: a shape, dtype, device, number of models, batch, hyper-parameter or seeds that do not go.
+    """
+
+    def __init__(
+        self, shape: Shape, *, models: int, batch: int, dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cuda", micro_batches: int = 1, seeds: Sequence[int] | None = None, **hyper: Values,
+    ) -> None:  # fmt: skip
+        refuse_shape(shape)
+        _refuse_sizes(models, batch, micro_batches, dtype)
+        seeds = range(models) if seeds is None else seeds
+        if len(seeds) != models:
+            raise KernelError(f"{len(seeds)} seeds for {models} models")
+        self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
+        parts = micro_batches, models, batch // micro_batches, shape.n_ctx
+        self._tokens, self._targets = (torch.zeros(parts, dtype=torch.int64, device=device) for _ in range(2))
+        refuse_host("TrainStep", "its device", self._tokens)
+        self.device = self._tokens.device
+        given = _by_model(hyper, models, self.device)
+        # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
+        begun = first_values(shape, seeds)
+        weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
+        self._net = Network(shape, weights, fused=holds_mlp(shape.d_model, dtype, self.device))
+        self._angles = qkv.turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
+        self._share = torch.full((models,), 1 / micro_batches, device=device)
+        self.losses = torch.zeros(models, device=device)
+        self.noise: GradientNoise | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._pass(0)
+        self._optimizer = self._make_optimizer(given)
+        self.hyper = dict(zip(OPS["adamw"].hyper, self._optimizer.hyper, strict=True))
+        self._compute()
+        self.load(begun)
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        return self._net.weights
+
+    @property
+    def grads(self) -> dict[str, Tensor]:
+        return self._net.grads
+
+    @property
+    def master(self) -> dict[str, Tensor]:
+        """The parameters that are updated, float32: ``params`` themselves in that dtype."""
+        kept = self._optimizer.kept["master"]
+        return self.params if kept is None else dict(zip(self.params, kept, strict=True))
+
+    @property
+    def steps(self) -> Tensor:
+        """(K,) int64, updates made so far."""
+        return self._optimizer.step
+
+    @property
+    def grad_norm(self) -> Tensor:
+        return self._optimizer.norm
+
+    def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """One update of every model on ``tokens`` and ``targets``, (K, batch, n_ctx) int64, on any device.
+
+        Returns ``losses``, which the next step overwrites; reading them waits for the device. A token out of range makes
+        the loss NaN; a target of -100 is ignored. Raises KernelError for tensors of another shape or dtype.
+        """
+        form = self.models, self.batch, self.shape.n_ctx
+        for name, given, held in (("tokens", tokens, self._tokens), ("targets", targets, self._targets)):
+            if given.dtype != torch.int64 or tuple(given.shape) != form:
+                kind = str(given.dtype).removeprefix("torch.")
+                raise KernelError(f"{name} are {tuple(given.shape)} {kind}; needed: {form} int64")
+            held.copy_(given.unflatten(1, (self.micro_batches, -1)).transpose(0, 1), non_blocking=True)
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+        return self.losses
+
+    def capture(self) -> None:
+        """Make every later step the replay of one CUDA graph; raises KernelError where there is no GPU."""
+        if self.device.type != "cuda":
+            raise KernelError(f"a CUDA graph is captured on a GPU, not on {self.device}", hint="step() goes without")
+        if self._graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._compute()
+            self._graph = graph
+
+    def load(self, params: Mapping[str, Tensor]) -> None:
+        """Begin anew from ``params`` (K, ...), of any dtype, by name: no updates made, moments nought.
+
+        Raises:
+            KernelError: a name that is missing or unknown, or a tensor of another shape.
+        """
+        for name in params.keys() ^ self.params.keys():
+            raise KernelError(f"no parameter {name!r} " + ("given" if name in self.params else "in this shape"))
+        for name, held in self.params.items():
+            if params[name].shape != held.shape:
+                raise KernelError(f"{name} is {tuple(params[name].shape)}; needed: {tuple(held.shape)}")
+        for group in (self.params, self.master):
+            for name, held in group.items():
+                held.copy_(params[name])
+        for moments in (self._optimizer.kept["first"], self._optimizer.kept["second"], [self.steps]):
+            for held in moments or ():
+                held.zero_()
+
+    def _compute(self) -> None:
+        for part in range(self.micro_batches):
+            self._pass(part)
+            if self.noise is not None:
+                self.noise.add(first=part == 0)
+        self._optimizer.update(measured=self.noise is not None)
+
+    def _pass(self, part: int) -> None:
+        batch = self._tokens[part], self._targets[part]
+        loss, inputs = forward(self._net, *batch, gradient=self.micro_batches == 1)
+        backward(self._net, *batch, loss, inputs, self._share)
+        if part == 0:
+            self.losses.zero_()
+        self.losses.add_(loss.mean, alpha=1 / self.micro_batches)
+
+    def _make_optimizer(self, hyper: dict[str, Tensor]) -> AdamW:
+        params, found = list(self.params.values()), [self.grads[name] for name in self.params]
+
+        def wide() -> list[Tensor]:
+            return [torch.zeros_like(each, dtype=torch.float32) for each in params]
+
+        summed = self.micro_batches > 1
+        optimizer = AdamW(
+            params, wide() if summed else found, wide(), wide(), decayed=[each.ndim > 2 for each in params],
+            step=torch.zeros(self.models, dtype=torch.int64, device=self.device),
+            master=None if params[0].dtype == torch.float32 else wide(), **hyper,
+        )  # fmt: skip
+        if summed:
+            self.noise = GradientNoise(optimizer, found)
+        return optimizer
+
+
+def _refuse_sizes(models: int, batch: int, micro_batches: int, dtype: torch.dtype) -> None:
+    for name, value in (("models", models), ("batch", batch), ("micro_batches", micro_batches)):
+        if value < 1:
+            raise KernelError(f"{name} is {value}; it must be 1 or more")
+    if batch % micro_batches:
+        raise KernelError(f"a batch of {batch} sequences does not divide into {micro_batches} micro-batches")
+    if dtype not in DTYPES:
+        names = ", ".join(str(each).removeprefix("torch.") for each in DTYPES)
+        raise KernelError(f"dtype is {str(dtype).removeprefix('torch.')}; allowed: {names}")
+
+
+def _by_model(hyper: Mapping[str, Values], models: int, device: torch.device) -> dict[str, Tensor]:
+    for name in hyper.keys() - DEFAULTS.keys():
+        raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, DEFAULTS))
+    values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in (DEFAULTS | dict(hyper)).items()}
+    for name, value in values.items():
+        if value.ndim and tuple(value.shape) != (models,):
+            raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
+    return {name: value.to(device).expand(models).contiguous() for name, value in values.items()}
