@@ -44,7 +44,7 @@ class TrainStep:
         hyper: those of ``DEFAULTS``, a number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
 
     Attributes:
-        params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` likewise, of the last micro-batch.
+        params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` and ``summed`` likewise.
         hyper: (K,) float64 by name: write there, between steps, also of a captured graph.
         losses: (K,) float32, the mean cross-entropy in nats before the last update; ``grad_norm`` (K,) before clipping.
         noise: the :class:`~isoflop.kernels.noise.GradientNoise` of micro-batches, None where there is but one.
@@ -55,7 +55,8 @@ class TrainStep:
 
     def __init__(
         self, shape: Shape, *, models: int, batch: int, dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cuda", micro_batches: int = 1, seeds: Sequence[int] | None = None, **hyper: Values,
+        device: torch.device | str = "cuda", micro_batches: int = 1, seeds: Sequence[int] | None = None,
+        **hyper: Values,
     ) -> None:  # fmt: skip
         refuse_shape(shape)
         _refuse_sizes(models, batch, micro_batches, dtype)
@@ -89,7 +90,13 @@ class TrainStep:
 
     @property
     def grads(self) -> dict[str, Tensor]:
+        """Those of the last micro-batch: of its mean loss over the number of micro-batches."""
         return self._net.grads
+
+    @property
+    def summed(self) -> dict[str, Tensor]:
+        """The gradients that the last update read: of the batch, over its micro-batches."""
+        return dict(zip(self.params, self._optimizer.kept["grads"] or (), strict=True))
 
     @property
     def master(self) -> dict[str, Tensor]:
@@ -109,15 +116,16 @@ class TrainStep:
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """One update of every model on ``tokens`` and ``targets``, (K, batch, n_ctx) int64, on any device.
 
-        Returns ``losses``, which the next step overwrites; reading them waits for the device. A token out of range makes
-        the loss NaN; a target of -100 is ignored. Raises KernelError for tensors of another shape or dtype.
+        Returns ``losses``, which the next step overwrites; reading them waits for the device. A token out of range
+        makes the loss NaN; a target of -100 is ignored. Raises KernelError for tensors of another shape or dtype.
         """
         form = self.models, self.batch, self.shape.n_ctx
         for name, given, held in (("tokens", tokens, self._tokens), ("targets", targets, self._targets)):
             if given.dtype != torch.int64 or tuple(given.shape) != form:
                 kind = str(given.dtype).removeprefix("torch.")
                 raise KernelError(f"{name} are {tuple(given.shape)} {kind}; needed: {form} int64")
-            held.copy_(given.unflatten(1, (self.micro_batches, -1)).transpose(0, 1), non_blocking=True)
+            parts = given.view(self.models, self.micro_batches, -1, self.shape.n_ctx)
+            held.copy_(parts.transpose(0, 1), non_blocking=True)
         if self._graph is None:
             self._compute()
         else:

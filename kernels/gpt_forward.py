@@ -1,7 +1,7 @@
 """The forward pass of K decoders of one shape over the launchers of the op set, each result held for the backward pass.
 
-embed, then in each block norm + projection + rotary positions, attention, projection + residual, and the MLP, in one
-kernel where its tables hold rows so wide, else norm, linear, activation, linear + residual; then norm and cross-entropy.
+embed; in each block norm + projection + rotary positions, attention, projection + residual, and the MLP, in one kernel
+where its tables hold rows so wide, else norm, linear, activation, linear + residual; then norm and cross-entropy.
 """
 
 from __future__ import annotations
@@ -90,8 +90,10 @@ def _block(net: Network, layer: int, x: Tensor) -> Tensor:
 
 
 def _fused_mlp(net: Network, layer: int, x: Tensor, w: dict[str, Tensor | None]) -> Tensor:
-    settings = {"kind": net.shape.activation, "norm": net.shape.norm, "residual": True}
-    y: Tensor = net.room.fill(f"{layer} mlp", mlp.forward, x, *(w[name] for name in MLP), **settings)
+    y: Tensor = net.room.fill(
+        f"{layer} mlp", mlp.forward, x, *(w[name] for name in MLP),
+        kind=net.shape.activation, norm=net.shape.norm, residual=True,
+    )  # fmt: skip
     return y
 
 

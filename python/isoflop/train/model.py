@@ -5,12 +5,11 @@ Pre-norm blocks: x += attention(norm(x)); x += mlp(norm(x)); a final norm; logit
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
+from isoflop.kernels.gpt_parameters import first_value
 from isoflop.shape import Shape
 from isoflop.train.spec import refuse_untrainable
 
@@ -81,10 +80,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """The whole model; ``forward(tokens, targets)`` is the mean cross-entropy in nats/token.
 
-    Its parameters number exactly ``shape.n_params``. Initialisation draws from ``generator``: normal, standard
-    deviation 1/sqrt(fan_in) for matrices, divided by sqrt(2 n_layer) where they write to the residual stream (GPT-2,
-    section 2.3); ``1/sqrt(d_model)`` for tables, so that logits start with unit scale at every width; biases zero,
-    gains one. Raises ShapeError for what is not a plain decoder.
+    Its parameters number exactly ``shape.n_params``; ``isoflop.kernels.gpt_parameters.first_value`` draws them from
+    ``generator``. Raises ShapeError for what is not a plain decoder.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator | None = None) -> None:
@@ -101,13 +98,8 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator | None) -> None:
-        to_residual = 1 / math.sqrt(2 * self.shape.n_layer)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                scale = to_residual if name.endswith("proj.weight") else 1.0
-                parameter.normal_(0.0, scale / math.sqrt(parameter.shape[1]), generator=generator)
-            elif name.endswith("bias"):
-                parameter.zero_()
+            first_value(name, parameter, self.shape, generator)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Final normed residual stream: (batch, seq) int64 -> (batch, seq, d_model)."""

@@ -156,9 +156,10 @@ def test_an_optimizer_and_its_micro_batches_allocate_nothing() -> None:
     [
         lambda t: torch.empty(3), lambda t: torch.zeros(3), lambda t: torch.full((2,), 1.0), lambda t: torch.arange(4),
         lambda t: torch.tensor([1.0, 2.0]), lambda t: torch.as_tensor([1.0]), lambda t: torch.empty_like(t),
-        lambda t: t.new_zeros(2), lambda t: t.clone(), lambda t: t + 1, lambda t: t.double(), lambda t: t.to(torch.half),
-        lambda t: t.T.contiguous(), lambda t: t.T.reshape(-1), lambda t: t.sum(), lambda t: t[t > 0],
-        lambda t: torch.cat([t, t]), lambda t: torch.sort(t), lambda t: torch.add(t, t, out=torch.empty(0)),
+        lambda t: t.new_zeros(2), lambda t: t.clone(), lambda t: t + 1, lambda t: t.double(),
+        lambda t: t.to(torch.half), lambda t: t.T.contiguous(), lambda t: t.T.reshape(-1), lambda t: t.sum(),
+        lambda t: t[t > 0], lambda t: torch.cat([t, t]), lambda t: torch.sort(t),
+        lambda t: torch.add(t, t, out=torch.empty(0)),
     ],
 )  # fmt: skip
 def test_what_allocates_is_caught(allocate: Callable[[Tensor], object]) -> None:
