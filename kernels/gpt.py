@@ -1,8 +1,9 @@
 """A whole training step of K decoders of one shape: forward, backward and AdamW over the launchers of the op set.
 
 No autograd. Every activation, gradient and workspace is a tensor that the step holds: it is rehearsed when it is made,
-which compiles its kernels, and from then on nothing is allocated and the host never waits for the device. So the whole
-of it can be one CUDA graph. Micro-batches, where asked for, are added up in float32 with the
+which compiles its kernels, and from then on nothing is allocated (but the workspace of torch's sort of the tokens, on a
+GPU, which its allocator or the graph's own pool gives again) and the host never waits for the device. So the whole of
+it can be one CUDA graph. Micro-batches, where asked for, are added up in float32 with the
 squares of their gradients, from which the noise scale follows.
 """
 
@@ -37,7 +38,8 @@ class TrainStep:
         shape: a decoder of dense blocks; windows, and every n-th layer without, are allowed.
         models: K; each has its own parameters, data and hyper-parameters.
         batch: sequences, of ``shape.n_ctx`` tokens, of a model and step.
-        dtype: of parameters, activations and gradients; 16-bit parameters are copies of float32 ones (``master``).
+        dtype: of parameters, activations and gradients; 16-bit parameters are copies of float32 ones (``master``),
+            and no loss is scaled for float16.
         device: where; a GPU, but where Triton interprets its kernels.
         micro_batches: equal parts of the batch that go through the model one after the other; ``noise`` then measures.
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
@@ -63,16 +65,16 @@ class TrainStep:
         seeds = range(models) if seeds is None else seeds
         if len(seeds) != models:
             raise KernelError(f"{len(seeds)} seeds for {models} models")
+        given = _by_model(hyper, models)
+        _refuse_device(torch.device(device))
         self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
         parts = micro_batches, models, batch // micro_batches, shape.n_ctx
         self._tokens, self._targets = (torch.zeros(parts, dtype=torch.int64, device=device) for _ in range(2))
-        refuse_host("TrainStep", "its device", self._tokens)
         self.device = self._tokens.device
-        given = _by_model(hyper, models, self.device)
-        # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
         begun = first_values(shape, seeds)
         weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
         self._net = Network(shape, weights, fused=holds_mlp(shape.d_model, dtype, self.device))
+        # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
         self._angles = qkv.turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
         self._share = torch.full((models,), 1 / micro_batches, device=device)
         self.losses = torch.zeros(models, device=device)
@@ -185,7 +187,8 @@ class TrainStep:
         optimizer = AdamW(
             params, wide() if summed else found, wide(), wide(), decayed=[each.ndim > 2 for each in params],
             step=torch.zeros(self.models, dtype=torch.int64, device=self.device),
-            master=None if params[0].dtype == torch.float32 else wide(), **hyper,
+            master=None if params[0].dtype == torch.float32 else wide(),
+            **{name: values.to(self.device) for name, values in hyper.items()},
         )  # fmt: skip
         if summed:
             self.noise = GradientNoise(optimizer, found)
@@ -203,11 +206,17 @@ def _refuse_sizes(models: int, batch: int, micro_batches: int, dtype: torch.dtyp
         raise KernelError(f"dtype is {str(dtype).removeprefix('torch.')}; allowed: {names}")
 
 
-def _by_model(hyper: Mapping[str, Values], models: int, device: torch.device) -> dict[str, Tensor]:
+def _refuse_device(device: torch.device) -> None:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise KernelError("TrainStep: torch sees no GPU", hint="isoflop.train.train trains on the host")
+    refuse_host("TrainStep", "the model", torch.empty(0, device=device))
+
+
+def _by_model(hyper: Mapping[str, Values], models: int) -> dict[str, Tensor]:
     for name in hyper.keys() - DEFAULTS.keys():
         raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, DEFAULTS))
     values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in (DEFAULTS | dict(hyper)).items()}
     for name, value in values.items():
         if value.ndim and tuple(value.shape) != (models,):
             raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
-    return {name: value.to(device).expand(models).contiguous() for name, value in values.items()}
+    return {name: value.expand(models).contiguous() for name, value in values.items()}

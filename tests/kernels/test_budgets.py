@@ -14,7 +14,7 @@ PRODUCTS = (
     *("linear", "qkv", "attention", "xent", "mlp", "block", "moe_route ", "moe_hidden", "moe_rows", "moe_weight"),
     *("muon_gram", "muon_polynomial", "muon_step"),
 )
-STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd")
+STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd", "activation")
 NO_NORM = {"NORM": "none", "G": None, "B": None}
 
 

@@ -13,8 +13,10 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from isoflop.errors import KernelError
 from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, moe, norm, qkv
 from isoflop.kernels.adamw import AdamW
+from isoflop.kernels.gpt import TrainStep
 from isoflop.kernels.muon import Muon, orthogonalise
 from isoflop.kernels.signatures import OPS
+from isoflop.shape import Shape
 
 
 def test_tensors_on_the_host_are_refused() -> None:
@@ -119,6 +121,48 @@ def test_muon_takes_matrices_alone() -> None:
         orthogonalise(matrix[0], steps=0)
     with pytest.raises(KernelError, match=r"of torch\.float64; steps are 1 or more"):
         orthogonalise(matrix[0], dtype=torch.float64)
+
+
+SMALL = {"n_layer": 1, "d_model": 16, "n_head": 2, "n_ctx": 8, "n_vocab": 11}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n_expert": 4, "top_k": 2}, "no kernels train a shape with n_expert = 4, top_k = 2"),
+        ({"kv_lora_rank": 4}, "no kernels train a shape with kv_lora_rank = 4"),
+        ({"architecture": "encoder"}, "no kernels train a shape with architecture = 'encoder'"),
+        ({"n_predict": 1}, "no kernels train a shape with n_predict = 1"),
+        ({"d_head": 258}, "heads of 258 channels; attention in Triton takes 256 at most"),
+    ],
+)
+def test_shapes_that_no_kernels_train_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(KernelError, match=message):
+        TrainStep(Shape(**SMALL, **fields), models=1, batch=1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"models": 0}, "models is 0; it must be 1 or more"),
+        ({"batch": 3, "micro_batches": 2}, "a batch of 3 sequences does not divide into 2 micro-batches"),
+        ({"dtype": torch.float64}, "dtype is float64; allowed: float32, float16, bfloat16"),
+        ({"seeds": [1]}, "1 seeds for 2 models"),
+        ({"lrate": 0.1}, r"no hyper-parameter 'lrate'\n  hint: did you mean 'lr'\?"),
+        ({"lr": [0.1, 0.2, 0.3]}, r"lr has \(3,\) values; one, or one for each of 2 models"),
+        ({}, "TrainStep: the model is on cpu; Triton kernels run on a GPU"),
+    ],
+)
+def test_a_training_step_that_does_not_go_is_refused(changed: dict[str, Any], message: str) -> None:
+    settings: dict[str, Any] = {"models": 2, "batch": 2, "device": "cpu"} | changed
+    with pytest.raises(KernelError, match=message):
+        TrainStep(Shape(**SMALL), **settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(KernelError, match=r"torch sees no GPU\n  hint: isoflop.train.train"):
+        TrainStep(Shape(**SMALL), models=1, batch=1)
 
 
 def test_the_definitions_load_without_triton() -> None:
