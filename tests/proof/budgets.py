@@ -23,7 +23,22 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from proof.job import Job
-from proof.jobs import adamw, attention, block, cross_entropy, embed, hidden, linear, mlp, moe, muon, noise, norm, partial, qkv
+from proof.jobs import (
+    adamw,
+    attention,
+    block,
+    cross_entropy,
+    embed,
+    hidden,
+    linear,
+    mlp,
+    moe,
+    muon,
+    noise,
+    norm,
+    partial,
+    qkv,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"

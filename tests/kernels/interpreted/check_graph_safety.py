@@ -24,11 +24,15 @@ from isoflop.kernels import (
     linear,
     mlp,
     mlp_backward,
+    moe,
+    moe_backward,
+    moe_routing,
     norm,
     qkv,
     qkv_backward,
 )
 from isoflop.kernels.adamw import AdamW
+from isoflop.kernels.muon import Muon, orthogonalise
 from isoflop.kernels.noise import GradientNoise
 from isoflop.kernels.signatures import OPS
 from proof.graph_safety import NotReplayed, graph_safe
@@ -50,6 +54,8 @@ QKV_WEIGHT, GATED = draw(K, (H + 2 * G) * C, D), draw(K, M, 2 * D)
 BLOCK = VECTOR, VECTOR, QKV_WEIGHT, draw(K, (H + 2 * G) * C), SQUARE, VECTOR, VECTOR, VECTOR, *MLP_WEIGHTS
 STATISTIC, TOTAL, POSITIONS = draw(K, M).square() + 0.5, torch.full((K,), float(M)), draw(K, T + 1, D)
 TARGETS, TOKENS = torch.arange(K * M).view(K, M) % V, torch.arange(K * B * T).view(K, B, T) % V
+ROUTER, EXPERTS = draw(K, 3, D), (draw(K, 3, F, D), draw(K, 3, D, F))
+MIXTURE = moe.forward(ROWS, ROUTER, *EXPERTS, kind="gelu", top_k=2)
 MLP_SETTINGS = {"kind": "gelu", "norm": "layer", "residual": True}
 BLOCK_SETTINGS = {"kind": "gelu", "norm": "layer", "n_head": H, "n_kv_head": G}
 
@@ -70,6 +76,10 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
     "activation_backward": partial(hidden.backward, ROWS, GATED, kind="swiglu"),
     "mlp": partial(mlp.forward, ROWS, *MLP_WEIGHTS, VECTOR, VECTOR, **MLP_SETTINGS),
     "mlp_backward": partial(mlp_backward.backward, ROWS, ROWS, *MLP_WEIGHTS, VECTOR, VECTOR, **MLP_SETTINGS),
+    "moe_route": partial(moe_routing.route, ROWS, ROUTER, top_k=2, capacity_factor=1.0),
+    "moe": partial(moe.forward, ROWS, ROUTER, *EXPERTS, kind="gelu", top_k=2),
+    "moe_backward": partial(moe_backward.backward, ROWS, ROWS, ROUTER, *EXPERTS, MIXTURE, TOTAL, kind="gelu"),
+    "orthogonalise": partial(orthogonalise, SQUARE),
     "block": partial(block.forward, X, *BLOCK, **BLOCK_SETTINGS),
     "block_backward": partial(block_backward.backward, X, X, X, *BLOCK, **BLOCK_SETTINGS),
     "linear_cross_entropy": partial(cross_entropy.forward, ROWS, TABLE, TARGETS, STATISTIC, gradient=True),
@@ -84,7 +94,7 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
     "join_heads": partial(heads.join_heads, Q),
     "split_heads": partial(heads.split_heads, X.flatten(1, 2), batch=B, heads=H),
 }  # fmt: skip
-OPTIMIZERS = {"adamw", "accumulate"}
+OPTIMIZERS = {"adamw", "muon", "accumulate"}
 FUSED_INTO_OTHERS = {"rope"}
 
 
@@ -149,6 +159,14 @@ def test_an_optimizer_and_its_micro_batches_allocate_nothing() -> None:
             noise.add(first=part == 0)
         optimizer.update(measured=True)
     assert optimizer.step.tolist() == [2, 2]
+
+
+def test_muon_allocates_nothing() -> None:
+    hyper = {name: torch.full((K,), 0.5, dtype=torch.float64) for name in OPS["muon"].hyper}
+    optimizer = Muon([SQUARE.clone()], [SQUARE.clone()], [torch.zeros_like(SQUARE)], **hyper)
+    optimizer.update()
+    with graph_safe():
+        optimizer.update()
 
 
 @pytest.mark.parametrize(
