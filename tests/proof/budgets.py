@@ -42,6 +42,7 @@ from proof.jobs import (
 
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+WIDE_NVIDIA = r"\bld\.global\S*\.v(?:4\.[bfu]32|2\.[bfu]64)|\bcp\.async\.cg\.shared\.global [^;]*, 0x10\b"
 MATRIX_NVIDIA, MATRIX_AMD = r"\b(?:mma\.sync|wgmma\.mma_async|tcgen05\.mma)\b", r"\bv_w?m(?:fma|ma)_\w+"
 
 
@@ -110,16 +111,19 @@ def _read_nvidia(asm: dict[str, Any]) -> dict[str, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(asm["cubin"])
         file.flush()
-        usage, code = (
-            subprocess.run([TOOLS / tool, option, file.name], capture_output=True, text=True, check=True).stdout
-            for tool, option in (("cuobjdump", "-res-usage"), ("nvdisasm", "-c"))
-        )
+        usage = _run("cuobjdump", "-res-usage", file.name)
+        spilled = re.search(r"STACK:0\b.*LOCAL:0\b", usage) is None  # the disassembler takes as long as the compiler
+        code = _run("nvdisasm", "-c", file.name) if spilled else ""
     return {
         "registers": int(re.search(r"REG:(\d+)", usage)[1]),
         "spills": len(re.findall(r"\b(?:LDL|STL)\b", code)),
         "matrix": len(re.findall(MATRIX_NVIDIA, asm["ptx"])),
-        "wide_loads": len(re.findall(r"\bLDG(?:STS)?\.\S*128", code)),
+        "wide_loads": len(re.findall(WIDE_NVIDIA, asm["ptx"])),
     }
+
+
+def _run(tool: str, option: str, path: str) -> str:
+    return subprocess.run([TOOLS / tool, option, path], capture_output=True, text=True, check=True).stdout
 
 
 def _read_amd(asm: dict[str, Any]) -> dict[str, int]:
