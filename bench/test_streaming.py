@@ -1,12 +1,12 @@
 """Fits of 1e5 to 1e8 points of L(N, S_min) from Parquet, beside the same sums from memory and ``curve_fit``.
 
 The floor of a pass is what each point must cost. Read: 8 bytes (float32 S_min and L; N repeats along a curve and is
-stored as a few runs of one dictionary entry). Computed: 3 logarithms of columns, taken once for the points that stay in
-memory, and per pass 1 of the law's value and 2 exponentials for the Jacobian, 2.5 ns; 4 + 10 products are summed for
-the gradient and the Gauss-Newton matrix, 1.5 ns. Second derivatives (2 exponentials more and 10 products, 4 ns) are
-taken only where a Gauss-Newton step leaves a tenth of the gradient. The rest is the decoding of pages: 12 bytes a point
-are written as float32 (plain pages, uncompressed: 7 ns of one core here; with zstd and byte-stream split, a third of
-the size, 65 ns).
+stored as a few runs of one dictionary entry). Computed: 2 logarithms of columns (N's once a block along a curve), taken
+once for the points that stay in memory, and per pass 1 of the law's value and 2 exponentials for the Jacobian, 2.5 ns;
+4 + 10 products are summed for the gradient and the Gauss-Newton matrix, 1.5 ns. Second derivatives (2 exponentials more
+and 10 products, 4 ns) are taken only where a Gauss-Newton step leaves a tenth of the gradient. The rest is the decoding
+of pages: 12 bytes a point are written as float32 (plain pages, uncompressed: 7 ns of one core here; with zstd and
+byte-stream split, a third of the size, 65 ns).
 
 A second of another job's time is not a second of this one's: ratios are of CPU seconds, wall seconds stand beside.
 """

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +15,10 @@ from isoflop.fitting.batches import Batches, Columns, Part
 from isoflop.fitting.data import RUN
 from isoflop.fitting.laid import NO_COLUMN, Blocks, Desk, Laid, Sums, blocks_of, lay_out, sums_of
 from isoflop.fitting.problem import Problem
+from isoflop.fitting.threads import in_threads
 from isoflop.laws.law import Law
 
 Array = NDArray[np.float64]
-Result = TypeVar("Result")
-Task = TypeVar("Task")
-
-
-def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-    """``work`` on every task, on all cores; results in the order of the tasks, few of them waiting."""
-    threads, tasks = len(os.sched_getaffinity(0)), iter(tasks)
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: collections.deque[Future[Result]] = collections.deque()
-        try:
-            for task in itertools.islice(tasks, 2 * threads):
-                waiting.append(pool.submit(work, task))
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(work, task) for task in itertools.islice(tasks, 1))
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @dataclass
@@ -93,18 +72,26 @@ class Store:
         yield desk
         self.desks.append(desk)
 
+    def widen(self, part: Part, columns: Columns, desk: Desk) -> Array:
+        """The law's columns of a chunk as doubles, shape (columns, n), on a desk.
+
+        Raises:
+            FitError: a column is not numeric.
+        """
+        raw = desk.raw(len(self.names), len(columns[self.law.output]))
+        for row, name in zip(raw, self.names, strict=True):
+            _widen(row, columns[name], f"{part.name}: column {name!r}")
+        return raw
+
     def lay_out(
-        self, part: Part, first: int, columns: Columns, points: Mapping[Any, int], desk: Desk, into: Blocks
+        self, part: Part, first: int, columns: Columns, points: Mapping[Any, int], raw: Array, into: Blocks
     ) -> Laid:
-        """A chunk whose rows begin at ``first``, laid into blocks.
+        """A chunk whose rows begin at ``first``, widened, laid into blocks.
 
         Raises:
             FitError: a value that cannot be, or points that were not there before.
         """
-        n = len(columns[self.law.output])
-        raw = desk.raw(len(self.names), n)
-        for row, name in zip(raw, self.names, strict=True):
-            _widen(row, columns[name], f"{part.name}: column {name!r}")
+        n = raw.shape[1]
         if self.weights or self.sigma:
             self.refuse(part, first, columns)
         w = _weights(self, columns, points) if self.weights else NO_COLUMN
@@ -185,11 +172,11 @@ def sums(
             return own
         with store.desk() as desk:
             for columns in task.read():
-                laid = store.lay_out(task, first, columns, points, desk, desk.blocks)
+                laid = store.lay_out(task, first, columns, points, store.widen(task, columns, desk), desk.blocks)
                 own.add(sums_of(laid, problem, v, delta, newton, centre))
                 at = first
                 for run, stretch in by_run(columns) if each_run else ():
-                    laid = store.lay_out(task, at, stretch, points, desk, desk.blocks)
+                    laid = store.lay_out(task, at, stretch, points, store.widen(task, stretch, desk), desk.blocks)
                     own.add_run(run, sums_of(laid, problem, v, delta, False, centre).g)
                     at += laid.n
                 first += len(columns[store.law.output])

@@ -13,7 +13,8 @@ from isoflop.errors import FitError
 from isoflop.fitting.batches import Part
 from isoflop.fitting.data import RUN
 from isoflop.fitting.laid import Laid, Shelf
-from isoflop.fitting.passes import Store, in_threads, stretches
+from isoflop.fitting.passes import Store, stretches
+from isoflop.fitting.threads import in_threads
 
 Array = NDArray[np.float64]
 
@@ -24,7 +25,7 @@ KEPT = 2**20
 """Points of a store that stay in memory, laid out, between passes: 24 MiB of two inputs and an output."""
 
 _LOOKED_AT = 1024
-_OF_A_CHUNK, _OF_A_PART = 128, 1024
+"""Of a chunk, evenly spaced."""
 _POOL = 16 * SIZE
 _CELLS = 4.0
 """Cells an e-fold of each input."""
@@ -58,41 +59,41 @@ def take_sample(store: Store, size: int = SIZE) -> Sample:
     def look(task: tuple[int, Part]) -> tuple[Array, int, dict[Any, int]]:
         number, part = task
         laid: list[Laid] | None = []
-        kept, count, runs = [np.empty((len(names), 0))], 0, collections.Counter[Any]()
+        rows, count, runs = [np.empty((len(names), 0))], 0, collections.Counter[Any]()
         with store.desk() as desk:
             for columns in part.read():
                 length = len(columns[store.law.output])
                 if length:
                     every = slice(None, None, max(1, length // _LOOKED_AT))
-                    rows = np.array([_numbers(columns[name][every], name, part) for name in names])
+                    raw = store.widen(part, columns, desk)
+                    rows.append(raw[:, every].copy())
                     into = shelf.take(length) if laid is not None else None
                     if laid is not None and into is not None:
-                        laid.append(store.lay_out(part, count, columns, {}, desk, into))
+                        laid.append(store.lay_out(part, count, columns, {}, raw, into))
                     else:
                         laid = None
-                        if not all(_good(columns[name], name in store.law.signed) for name in names):
+                        if not all(_good(row, name in store.law.signed) for row, name in zip(raw, names, strict=True)):
                             store.refuse(part, count, columns)
-                    kept.append(_spread(rows, n_inputs, _OF_A_CHUNK))
                 if store.by_run:
                     for run, points in zip(*stretches(columns[RUN]), strict=True):
                         runs[run] += int(points)
                 count += length
         if laid is not None:
             store.kept[number] = laid
-        return _spread(np.concatenate(kept, axis=1), n_inputs, _OF_A_PART), count, dict(runs)
+        return _spread(np.concatenate(rows, axis=1), n_inputs, size), count, dict(runs)
 
-    pool, n_points, n_parts, runs = np.empty((len(names), 0)), 0, 0, collections.Counter[Any]()
+    pool, n_points, n_parts, runs = [np.empty((len(names), 0))], 0, 0, collections.Counter[Any]()
     for rows, count, found in in_threads(look, store.parts()):
-        pool = np.concatenate([pool, rows], axis=1)
-        if pool.shape[1] > _POOL:
-            pool = _spread(pool, n_inputs, _POOL // 4)
+        pool.append(rows)
+        if sum(some.shape[1] for some in pool) > _POOL:
+            pool = [_spread(np.concatenate(pool, axis=1), n_inputs, _POOL // 4)]
         n_points += count
         runs.update(found)
         n_parts += 1
     if not n_points:
         raise FitError(f"{store.batches} has no points", hint="a function of batches must make them anew at each call")
     store.n_parts = n_parts
-    return Sample(_spread(pool, n_inputs, size), n_points, dict(runs))
+    return Sample(_spread(np.concatenate(pool, axis=1), n_inputs, size), n_points, dict(runs))
 
 
 def _spread(rows: Array, n_inputs: int, size: int) -> Array:
@@ -108,8 +109,9 @@ def _spread(rows: Array, n_inputs: int, size: int) -> Array:
     order = np.argsort(cell, kind="stable")
     starts = np.flatnonzero(np.concatenate([[True], np.diff(cell[order]) != 0]))
     lengths = np.diff(np.append(starts, order.size))
-    rank = np.empty(order.size, dtype=np.int64)
-    rank[order] = np.arange(order.size) - np.repeat(starts, lengths)
+    # of 16 bits, which are sorted in one go
+    rank = np.empty(order.size, dtype=np.uint16)
+    rank[order] = np.minimum(np.arange(order.size) - np.repeat(starts, lengths), np.iinfo(rank.dtype).max)
     chosen = np.argsort(rank, kind="stable")
     last = rank[chosen[size - 1]]
     whole = chosen[rank[chosen] < last]
@@ -122,10 +124,3 @@ def _spread(rows: Array, n_inputs: int, size: int) -> Array:
 def _good(values: NDArray[Any], signed: bool) -> bool:
     low, high = float(values.min()), float(values.max())
     return bool(np.isfinite(low) and np.isfinite(high)) and (signed or low > 0)
-
-
-def _numbers(values: NDArray[Any], name: str, part: Part) -> Array:
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise FitError(f"{part.name}: column {name!r} is not numeric: {error}") from error

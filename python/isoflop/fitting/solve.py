@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +12,8 @@ from isoflop.errors import FitError, NotIdentifiable
 from isoflop.fitting.descent import Descent, condition_of
 from isoflop.fitting.passes import sums_in_memory
 from isoflop.fitting.problem import MANY_RUNS, Problem
-from isoflop.fitting.starts import starting_points
+from isoflop.fitting.starts import ROWS, starting_points
+from isoflop.fitting.threads import cores, in_threads
 
 Array = NDArray[np.float64]
 
@@ -103,8 +102,7 @@ def polish(
         for whole, piece in zip(vars(found).values(), vars(out).values(), strict=True):
             whole[part] = piece
 
-    threads = len(os.sched_getaffinity(0))
-    chunk = _CHUNK if len(weights) > 1 else -(-len(starts) // (4 * threads))
+    chunk = _CHUNK if len(weights) > 1 else -(-len(starts) // (4 * cores()))
     everything = slice(None)
     if len(weights) > 1:
         parts = [(slice(i, i + chunk), everything) for i in range(0, len(weights), chunk)]
@@ -113,19 +111,20 @@ def polish(
     if len(parts) == 1:
         run(parts[0])
     else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, parts))
+        list(in_threads(run, parts))
     return found
 
 
 def minimise(problem: Problem, n_starts: int, few: int | None = None) -> tuple[Array, float, Certificate]:
-    """The best vector over the starts, its objective and its certificate; polished on ``few`` runs first, or on all.
+    """The best vector over the starts, its objective and its certificate.
+
+    Starts are chosen on half of ``few`` runs and polished on them first, the best on all; or all of them on all.
 
     Raises:
         FitError: the best start did not converge.
         NotIdentifiable: the output does not depend on an input, so a scale runs to zero.
     """
-    starts = starting_points(problem, n_starts)
+    starts = starting_points(problem, n_starts, few // 2 if few else ROWS)
     polished = _polish_all_starts(problem, starts, few)
     _go_on(problem, polished)
     vectors, cosines, status = polished.vectors[0], polished.cosines[0], polished.status[0]

@@ -31,11 +31,14 @@ _SCALES = (-10.0, 25.0)
 """Range of ln(scale/x0): N_c of Kaplan's laws lies up to 20 e-folds above the models of the fit."""
 
 
-def starting_points(problem: Problem, count: int) -> Array:
-    """``count`` vectors of free coordinates: best ones apart from each other, then some spread by rank; (count, q)."""
+def starting_points(problem: Problem, count: int, rows: int = ROWS) -> Array:
+    """``count`` vectors of free coordinates, judged on some ``rows``; shape (count, q).
+
+    The best ones apart from each other, then some spread by rank.
+    """
     linear = _linear(problem)
     v, cube = scattered(problem, _POINTS.get(len(problem.coordinates.members) - len(linear), _MORE))
-    few = _fewer_rows(problem)
+    few = _fewer_rows(problem, rows)
     if linear:
         values = _project(few, v, linear)
         return v[_choose(values, cube, count)]
@@ -125,9 +128,9 @@ def _declared(problem: Problem, parameter: int, k: int) -> Array:
     return np.asarray(ends)
 
 
-def _fewer_rows(problem: Problem) -> Problem:
+def _fewer_rows(problem: Problem, count: int) -> Problem:
     used = np.flatnonzero(problem.w > 0)
-    rows = used[np.unique(np.linspace(0, used.size - 1, min(used.size, ROWS)).astype(np.int64))]
+    rows = used[np.unique(np.linspace(0, used.size - 1, min(used.size, count)).astype(np.int64))]
 
     def take(a: Array) -> Array:
         return np.ascontiguousarray(a[..., rows])

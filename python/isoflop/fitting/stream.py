@@ -27,8 +27,8 @@ from isoflop.laws.law import Law
 
 Array = NDArray[np.float64]
 
-_FEW = 512
-"""Points of the sample that every start is polished on; the best few of them on all of it."""
+_FEW = 32
+"""Points of the sample a parameter that every start is polished on; the best few of them on all of it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fit_store(
     require_enough_runs(law, data, constraints)
     problem = Problem.of(law, data, objective, constraints)
     require_identifiable(problem)
-    start, _, certificate = minimise(problem, n_starts, few=_FEW)
+    start, _, certificate = minimise(problem, n_starts, few=_FEW * len(law.names))
     passes = itertools.count(1)
 
     def over(v: Array, newton: bool, **how: Any) -> Sums:

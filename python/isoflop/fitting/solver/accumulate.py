@@ -30,6 +30,13 @@ _FLAGS = types.Array(types.boolean, 1, "C")
 
 @loop
 def _logarithms(values: Array, out: Array) -> None:
+    others = 0
+    for i in range(values.size):
+        others += 1 if values[i] != values[0] else 0
+    if others == 0:
+        # along a curve the model's size stays
+        out[:] = log(values[0])
+        return
     for i in range(values.size):
         out[i] = log(values[i])
 

@@ -135,16 +135,18 @@ def descend(
 ) -> tuple[float, float, int]:  # fmt: skip
     """Minimise from ``v`` in place; the objective, the largest cosine of residuals and a column, and the status."""
     p, q = f.shape
-    u, g_u, h_u = np.empty(p), np.empty(p), np.empty((2, p, p))
-    g, h, step, trial, low = np.empty(q), np.empty((2, q, q)), np.empty(q), np.empty(q), np.empty((q, q))
-    free = np.empty(q, dtype=np.int64)
-    j, rows = np.zeros((jacobian_rows(p), y.shape[1])), np.empty((ROWS, y.shape[1]))
+    u, rows = np.empty(p), np.empty((ROWS, y.shape[1]))
     for m in range(q):
         v[m] = min(max(v[m], lower[m]), upper[m])
     expand(u0, f, v, u)
     best = objective(value, u, z, x, y, s, w, delta, up, down, logs, rows)
     if not best < math.inf:
         return best, math.inf, STALLED
+    if iterations == 0:
+        return best, math.inf, EXHAUSTED
+    g_u, h_u, j = np.empty(p), np.empty((2, p, p)), np.zeros((jacobian_rows(p), y.shape[1]))
+    g, h, step, trial, low = np.empty(q), np.empty((2, q, q)), np.empty(q), np.empty(q), np.empty((q, q))
+    free = np.empty(q, dtype=np.int64)
     exact = _rounding(y, s, w, logs)
     mu = 1e-3
     cosine = math.inf
