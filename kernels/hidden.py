@@ -20,6 +20,9 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.signatures import check
 
+FLOPS = 10
+"""An element of either pass, about: an exponential or an error function counts one."""
+
 
 @triton.jit
 def _activation(

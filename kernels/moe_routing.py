@@ -202,6 +202,16 @@ def route(
     return made
 
 
+def flops(rows: int, width: int, experts: int) -> int:
+    """Of the logits of one model."""
+    return 2 * rows * width * experts
+
+
+def least_bytes(rows: int, width: int, experts: int, top_k: int, size: int) -> int:
+    """Bytes that one model reads and writes, each element once, ``size`` an element of x and router."""
+    return size * width * (rows + experts) + 4 * rows * (experts + 4 * top_k)
+
+
 def route_tile(x: Tensor, experts: int) -> Configuration:
     """The tile of the kernels that hold all experts of a row."""
     return configuration("moe_route", width=padded(experts), dtype=x.dtype, chip=chip_of(x.device))

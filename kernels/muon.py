@@ -220,7 +220,7 @@ class Muon:
             _muon_update[grid](param, master, room.x, self.hyper, elements, size, **form)
 
 
-def flops(height: int, width: int, *, tiles: int = 1, steps: int = 5) -> float:
+def flops(height: int, width: int, *, tiles: float = 1, steps: int = 5) -> float:
     """Of the products of one matrix, where its shorter side has ``tiles`` tiles."""
     short, long = sorted((height, width))
     return steps * (2 * short**2 * long + (1 + 1 / tiles) * (short**2 * long + short**3))

@@ -40,6 +40,17 @@ BY_HAND = {
     ("mlp", "forward"): (16 * M * D * D, 2 * (2 * M * D + 8 * D * D + 7 * D)),
     ("linear_cross_entropy", "forward"): (2 * M * V * D, 2 * (M + V) * D + 16 * M + 8),
     ("linear_cross_entropy", "backward"): (8 * M * V * D, 4 * (M + V) * D + 12 * M + 4),
+    ("moe_route", "forward"): (2 * M * D * 8, 2 * D * (M + 8) + 4 * M * (8 + 4 * 2)),
+    ("moe", "forward"): (
+        2 * M * D * 8 + 2 * M * 16 * D * D,
+        2 * (8 * D * (1 + 8 * D) + 2 * M * D + 2 * M * (3 * 4 * D + 2 * D)),
+    ),
+    ("moe", "backward"): (
+        4 * M * D * 8 + 4 * M * 16 * D * D,
+        2 * (2 * 8 * D * (1 + 8 * D) + 5 * M * D + 2 * M * 8 + 2 * M * (4 * 4 * D + 3 * D)),
+    ),
+    ("orthogonalise", "forward"): (5 * (12 * D**3 + D**3), 16 * D * D + 2 * (44 * D * D + 20 * D * D)),
+    ("muon", "forward"): (5 * 4 * D**3, 14 * D * D + 2 * (11 * D * D + 20 * D * D)),
     ("embed", "forward"): (M * D, 2 * (M + V + 512) * D + 8 * M),
     ("adamw", "forward"): (17 * (D * D + D), 24 * (D * D + D)),
     ("accumulate", "forward"): (5 * (D * D + D), 10 * (D * D + D)),

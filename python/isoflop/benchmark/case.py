@@ -36,6 +36,8 @@ class Case:
         settings: what kernels and definition take besides tensors.
         axes: that are not those of ``Size.axes``, of a size.
         without: optional tensors that the call leaves out.
+        many: axes beside that of models of each tensor, for an argument that is many.
+        drawn: (tensors as drawn, dtype) to the tensors that the call takes.
         dtypes: that it is checked in.
         table: of tiles, which may end at some width: wider rows are others' to compute.
         longest: positions of a sequence that it takes.
@@ -52,6 +54,8 @@ class Case:
     settings: Callable[[Size], Mapping[str, Any]] = lambda size: {}
     axes: Callable[[Size], Mapping[str, int]] = lambda size: {}
     without: tuple[str, ...] = ()
+    many: tuple[int, ...] = (2, 1)
+    drawn: Callable[[Tensors, torch.dtype], Tensors] = lambda tensors, dtype: tensors
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16)
     definition: Callable[..., Any] | None = None
     table: str | None = None
@@ -66,7 +70,8 @@ class Case:
 
     def draw(self, size: Size, dtype: torch.dtype, device: torch.device) -> Tensors:
         """Its tensors at that size."""
-        return draw(self.op, size, dtype, device, axes=self.axes(size), without=self.without)
+        tensors = draw(self.op, size, dtype, device, axes=self.axes(size), without=self.without, many=self.many)
+        return self.drawn(tensors, dtype)
 
     def define(self, size: Size) -> Callable[[Tensors], tuple[Tensor, ...]]:
         """The op of K models in plain torch, one model after another: tensors to the results, one flat tuple."""

@@ -5,12 +5,14 @@ FLOPs and bytes are those that the modules of the kernels state of themselves, f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from isoflop.benchmark.case import Case, Work, both
+from isoflop.benchmark.mixtures import MIXTURES
 from isoflop.benchmark.sizes import Size, Tensors
 from isoflop.benchmark.updates import UPDATES
 from isoflop.kernels import (
@@ -21,6 +23,7 @@ from isoflop.kernels import (
     cross_entropy,
     cross_entropy_backward,
     embed,
+    hidden,
     linear,
     mlp,
     mlp_backward,
@@ -88,6 +91,12 @@ def _qkv_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: A
     return qkv_backward.backward(
         dq, dk, dv, x, gain, shift, weight, *norms, has_bias=True, base=settings["base"], out=out
     )
+
+
+def _activation_work(size: Size, itemsize: int) -> tuple[Work, ...]:
+    at = size.rows, size.axes["F"]
+    flops = float(hidden.FLOPS * math.prod(at))
+    return both((flops, flops), hidden.least_bytes(*at, itemsize, kind="gelu"), size.models)
 
 
 _MLP: dict[str, Any] = {"kind": "gelu", "norm": "layer", "residual": True}
@@ -200,6 +209,19 @@ CASES: dict[str, Case] = {
             ("q", "k", "v"),
         ),
         Case(
+            "activation",
+            _forward(hidden, kind="gelu"),
+            lambda made: (made,),
+            _activation_work,
+            lambda t, made, grads, out: (
+                hidden.backward(grads[0], t["x"], kind="gelu", out=None if out is None else out[0]),
+            ),
+            ("x",),
+            matrix=False,
+            settings=lambda size: {"kind": "gelu"},
+            axes=lambda size: {"I": size.axes["F"]},
+        ),
+        Case(
             "mlp",
             _forward(mlp, **_MLP),
             lambda made: (made,),
@@ -234,6 +256,7 @@ CASES: dict[str, Case] = {
             ("x", "weight"),
             without=("weights",),
         ),
+        *MIXTURES,
         *UPDATES,
     )
 }

@@ -14,9 +14,8 @@ from isoflop.kernels.signatures import OPS, Argument
 Tensors = dict[str, Any]
 """By name: a tensor, a list of tensors for an argument that is many, None for one left out."""
 
-_HYPER = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
-_MATRIX = re.compile("weight$|w_|.*_table$")
-_MANY = ((0, 0), (0,))  # a matrix and a vector of the width: what an optimizer is given
+_HYPER = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0, "momentum": 0.95}
+_MATRIX = re.compile("weight$|w_|router$|.*_table$")
 
 
 class Size(NamedTuple):
@@ -54,11 +53,12 @@ class Size(NamedTuple):
 
 def draw(
     op: str, size: Size, dtype: torch.dtype, device: torch.device, *,
-    axes: Mapping[str, int], without: tuple[str, ...] = (),
+    axes: Mapping[str, int], without: tuple[str, ...] = (), many: tuple[int, ...] = (),
 ) -> Tensors:  # fmt: skip
     """The tensors of ``op``, in the order of its signature, the same on every device and at every call.
 
-    ``axes`` go before those of ``size``; optional tensors named ``without`` are None. Matrices are scaled by
+    ``axes`` go before those of ``size``; optional tensors named ``without`` are None; an argument
+    that is many has one tensor for each of ``many``, with so many axes of the width. Matrices are scaled by
     1/sqrt(fan in), gains are near 1, the rest is standard normal, labels and tokens uniform.
     """
     generator, sizes = torch.Generator().manual_seed(sum(size)), size.axes | dict(axes)
@@ -82,7 +82,7 @@ def draw(
         if argument.name in without:
             given[argument.name] = None
         elif argument.many:
-            shapes = [[sizes["K"], *(size.width for _ in each)] for each in _MANY]
+            shapes = [[sizes["K"], *[size.width] * rank] for rank in many]
             given[argument.name] = [one(argument, shape).to(device) for shape in shapes]
         else:
             given[argument.name] = one(argument, [sizes[axis] for axis in argument.axes.split()]).to(device)

@@ -15,6 +15,7 @@ import torch
 from isoflop.benchmark import correctness, tiles
 from isoflop.benchmark.budget import Budget, Skipped
 from isoflop.benchmark.cases import CASES
+from isoflop.benchmark.mixtures import experts
 from isoflop.benchmark.run import LIMIT, Say, device_of
 from isoflop.benchmark.sizes import Size
 from isoflop.benchmark.timing import clock_of
@@ -22,6 +23,7 @@ from isoflop.benchmark.variants import by_kernels
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels.configurations import Configuration, chip_of, configuration, entries
 from isoflop.kernels.launch import interpreted
+from isoflop.kernels.moe_routing import padded
 
 Numbers = tuple[tuple[str, int], ...]
 
@@ -64,12 +66,18 @@ TARGETS: dict[str, Target] = {
     "attention_dkdv": Target("attention", True, _SIZES[1:2], lambda size: size.d_head),
     "cross_entropy": Target("linear_cross_entropy", False, _SIZES),
     "cross_entropy_backward": Target("linear_cross_entropy", True, _SIZES),
+    "activation": Target("activation", True, _SIZES, lambda size: size.axes["F"]),
     "mlp": Target("mlp", False, _SIZES[:2]),
     "mlp_backward_rows": Target("mlp", True, _SIZES[:2]),
     "mlp_backward_columns": Target("mlp", True, _SIZES[:2]),
+    "moe_route": Target("moe_route", False, _SIZES[-1:], lambda size: padded(experts(size))),
+    "moe": Target("moe", False, _SIZES),
+    "moe_weight": Target("moe", True, _SIZES, lambda size: size.axes["F"]),
+    "moe_combine": Target("moe", False, _SIZES),
     "block": Target("block", False, _SHORT),
     "block_backward": Target("block", True, _SHORT),
     "adamw": Target("adamw", False, _SIZES[-1:], lambda size: None),
+    "muon": Target("muon", False, _SIZES),
 }
 """By table."""
 

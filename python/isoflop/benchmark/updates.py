@@ -1,15 +1,16 @@
-"""Ops that write to the tensors of K models they are given: the optimizer, and sums of gradients."""
+"""Optimizers and sums of gradients, which write to the tensors of K models that they are given."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isoflop.benchmark.case import Case, both, flat
+from isoflop.benchmark.case import Case, Work, both, flat
 from isoflop.benchmark.sizes import Size, Tensors
-from isoflop.kernels import adamw, noise, reference
+from isoflop.kernels import adamw, muon, noise, reference
 from isoflop.kernels.signatures import OPS
 
 
@@ -49,6 +50,36 @@ def _accumulate(tensors: Tensors, out: Any) -> Any:
     return out
 
 
+def _unlike(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    """Both signs, and one more tensor, of each model, whose dtype is that of the iterations."""
+    u = 2 * tensors["u"] - 1
+    return {"u": u, "like": torch.empty(len(u), dtype=dtype, device=u.device)}
+
+
+def _orthogonalise_work(size: Size, itemsize: int) -> tuple[Work, ...]:
+    at = size.axes["F"], size.width
+    moved = math.prod(at) * 4 + muon.least_bytes(*at, itemsize)
+    return both((muon.flops(*at, tiles=math.inf),), (moved,), size.models)
+
+
+def _muon(tensors: Tensors, out: Any) -> Any:
+    held = muon.Muon(**tensors, dtype=tensors["params"][0].dtype) if out is None else out
+    held.update()
+    return held
+
+
+def _defined_muon(params: Any, grads: Any, first: Any, master: Any, *hyper: Tensor) -> Any:
+    named: dict[str, Any] = dict(zip(OPS["muon"].hyper, hyper, strict=True))
+    moved, momenta = reference.muon(params, grads, first, **named)
+    return [new.to(old.dtype) for new, old in zip(moved, params, strict=True)], momenta
+
+
+def _muon_work(size: Size, itemsize: int) -> tuple[Work, ...]:
+    at = size.width, size.width
+    moved = math.prod(at) * (3 * itemsize + 8) + muon.least_bytes(*at, itemsize)
+    return both((muon.flops(*at, tiles=math.inf),), (moved,), size.models)
+
+
 UPDATES: tuple[Case, ...] = (
     Case(
         "adamw",
@@ -71,5 +102,23 @@ UPDATES: tuple[Case, ...] = (
         ),
         matrix=False,
         dtypes=(torch.float32,),
+    ),
+    Case(
+        "orthogonalise",
+        lambda t, out: muon.orthogonalise(t["u"], dtype=t["like"].dtype, out=out),
+        lambda room: (room.x,),
+        _orthogonalise_work,
+        axes=lambda size: {"O": size.axes["F"]},
+        definition=lambda u, like: reference.orthogonalise(u.to(like.dtype)),
+        drawn=_unlike,
+    ),
+    Case(
+        "muon",
+        _muon,
+        lambda held: flat([[tensors[index] for tensors in held.tensors] for index in (0, 2)]),
+        _muon_work,
+        without=("master",),
+        many=(2,),
+        definition=_defined_muon,
     ),
 )
