@@ -37,6 +37,8 @@ BY_HAND = {
     ("norm_qkv", "forward"): (6 * M * D * D, 2 * (4 * M * D + 3 * D * D + 5 * D) + 8 * M + 4 * 512 * 64),
     ("attention", "forward"): (4 * 64 * 32 * 512 * 513 // 2, 2 * 4 * M * D + 4 * M * 4),
     ("attention", "backward"): (10 * 64 * 32 * 512 * 513 // 2, 2 * 8 * M * D + 4 * M * 4),
+    ("activation", "forward"): (10 * M * 4 * D, 2 * 2 * M * 4 * D),
+    ("activation", "backward"): (10 * M * 4 * D, 2 * 3 * M * 4 * D),
     ("mlp", "forward"): (16 * M * D * D, 2 * (2 * M * D + 8 * D * D + 7 * D)),
     ("linear_cross_entropy", "forward"): (2 * M * V * D, 2 * (M + V) * D + 16 * M + 8),
     ("linear_cross_entropy", "backward"): (8 * M * V * D, 4 * (M + V) * D + 12 * M + 4),

@@ -15,14 +15,12 @@ from isoflop.benchmark.case import Case, Work, both
 from isoflop.benchmark.mixtures import MIXTURES
 from isoflop.benchmark.sizes import Size, Tensors
 from isoflop.benchmark.updates import UPDATES
+from isoflop.benchmark.vocabulary import VOCABULARY
 from isoflop.kernels import (
     attention,
     attention_backward,
     block,
     block_backward,
-    cross_entropy,
-    cross_entropy_backward,
-    embed,
     hidden,
     linear,
     mlp,
@@ -139,35 +137,10 @@ def _attention_work(size: Size, itemsize: int) -> tuple[Work, ...]:
     return both(attention.flops(size.axes), attention.minimum_bytes(size.axes, itemsize))
 
 
-def _loss_work(size: Size, itemsize: int) -> tuple[Work, ...]:
-    at = size.rows, size.vocabulary, size.width
-    flops = cross_entropy.flops(*at), cross_entropy_backward.flops(*at)
-    moved = cross_entropy.least_bytes(*at, itemsize), cross_entropy_backward.least_bytes(*at, itemsize)
-    return both(flops, moved, size.models)
-
-
-def _embed_work(size: Size, itemsize: int) -> tuple[Work, ...]:
-    flops = tuple(each * size.rows * size.width for each in embed.FLOPS)
-    return both(flops, embed.least_bytes(size.batch, size.seq, size.vocabulary, size.width, itemsize), size.models)
-
-
-def _embed_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
-    counts = {"n_vocab": tensors["token_table"].shape[1], "n_positions": tensors["position_table"].shape[1]}
-    return embed.backward(grads[0], tensors["tokens"], out=out, **counts)
-
-
 CASES: dict[str, Case] = {
     case.op: case
     for case in (
-        Case(
-            "embed",
-            _forward(embed),
-            lambda made: (made,),
-            _embed_work,
-            _embed_backward,
-            ("token_table", "position_table"),
-            matrix=False,
-        ),
+        *VOCABULARY,
         Case(
             "add_norm",
             lambda t, out: norm.forward(t["x"], t["gain"], t["bias"], t["residual"], kind="layer", out=out),
@@ -244,17 +217,6 @@ CASES: dict[str, Case] = {
             definition=lambda *tensors, **settings: reference.block(*tensors, **settings)[:1],
             table="block",
             longest=block.LONGEST,
-        ),
-        Case(
-            "linear_cross_entropy",
-            _forward(cross_entropy),
-            lambda made: (made.mean,),
-            _loss_work,
-            lambda t, made, grads, out: cross_entropy_backward.backward(
-                t["x"], t["weight"], t["targets"], made.lse, made.total, dmean=grads[0], out=out
-            ),
-            ("x", "weight"),
-            without=("weights",),
         ),
         *MIXTURES,
         *UPDATES,
