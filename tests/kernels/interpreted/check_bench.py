@@ -9,11 +9,12 @@ from isoflop.benchmark import ahead, bench, correctness, run, steps, timing, tun
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.plan import Plan
 from isoflop.benchmark.sizes import Size
-from isoflop.benchmark.tune import measurer
-from isoflop.benchmark.variants import variants
+from isoflop.benchmark.tiles import tried
+from isoflop.benchmark.tune import TARGETS, measurer
+from isoflop.benchmark.variants import by_kernels, variants
 from isoflop.errors import KernelError
 from isoflop.hardware import Ceiling
-from isoflop.kernels.configurations import Configuration
+from isoflop.kernels.configurations import Configuration, configuration
 
 CPU = torch.device("cpu")
 SIZE = Size(2, 1, 5, 24, 7)
@@ -72,6 +73,20 @@ def test_a_tile_is_run_checked_and_timed() -> None:
     assert measurer(CPU)("linear", row, SIZE._replace(models=1)) > 0
     refused = measurer(CPU)("linear", Configuration({**row, "rows": 3}, None, 32, 24), SIZE._replace(models=1))
     assert "power of" in refused
+
+
+@pytest.mark.parametrize("table", sorted(TARGETS.keys() - {"block_backward"}))  # whose rows are of threads alone
+def test_a_row_on_trial_is_the_one_that_the_kernels_read(table: str) -> None:
+    target = TARGETS[table]
+    case, served = CASES[target.op], target.served(SIZE)
+    now = configuration(table, width=served or SIZE.width, dtype=torch.float32, chip=None)
+    broken = {name: value if name in ("warps", "stages", "sdpa_past") else 3 for name, value in now.items()}
+    tensors = case.draw(SIZE, torch.float32, CPU)
+    with (
+        tried(table, Configuration(broken, None, 32 if served else None, served)),
+        pytest.raises(Exception, match="power of"),
+    ):
+        by_kernels(case, tensors, both=target.both)()
 
 
 def test_tuning_without_a_gpu_is_possible_where_kernels_are_interpreted(
