@@ -11,6 +11,8 @@ and widths up to ``width`` (absent: any); the other entries are numbers that the
     columns = 64
     warps = 4
 
+Before the rows, ``library_past`` is the widest row that a kernel takes itself: wider ones go to torch's libraries.
+
 A user's own tables, of the same form and with rows that come before these, lie in the folder that the environment
 variable ISOFLOP_CONFIGURATIONS names, else in ``$XDG_CONFIG_HOME/isoflop/configurations`` (``~/.config/isoflop/...``).
 """
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -141,6 +144,22 @@ def entries(op: str, user: Path | None = None) -> list[Configuration]:
     return _read(own, like=shipped[0]) if own.exists() else []
 
 
+def library_past(op: str) -> float:
+    """The widest row that the kernel of ``op`` takes rather than torch's libraries: the user's table says, or ours."""
+    return _library_past(op, folder())
+
+
+@cache
+def _library_past(op: str, user: Path) -> float:
+    for path in (user / f"{op}.toml", SHIPPED / f"{op}.toml"):
+        limit = _parsed(path).get("library_past") if path.exists() else None
+        if limit is not None:
+            if type(limit) is not int or limit < 0:
+                raise KernelError(f"{path}: library_past is {limit!r}; it must be a width, or 0 for torch's libraries")
+            return limit
+    return math.inf
+
+
 def ops() -> list[str]:
     """What has a table."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
@@ -152,9 +171,8 @@ def _order(row: Configuration) -> tuple[bool, bool, float]:
 
 def _read(path: Path, like: Configuration | None = None) -> list[Configuration]:
     try:
-        entries = tomllib.loads(path.read_text())["entry"]
-        rows = [_row(**entry) for entry in entries]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        rows = [_row(**entry) for entry in _parsed(path)["entry"]]
+    except (KeyError, TypeError) as error:
         raise KernelError(f"{path} is no table of configurations: {error}") from error
     for row in rows:
         if any(type(value) is not int or value < 1 for value in row.values()):
@@ -163,6 +181,13 @@ def _read(path: Path, like: Configuration | None = None) -> list[Configuration]:
         if given != needed or "warps" not in given:
             raise KernelError(f"{path}: a row has {', '.join(sorted(given))}; needed: {', '.join(sorted(needed))}")
     return rows
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise KernelError(f"{path} is no table of configurations: {error}") from error
 
 
 def _row(

@@ -6,7 +6,7 @@ from threading import Lock
 
 from isoflop.errors import KernelError, nearest
 
-IMPLEMENTATIONS = ("triton", "sdpa", "reference")
+IMPLEMENTATIONS = ("triton", "sdpa", "library", "reference")
 
 _lock = Lock()
 _last: dict[str, str] = {}
@@ -25,6 +25,9 @@ def record(op: str, implementation: str) -> None:
 
 
 def last_dispatch() -> dict[str, str]:
-    """By op, what ran it last in this process: "triton", "sdpa" (torch's own attention) or "reference"."""
+    """By op, what ran it last in this process: one of ``IMPLEMENTATIONS``.
+
+    "sdpa" is torch's own attention, "library" its products of matrices, "reference" the definition.
+    """
     with _lock:
         return dict(_last)

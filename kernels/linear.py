@@ -10,6 +10,7 @@ FLOPs a byte, so that on an H100 bandwidth decides below D of about 600.
 
 A program computes one tile of a result over the whole of the inner dimension. dW sums over all rows: where its tiles
 are too few to fill a GPU, the rows are shared out among programs, whose partial sums are added in a fixed order.
+Wider than ``library_past`` of the table, arithmetic decides, and torch's own products run; ``last_dispatch`` tells.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from isoflop.kernels import linear_library
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.configurations import Configuration, chip_of, configuration
+from isoflop.kernels.configurations import Configuration, chip_of, configuration, library_past
+from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import check
@@ -117,7 +120,10 @@ def forward(
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
     given = None if out is None else (out,)
     y: Tensor = buffers("linear", x.device, given, y=((models, rows, width), x.dtype))[0]
-    _rows_by_weight(x, weight, bias, residual, y, inner=inner, back=False)
+    if _is_wide("linear", inner, width):
+        linear_library.forward(x, weight, bias, residual, y)
+    else:
+        _rows_by_weight(x, weight, bias, residual, y, inner=inner, back=False)
     return y
 
 
@@ -129,15 +135,19 @@ def backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool, out: Grad
     sizes = check("linear_backward", dy=dy, x=x, weight=weight)
     refuse_host("linear", "dy", dy)
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
+    wide = _is_wide("linear_backward", inner, width)
     tile = configuration("linear_weight", width=max(inner, width), dtype=dy.dtype, chip=chip_of(dy.device))
     shares, span = shared_out(rows, triton.cdiv(width, tile["rows"]) * triton.cdiv(inner, tile["columns"]), tile)
-    sums = None if shares == 1 else ((models, shares, width, inner), torch.float32)
+    sums = None if wide or shares == 1 else ((models, shares, width, inner), torch.float32)
     made = Gradients(*buffers(
         "linear", dy.device, out,
         dx=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), weight.dtype),
         dbias=((models, width), weight.dtype) if has_bias else None,
         weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias else None,
     ))  # fmt: skip
+    if wide:
+        linear_library.backward(dy, x, weight, *made[:3])
+        return made
     _rows_by_weight(dy, weight, None, None, made.dx, inner=width, back=True)
     grid = (triton.cdiv(width, tile["rows"]) * triton.cdiv(inner, tile["columns"]), shares, models)
     filled = made[1:3] if sums is None else made[3:]
@@ -164,6 +174,13 @@ def least_bytes(rows: int, inner: int, width: int, size: int, *, bias: bool, res
     """That one model reads and writes at ``size`` bytes an element, forward and backward."""
     forward = rows * inner + width * inner + (1 + residual) * rows * width + bias * width
     return size * forward, size * (2 * rows * inner + 2 * width * inner + rows * width + bias * width)
+
+
+def _is_wide(op: str, inner: int, width: int) -> bool:
+    """Whether torch's products run ``op``, of which a note is made."""
+    wide = max(inner, width) > library_past("linear")
+    record(op, "library" if wide else "triton")
+    return wide
 
 
 def _rows_by_weight(

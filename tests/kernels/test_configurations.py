@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from isoflop.errors import KernelError
-from isoflop.kernels.configurations import Configuration, chip_of, configuration, ops, table
+from isoflop.kernels.configurations import Configuration, chip_of, configuration, library_past, ops, table
 
 NORM = "[[entry]]\nchip = 'sm_90'\nwidth = 64\nrows = 1\ncolumns = 64\nwarps = 2\n"
 
@@ -95,6 +96,21 @@ def test_a_table_that_cannot_be_used_is_refused(own: Path, text: str, message: s
     own.write_text(text)
     with pytest.raises(KernelError, match=message):
         chosen(64)
+
+
+def test_the_users_table_says_where_the_libraries_begin_else_ours(own: Path) -> None:
+    assert library_past("linear") == 1024
+    assert library_past("norm") == math.inf
+    with pytest.MonkeyPatch.context() as patch:
+        for folder, text in (("one", NORM), ("two", "library_past = 300\n"), ("three", "library_past = 'wide'\n")):
+            own.parent.joinpath(folder).mkdir()
+            own.parent.joinpath(folder, "linear.toml").write_text(text)
+            patch.setenv("ISOFLOP_CONFIGURATIONS", str(own.parent / folder))
+            if folder == "three":
+                with pytest.raises(KernelError, match="library_past is 'wide'; it must be a width"):
+                    library_past("linear")
+            else:
+                assert library_past("linear") == {"one": 1024, "two": 300}[folder]
 
 
 def test_an_op_without_a_table_is_refused_with_the_nearest() -> None:

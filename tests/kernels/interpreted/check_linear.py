@@ -13,6 +13,7 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels import linear, reference
 from isoflop.kernels.configurations import table
+from isoflop.kernels.dispatch import last_dispatch
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 from proof.tiles import tiles
@@ -98,6 +99,27 @@ def test_sizes_round_the_edge_of_every_tile(dtype: torch.dtype, rows: int, inner
 def test_single_rows_inputs_and_outputs(rows: int, inner: int, width: int) -> None:
     for dtype in DTYPES:
         assert_right(inputs(1, rows, inner, width, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_wide_layers_go_to_the_library_and_say_so(
+    dtype: torch.dtype, bias: bool, residual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = inputs(2, 9, 20, 40, dtype, bias=bias, residual=residual)
+    for widest, ran in ((40, "triton"), (39, "library")):
+        monkeypatch.setattr(linear, "library_past", {"linear": widest}.__getitem__)
+        assert_right(given)
+        told = last_dispatch()
+        assert (told["linear"], told["linear_backward"]) == (ran, ran)
+    room = linear.backward(given.dy, given.x, given.weight, has_bias=bias)
+    again = linear.backward(given.dy, given.x, given.weight, has_bias=bias, out=room)
+    assert again.dweight.data_ptr() == room.dweight.data_ptr()
+    if given.residual is not None:
+        expected = linear.forward(given.x, given.weight, given.bias, given.residual)
+        onto = given.residual.clone()
+        assert torch.equal(linear.forward(given.x, given.weight, given.bias, onto, out=onto), expected)
 
 
 @pytest.mark.parametrize("op", ["linear", "linear_weight"])
