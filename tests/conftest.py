@@ -16,6 +16,12 @@ os.environ.setdefault("MPLBACKEND", "agg")
 settings.register_profile("isoflop", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("isoflop")
 
+LONG = ("test_interpreted.py", "test_budgets.py")  # of minutes a test: begun first, so that none is left to one worker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
