@@ -175,13 +175,15 @@ def test_two_launchers_on_a_new_store_make_every_run_once(
 def test_an_interrupt_from_the_keyboard_ends_launcher_and_workers_quietly(
     store: RunStore, make_specs: MakeSpecs, launch: Launch
 ) -> None:
-    process = launch(make_specs(tokens=[128_000]), store)
-    wait_until(lambda: [store.state(record) for record in store] == ["running"])
+    process = launch(make_specs(shapes=[{"d_model": [4, 8, 12, 16]}], tokens=[128_000]), store)  # one may just end
+    wait_until(lambda: "running" in [store.state(record) for record in store])
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert workers_on(store) == set()
     assert errors.count("Traceback") == 1, errors
-    assert {store.state(record) for record in store} == {"interrupted"}
+    states = {store.state(record) for record in store}
+    assert "interrupted" in states
+    assert states <= {"interrupted", "finished"}
 
 
 def test_a_disk_that_fills_up_ends_the_sweep_in_words(
