@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: isoflop[train] brings it")
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 
 from isoflop.kernels import norm as launchers  # noqa: E402
