@@ -6,7 +6,7 @@ from threading import Lock
 
 from isoflop.errors import KernelError, nearest
 
-IMPLEMENTATIONS = ("triton", "sdpa", "library", "reference")
+IMPLEMENTATIONS = ("triton", "native", "sdpa", "library", "reference")
 
 _lock = Lock()
 _last: dict[str, str] = {}
@@ -27,7 +27,8 @@ def record(op: str, implementation: str) -> None:
 def last_dispatch() -> dict[str, str]:
     """By op, what ran it last in this process: one of ``IMPLEMENTATIONS``.
 
-    "sdpa" is torch's own attention, "library" its products of matrices, "reference" the definition.
+    "native" is C++ on the CPU, "sdpa" torch's own attention, "library" its products of matrices, "reference" the
+    definition.
     """
     with _lock:
         return dict(_last)

@@ -13,5 +13,6 @@ void register_columns(py::module_& module);
 void register_cpu(py::module_& module);
 void register_enumerate(py::module_& module);
 void register_memory(py::module_& module);
+void register_ops(py::module_& module);
 void register_roofline(py::module_& module);
 void register_tensors(py::module_& module);

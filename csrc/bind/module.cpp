@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   register_cpu(module);
   register_enumerate(module);
   register_memory(module);
+  register_ops(module);
   register_roofline(module);
   register_tensors(module);
 }

@@ -112,6 +112,17 @@ def flops_columns(
     threads: int,
 ) -> npt.NDArray[np.float64] | int: ...
 def cpu_features() -> list[str]: ...
+def usable_isas() -> list[str]: ...
+def run_op(
+    op: str,
+    isa: str,
+    tensors: Sequence[int],
+    strides: Sequence[int],
+    sizes: Sequence[int],
+    settings: Sequence[float],
+    models: int,
+    bfloat16: bool,
+) -> None: ...
 
 STATES: tuple[State, ...]
 

@@ -1,0 +1,18 @@
+#include "ops.hpp"
+
+#include <span>
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+namespace {
+
+constexpr Op ops[] = {
+    {"norm", 8, 2, 2, norm},
+};
+
+}  // namespace
+
+extern const std::span<const Op> table;  // declared in tables.hpp by the name of the instruction set
+const std::span<const Op> table{ops};
+
+}  // namespace isoflop::ops::ISOFLOP_ISA

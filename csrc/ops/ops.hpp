@@ -1,0 +1,17 @@
+// The ops of one instruction set: this header and what includes it are compiled for each, in a namespace of its own.
+//
+// No function of the standard library that a compiler may emit out of line is called here: the linker keeps one copy of
+// such a function, and must not keep one for a wider instruction set than the machine's.
+#pragma once
+
+#include "op.hpp"
+
+#ifndef ISOFLOP_ISA
+#define ISOFLOP_ISA portable
+#endif
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+void norm(const Arguments& arguments, Context& context);
+
+}  // namespace isoflop::ops::ISOFLOP_ISA
