@@ -7,6 +7,8 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr Op ops[] = {
+    {"linear", 6, 3, 0, linear},
+    {"linear_backward", 7, 3, 0, linear_backward},
     {"norm", 8, 2, 2, norm},
 };
 

@@ -12,6 +12,8 @@
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
+void linear(const Arguments& arguments, Context& context);
+void linear_backward(const Arguments& arguments, Context& context);
 void norm(const Arguments& arguments, Context& context);
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

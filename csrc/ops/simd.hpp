@@ -21,6 +21,10 @@ inline constexpr std::int64_t lanes = 8;
 inline constexpr std::int64_t lanes = 4;
 #endif
 
+inline constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+inline constexpr std::int64_t shares(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
+inline constexpr std::int64_t rounded_up(std::int64_t value, std::int64_t step) { return shares(value, step) * step; }
+
 typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
 typedef std::int32_t Ints __attribute__((vector_size(lanes * sizeof(float))));
 
