@@ -32,8 +32,8 @@ constexpr std::int64_t steps_of(std::int64_t k, Form form) {
 
 constexpr std::int64_t rows_at_a_time(Form form) { return form == Form::tiles ? 32 : block_rows; }
 
-void multiply_form(Form form, const float* a, std::int64_t lda, std::int64_t m, const float* packed,
-                   std::int64_t steps, std::int64_t n, float* c, std::int64_t ldc, bool add) {
+void multiply_form(Form form, const float* a, std::int64_t lda, std::int64_t m, const float* packed, std::int64_t steps,
+                   std::int64_t n, float* c, std::int64_t ldc, bool add) {
   switch (form) {
     case Form::tiles:
 #if defined(__AMX_BF16__)
@@ -154,8 +154,8 @@ void Panel::put(std::int64_t row, std::int64_t column, Vector values, std::int64
     default: {
 #if defined(__AVX512BF16__)
       const __m256bh rounded = _mm512_cvtneps_pbh(values);
-      _mm256_mask_storeu_epi16(reinterpret_cast<std::uint16_t*>(to) + column,
-                               static_cast<__mmask16>((1U << count) - 1), reinterpret_cast<__m256i>(rounded));
+      _mm256_mask_storeu_epi16(reinterpret_cast<std::uint16_t*>(to) + column, static_cast<__mmask16>((1U << count) - 1),
+                               reinterpret_cast<__m256i>(rounded));
 #endif
     }
   }
@@ -180,8 +180,8 @@ std::int64_t panel_rows(std::int64_t k, Products products) {
 
 void multiply(const Panel& a, std::int64_t m, const void* packed, std::int64_t n, float* c, std::int64_t ldc,
               bool add) {
-  multiply_form(form_of(a.products()), a.data(), a.stride(), m, static_cast<const float*>(packed), a.steps(), n, c,
-                ldc, add);
+  multiply_form(form_of(a.products()), a.data(), a.stride(), m, static_cast<const float*>(packed), a.steps(), n, c, ldc,
+                add);
 }
 
 void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* packed, std::int64_t k, std::int64_t n,

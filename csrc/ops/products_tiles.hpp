@@ -149,8 +149,7 @@ inline void turn_into_pairs(const float* a, std::int64_t lda, std::int64_t k, st
         rows[row] = pair_rows(at < k ? load(from, count) : Vector{}, at + 1 < k ? load(from + lda, count) : Vector{});
       }
       transpose(rows, turned);
-      for (std::int64_t row = 0; row < 16; ++row)
-        store(to + (column + row) * steps + step, load(turned + 16 * row));
+      for (std::int64_t row = 0; row < 16; ++row) store(to + (column + row) * steps + step, load(turned + 16 * row));
     }
   }
 }

@@ -23,7 +23,7 @@ class Recording(Protocol):
     """What takes the calls of launchers instead of running them."""
 
     def add(
-        self, op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int], settings: Sequence[float]
+        self, op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int], settings: Sequence[float], kept: int
     ) -> None: ...
 
 
@@ -66,14 +66,22 @@ def recorded(recording: Recording) -> Iterator[None]:
         _recording.reset(token)
 
 
-def call(op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), settings: Sequence[float] = ()) -> None:
-    """``op`` of ``tensors``, each with the leading model axis K and dense behind it, in the order of the C++ op."""
+def call(
+    op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), settings: Sequence[float] = (), *,
+    kept: int = 0,
+) -> None:  # fmt: skip
+    """``op`` of ``tensors``, each with the leading model axis K and dense behind it, in the order of the C++ op.
+
+    ``kept``: bytes of memory for what the op makes of its weights, its last tensor where there are any.
+    """
     record(op, "native")
     recording = _recording.get()
     if recording is not None:
-        recording.add(op, tensors, sizes, settings)
+        recording.add(op, tensors, sizes, settings, kept)
         return
     models = next(len(tensor) for tensor in tensors if tensor is not None)
+    if kept:
+        tensors = [*tensors, torch.empty(1, kept, dtype=torch.uint8).expand(models, kept)]
     _core.run_op(
         op,
         instruction_set(),
@@ -84,6 +92,11 @@ def call(op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), s
         models,
         _products.get() == "bfloat16",
     )
+
+
+def packed_bytes(deep: int, wide: int) -> int:
+    """Room for a packed matrix (deep, wide), whatever the instruction set and the products: ``csrc/ops/products.hpp``."""
+    return 4 * (-(-deep // 32) * 32) * (-(-wide // 16) * 16)
 
 
 def refuse_device(op: str, tensor: Tensor) -> None:
