@@ -95,7 +95,7 @@ def call(
 
 
 def packed_bytes(deep: int, wide: int) -> int:
-    """Room for a packed matrix (deep, wide), whatever the instruction set and the products: ``csrc/ops/products.hpp``."""
+    """Room for a packed matrix (deep, wide), whatever the instruction set and products: ``csrc/ops/products.hpp``."""
     return 4 * (-(-deep // 32) * 32) * (-(-wide // 16) * 16)
 
 
