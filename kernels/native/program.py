@@ -1,8 +1,9 @@
 """A training step recorded once and run in C++ from then on: calls of ops, and where each of their tensors is.
 
 Launchers are called under :meth:`Stage.recorded` with the tensors of one model, one unit and one part. Tensors that
-outlive a part are in memory that was placed before, with the bytes to the next model, unit and part; gradients are moved
-there once the calls are recorded; all others are laid out by their lives in an arena, of which each thread has its own.
+outlive a part are in memory that was placed before, with the bytes to the next model, unit and part; gradients are
+moved there once the calls are recorded; all others are laid out by their lives in an arena, of which each thread has
+its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Launchers recorded and run again are the launchers called at once; memory is planned so that nothing is overwritten."""
+"""Launchers recorded and run again are the launchers called at once; nothing in planned memory is overwritten."""
 
 from __future__ import annotations
 
