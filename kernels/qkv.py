@@ -28,9 +28,8 @@ from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.norm import check_kind
 from isoflop.kernels.row_norm import read
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_norm_kind
 
 
 @triton.jit
@@ -154,7 +153,7 @@ def forward(
     any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, heads that do not divide the rows
     of ``weight``, an odd width of a head that is to turn, and an ``out`` of another form.
     """
-    check_kind(kind)
+    check_norm_kind(kind)
     sizes = check("norm_qkv", x=x, gain=gain, shift=shift, weight=weight, bias=bias)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)

@@ -10,6 +10,33 @@ from __future__ import annotations
 
 from isoflop.kernels.signatures.checking import OPS, check
 from isoflop.kernels.signatures.op import DTYPES, Argument, Op
-from isoflop.kernels.signatures.settings import check_mask, expert_capacity
+from isoflop.kernels.signatures.settings import (
+    ACTIVATIONS,
+    GATED,
+    IGNORED,
+    NORMS,
+    activation_halves,
+    check_heads,
+    check_mask,
+    check_norm_kind,
+    expert_capacity,
+    refuse_labels,
+)
 
-__all__ = ["DTYPES", "OPS", "Argument", "Op", "check", "check_mask", "expert_capacity"]
+__all__ = [
+    "ACTIVATIONS",
+    "DTYPES",
+    "GATED",
+    "IGNORED",
+    "NORMS",
+    "OPS",
+    "Argument",
+    "Op",
+    "activation_halves",
+    "check",
+    "check_heads",
+    "check_mask",
+    "check_norm_kind",
+    "expert_capacity",
+    "refuse_labels",
+]
