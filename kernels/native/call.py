@@ -109,6 +109,11 @@ def call(
     )
 
 
+def packed_bytes(deep: int, wide: int) -> int:
+    """Room for a packed matrix (deep, wide), whatever the instruction set and the products: ``csrc/ops/products.hpp``."""
+    return 4 * (-(-deep // 32) * 32) * (-(-wide // 16) * 16)
+
+
 def refuse_device(op: str, tensor: Tensor) -> None:
     """Raise KernelError unless ``tensor`` is float32 on the host."""
     if tensor.device.type != "cpu" or tensor.dtype != torch.float32:

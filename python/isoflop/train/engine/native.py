@@ -103,10 +103,10 @@ class NativeBackend(State):
         stage.place(self._losses, model=_row(self._losses), unit=4 * parts, part=4)
         stage.place(self._grads, unit=4 * self.flat.numbers, owner=_row(self._grads))
         net = Network(self.shape, self.flat.views(self.params[:1]), launchers(self._share[:1]))
-        batch = [each[:1, : self._part] for each in self._batch]
+        tokens, targets = (each[:1, : self._part] for each in self._batch)
         with stage.recorded():
-            loss, inputs = forward(net, *batch, gradient=True)
-            backward(net, *batch, loss, inputs)
+            loss, inputs = forward(net, tokens, targets, gradient=True)
+            backward(net, tokens, targets, loss, inputs)
         stage.move(loss.mean, self._losses[:1, 0, 0])
         for name, into in self.flat.views(self._grads[:1, 0]).items():
             stage.move(net.grads[name], into)
@@ -152,7 +152,7 @@ class NativeBackend(State):
             stage.place(place)
         net = Network(self.shape, self.flat.views(self.params[:1]), launchers(None))
         with stage.recorded():
-            loss, _ = forward(net, *places[:2], gradient=False)
+            loss, _ = forward(net, places[0], places[1], gradient=False)
         stage.move(loss.losses, places[2].flatten(1))
         with self._use():
             return Program([stage], threads=self.threads), places

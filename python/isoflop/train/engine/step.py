@@ -21,8 +21,8 @@ class Backend(Protocol):
     """What computes the updates of K models.
 
     ``named`` are ``params`` and the moments ``first`` and ``second``, (K, ...) float32 by name; ``steps`` (K,) int64
-    updates made; ``hyper`` (K,) float64 by name. Of the last update of each model: ``losses``, ``grad_norm`` (K,) float32,
-    ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind.
+    updates made; ``hyper`` (K,) float64 by name. Of the last update of each model: ``losses``, ``grad_norm`` (K,)
+    float32, ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind.
     """
 
     ran: str
@@ -91,7 +91,7 @@ class Step:
         own = {key: settings.pop(key) for key in made.settings if key in settings}
         hyper = by_model(settings, models)
         self._backend: Backend = made.load()(
-            shape, seeds, hyper, batch=batch, micro_batches=self.micro_batches, **(made.settings | own)
+            shape, seeds, hyper, batch=batch, micro_batches=self.micro_batches, **{**made.settings, **own}
         )
         self.active = torch.ones(models, dtype=torch.bool)
         self.ran = self._backend.ran
