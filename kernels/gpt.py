@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
-from isoflop.kernels import qkv
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.gpt_backward import backward
 from isoflop.kernels.gpt_forward import Network, forward, holds_mlp
 from isoflop.kernels.gpt_parameters import first_values, refuse_shape
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.noise import GradientNoise
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import DTYPES, OPS
 from isoflop.shape import Shape
 
@@ -75,7 +75,7 @@ class TrainStep:
         weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
         self._net = Network(shape, weights, fused=holds_mlp(shape.d_model, dtype, self.device))
         # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
-        self._angles = qkv.turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
+        self._angles = turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
         self._share = torch.full((models,), 1 / micro_batches, device=device)
         self.losses = torch.zeros(models, device=device)
         self.noise: GradientNoise | None = None

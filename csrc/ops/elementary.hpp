@@ -39,6 +39,15 @@ inline Vector exp(Vector x) {
   return scaled(r * r * tail + r + 1.0F, n);
 }
 
+// 2^x; as exp.
+inline Vector exp2(Vector x) {
+  constexpr float low = -151.0F, high = 129.0F;
+  const Vector bounded = x < low ? broadcast(low) : x > high ? broadcast(high) : x;
+  const Vector n = nearest(bounded), r = bounded - n;
+  return scaled(polynomial(r, 1.0F, 0.6931472F, 0.24022648F, 0.05550332F, 0.00961844F, 0.0013399133F, 0.00015353152F),
+                n);
+}
+
 // ln x; at most 1 ulp.
 inline Vector log(Vector x) {
   const Vector grown = x < 0x1p-126F ? x * 0x1p23F : x;  // a number of all its bits

@@ -14,6 +14,10 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 void linear(const Arguments& arguments, Context& context);
 void linear_backward(const Arguments& arguments, Context& context);
+void mlp(const Arguments& arguments, Context& context);
+void mlp_backward(const Arguments& arguments, Context& context);
 void norm(const Arguments& arguments, Context& context);
+void norm_qkv(const Arguments& arguments, Context& context);
+void norm_qkv_backward(const Arguments& arguments, Context& context);
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

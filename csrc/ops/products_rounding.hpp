@@ -5,10 +5,6 @@
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
-
-
-
-
 typedef std::uint32_t Bits __attribute__((vector_size(lanes * sizeof(std::uint32_t))));
 
 // The float32 nearest to `values` whose lower half is nought.
@@ -32,7 +28,8 @@ inline __m512i pair_rows(Vector first, Vector second) {
 
 // 32 floats that stand side by side, the first `count` of them, as 16 pairs.
 inline __m512i pair_columns(const float* from, std::int64_t count) {
-  const Vector first = load(from, least(count, lanes)), second = count > lanes ? load(from + lanes, count - lanes) : Vector{};
+  const Vector first = load(from, least(count, lanes)),
+               second = count > lanes ? load(from + lanes, count - lanes) : Vector{};
   const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
   return reinterpret_cast<__m512i>(both);
 }

@@ -23,7 +23,7 @@ class Recording(Protocol):
     """What takes the calls of launchers instead of running them."""
 
     def add(
-        self, op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int], settings: Sequence[float]
+        self, op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int], settings: Sequence[float], kept: int
     ) -> None: ...
 
 
@@ -66,14 +66,26 @@ def recorded(recording: Recording) -> Iterator[None]:
         _recording.reset(token)
 
 
-def call(op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), settings: Sequence[float] = ()) -> None:
-    """``op`` of ``tensors``, each with the leading model axis K and dense behind it, in the order of the C++ op."""
+def call(
+    op: str,
+    tensors: Sequence[Tensor | None],
+    sizes: Sequence[int] = (),
+    settings: Sequence[float] = (),
+    *,
+    kept: int = 0,
+) -> None:
+    """``op`` of ``tensors``, each with the leading model axis K and dense behind it, in the order of the C++ op.
+
+    ``kept``: bytes, the op's last tensor, of what it makes of a model's weights and finds again in later parts.
+    """
     record(op, "native")
     recording = _recording.get()
     if recording is not None:
-        recording.add(op, tensors, sizes, settings)
+        recording.add(op, tensors, sizes, settings, kept)
         return
     models = next(len(tensor) for tensor in tensors if tensor is not None)
+    if kept:
+        tensors = [*tensors, torch.empty((1, kept), dtype=torch.uint8).expand(models, kept)]
     _core.run_op(
         op,
         instruction_set(),
@@ -84,6 +96,11 @@ def call(op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), s
         models,
         _products.get() == "bfloat16",
     )
+
+
+def packed_bytes(inner: int, width: int) -> int:
+    """Room for a right-hand matrix (inner, width) as ``csrc/ops/products.hpp`` packs it, on any instruction set."""
+    return 4 * max(inner, 16) * (-(-width // 16) * 16)
 
 
 def refuse_device(op: str, tensor: Tensor) -> None:

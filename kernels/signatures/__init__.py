@@ -10,6 +10,27 @@ from __future__ import annotations
 
 from isoflop.kernels.signatures.checking import OPS, check
 from isoflop.kernels.signatures.op import DTYPES, Argument, Op
-from isoflop.kernels.signatures.settings import check_mask, expert_capacity
+from isoflop.kernels.signatures.settings import (
+    ACTIVATIONS,
+    GATED,
+    ROW_NORMS,
+    check_mask,
+    check_mlp,
+    expert_capacity,
+    head_width,
+)
 
-__all__ = ["DTYPES", "OPS", "Argument", "Op", "check", "check_mask", "expert_capacity"]
+__all__ = [
+    "ACTIVATIONS",
+    "DTYPES",
+    "GATED",
+    "OPS",
+    "ROW_NORMS",
+    "Argument",
+    "Op",
+    "check",
+    "check_mask",
+    "check_mlp",
+    "expert_capacity",
+    "head_width",
+]
