@@ -109,9 +109,9 @@ def call(
     )
 
 
-def packed_bytes(deep: int, wide: int) -> int:
-    """Room for a packed matrix (deep, wide), whatever the instruction set and the products: ``csrc/ops/products.hpp``."""
-    return 4 * (-(-deep // 32) * 32) * (-(-wide // 16) * 16)
+def packed_bytes(inner: int, width: int) -> int:
+    """Room for a right-hand matrix (inner, width) as ``csrc/ops/products.hpp`` packs it, on any instruction set."""
+    return 4 * max(inner, 16) * (-(-width // 16) * 16)
 
 
 def refuse_device(op: str, tensor: Tensor) -> None:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import qkv
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.gpt_parameters import first_values, refuse_shape
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.noise import GradientNoise
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import DTYPES, OPS
 from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
@@ -76,7 +76,7 @@ class TrainStep:
         fused = holds_mlp(shape.d_model, dtype, self.device)
         self._net = Network(shape, weights, launchers(self._share), fused, room=Room(OWN, held=True))
         # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
-        self._angles = qkv.turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
+        self._angles = turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
         self.losses = torch.zeros(models, device=device)
         self.noise: GradientNoise | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
