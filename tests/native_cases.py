@@ -153,7 +153,9 @@ def cross_entropy_case(rows: int, vocabulary: int, width: int, *, z_loss: float 
     def native(t: Tensors) -> Tensors:
         given = t["x"], t["weight"], t["targets"], t.get("weights")
         made = cross_entropy.forward(*given, share=t.get("share"), z_loss=z_loss, hits=True, gradient=True)
-        assert made.hits is not None and made.dx is not None and made.dweight is not None
+        assert made.hits is not None
+        assert made.dx is not None
+        assert made.dweight is not None
         hits = made.hits.float()
         return {"mean": made.mean, "losses": made.losses, "dx": made.dx, "dweight": made.dweight, "hits": hits}
 

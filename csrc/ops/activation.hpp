@@ -9,16 +9,19 @@ enum class Activation : std::uint8_t { gelu, gelu_tanh, relu2, swiglu };
 
 constexpr bool gated(Activation kind) { return kind == Activation::swiglu; }
 
+// What is no number stays so.
+inline Vector positive(Vector z) { return z < 0.0F ? Vector{} : z; }
+
 // GPT-2's approximation of Phi(z): 1/(1 + exp(-2 sqrt(2/pi) (z + 0.044715 z^3)))
-inline Vector approximate_normal(Vector z) { return sigmoid(1.5957691216057308F * (z + 0.044715F * z * z * z)); }
+inline Sigmoid approximate_normal(Vector z) { return sigmoid(1.5957691216057308F * (z + 0.044715F * z * z * z)); }
 
 // Of z, the gate of `value` where the kind is gated.
 template <Activation kind>
 Vector activate(Vector z, [[maybe_unused]] Vector value) {
   if constexpr (kind == Activation::gelu) return z * normal(z).share;
-  if constexpr (kind == Activation::gelu_tanh) return z * approximate_normal(z);
-  if constexpr (kind == Activation::relu2) return larger(z, Vector{}) * larger(z, Vector{});
-  if constexpr (kind == Activation::swiglu) return z * sigmoid(z) * value;
+  if constexpr (kind == Activation::gelu_tanh) return z * approximate_normal(z).value;
+  if constexpr (kind == Activation::relu2) return positive(z) * positive(z);
+  if constexpr (kind == Activation::swiglu) return z * sigmoid(z).value * value;
 }
 
 struct ActivationGradient {
@@ -32,13 +35,13 @@ ActivationGradient activation_gradient(Vector z, [[maybe_unused]] Vector value, 
     return {da * (of.share + z * of.density), Vector{}};
   }
   if constexpr (kind == Activation::gelu_tanh) {
-    const Vector s = approximate_normal(z);
-    return {da * (s + z * s * (1.0F - s) * 1.5957691216057308F * (1.0F + 0.134145F * z * z)), Vector{}};
+    const auto [s, slope] = approximate_normal(z);
+    return {da * (s + z * slope * 1.5957691216057308F * (1.0F + 0.134145F * z * z)), Vector{}};
   }
-  if constexpr (kind == Activation::relu2) return {da * 2.0F * larger(z, Vector{}), Vector{}};
+  if constexpr (kind == Activation::relu2) return {da * 2.0F * positive(z), Vector{}};
   if constexpr (kind == Activation::swiglu) {
-    const Vector s = sigmoid(z);
-    return {da * value * (s + z * s * (1.0F - s)), da * z * s};
+    const auto [s, slope] = sigmoid(z);
+    return {da * value * (s + z * slope), da * z * s};
   }
 }
 

@@ -26,19 +26,19 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
     const Ints seen = (number >= static_cast<std::int32_t>(first)) & (number < static_cast<std::int32_t>(end));
     highest = seen ? larger(highest, s) : highest;
   }
-  const float top = largest(highest) * scale;
+  const float top = largest(highest);
   Vector total{};
   for (std::int64_t at = 0; at < padded_end; at += band) {
     BandVectors weights;
     for (std::int64_t i = 0; i < band_vectors; ++i) {
       const std::int64_t column = at + i * lanes;
       const bool any = column + lanes > first && column < end;
-      weights[i] = any ? within(exp2(load(scores + column) * scale - top), column, first, end) : Vector{};
+      weights[i] = any ? within(exp2((load(scores + column) - top) * scale), column, first, end) : Vector{};
       total += weights[i];
     }
     Form::put(to + Form::steps(at), weights);
   }
-  return {top, sum(total)};
+  return {top * scale, sum(total)};
 }
 
 template <class Form>

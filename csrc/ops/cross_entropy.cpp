@@ -44,10 +44,9 @@ float largest_of(const float* z, std::int64_t size) {
 float exponentials(float* z, std::int64_t size, float top) {
   Vector totals{};
   each_vector(size, [&](std::int64_t at, std::int64_t count) {
-    Vector e = exp(load(z + at, count) - top);
+    const Vector e = exp(load(z + at, count) - top);
     store(z + at, e, count);
-    if (count < lanes) e = lane_numbers() < static_cast<std::int32_t>(count) ? e : Vector{};
-    totals += e;
+    totals += first_lanes(e, count);
   });
   return sum(totals);
 }

@@ -32,13 +32,10 @@ void norm(const Arguments& arguments, Context&) {
     }
     Vector squares{};
     each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      // Lanes past the end hold 0 - mean: they are taken out again below.
-      const Vector away = load(source + column, count) - mean;
+      const Vector away = first_lanes(load(source + column, count) - mean, count);
       squares += away * away;
     });
-    const std::int64_t past = (lanes - width % lanes) % lanes;
-    const float square = sum(squares) - static_cast<float>(past) * mean * mean;
-    const float rstd = 1.0F / __builtin_sqrtf(square * share + eps);
+    const float rstd = 1.0F / __builtin_sqrtf(sum(squares) * share + eps);
     rstds[row] = rstd;
     each_vector(width, [&](std::int64_t column, std::int64_t count) {
       Vector out = (load(source + column, count) - mean) * rstd * load(gain + column, count);
