@@ -13,11 +13,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from isoflop.kernels.signatures import ACTIVATIONS, GATED
+from isoflop.kernels.signatures import ACTIVATIONS as KINDS
+from isoflop.kernels.signatures import GATED
 
 __all__ = ["GATED", "KINDS", "activate", "activation_gradient", "sigmoid"]
-
-KINDS = ACTIVATIONS
 
 
 @triton.jit

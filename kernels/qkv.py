@@ -16,7 +16,6 @@ definition; the sine of a GPU is not good for thousands of radians.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -24,12 +23,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import read
-from isoflop.kernels.signatures import check, check_norm_kind
+from isoflop.kernels.signatures import check, check_norm_kind, head_width
 
 
 @triton.jit
@@ -183,32 +182,6 @@ def tiles_of(n_head: int, n_kv_head: int, d_head: int, pairs: int) -> int:
 def half(d_head: int, base: float | None, pairs: int) -> int:
     """How far the columns of a pair lie from one another: half a head where they turn, else half a tile."""
     return pairs if base is None else d_head // 2
-
-
-@lru_cache(maxsize=16)
-def turns(
-    seq: int, d_head: int, base: float | None, device: torch.device
-) -> tuple[Tensor, Tensor] | tuple[None, None]:  # fmt: skip
-    """Cosines and sines (T, C/2) of position times base^(-2i/C), in float32."""
-    if base is None:
-        return None, None
-    frequency = base ** (-torch.arange(d_head // 2, dtype=torch.float32, device=device) / (d_head // 2))
-    angle = torch.arange(seq, dtype=torch.float32, device=device)[:, None] * frequency
-    return angle.cos(), angle.sin()
-
-
-def head_width(outputs: int, n_head: int, n_kv_head: int, base: float | None) -> int:
-    """C of (H + 2 G) C = ``outputs``."""
-    heads = n_head + 2 * n_kv_head
-    if min(n_head, n_kv_head) < 1 or n_head % n_kv_head:
-        raise KernelError(f"norm_qkv: {n_head} heads of queries cannot share {n_kv_head} of keys and values")
-    if outputs % heads:
-        raise KernelError(
-            f"norm_qkv: weight has {outputs} rows, which do not divide by {n_head} + 2 x {n_kv_head} heads"
-        )
-    if base is not None and outputs // heads % 2:
-        raise KernelError(f"norm_qkv: heads are {outputs // heads} wide; only an even width turns by pairs")
-    return outputs // heads
 
 
 def flops(rows: int, width: int, outputs: int) -> tuple[int, int]:

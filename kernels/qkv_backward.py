@@ -29,14 +29,13 @@ from isoflop.kernels.qkv import (
     half,
     head_column,
     head_row,
-    head_width,
     left_columns,
     normed,
     part_of,
     tiles_of,
-    turns,
 )
-from isoflop.kernels.signatures import check
+from isoflop.kernels.rotary import turns
+from isoflop.kernels.signatures import check, head_width
 
 
 @triton.jit

@@ -1,7 +1,7 @@
 // Activations of hidden columns and their gradients, by kind, in the order of KINDS in kernels/activation.py.
 #pragma once
 
-#include "elementary.hpp"
+#include "normal.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
@@ -18,7 +18,7 @@ inline Sigmoid approximate_normal(Vector z) { return sigmoid(1.5957691216057308F
 // Of z, the gate of `value` where the kind is gated.
 template <Activation kind>
 Vector activate(Vector z, [[maybe_unused]] Vector value) {
-  if constexpr (kind == Activation::gelu) return 0.5F * z * (1.0F + erf(z * 0.7071067811865476F));
+  if constexpr (kind == Activation::gelu) return z * normal(z).share;
   if constexpr (kind == Activation::gelu_tanh) return z * approximate_normal(z).value;
   if constexpr (kind == Activation::relu2) return positive(z) * positive(z);
   if constexpr (kind == Activation::swiglu) return z * sigmoid(z).value * value;
@@ -31,8 +31,8 @@ struct ActivationGradient {
 template <Activation kind>
 ActivationGradient activation_gradient(Vector z, [[maybe_unused]] Vector value, Vector da) {
   if constexpr (kind == Activation::gelu) {
-    const Vector normal = 0.5F * (1.0F + erf(z * 0.7071067811865476F));
-    return {da * (normal + z * 0.3989422804014327F * exp(-0.5F * z * z)), Vector{}};
+    const Normal of = normal(z);
+    return {da * (of.share + z * of.density), Vector{}};
   }
   if constexpr (kind == Activation::gelu_tanh) {
     const auto [s, slope] = approximate_normal(z);

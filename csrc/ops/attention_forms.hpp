@@ -80,7 +80,7 @@ struct TileForm {
 
   static void multiply(const float* left, std::int64_t apart, std::int64_t m, const float* right, std::int64_t depth,
                        std::int64_t n, float* c, std::int64_t ldc, bool add) {
-    multiply_tiles(left, apart, m, right, depth, n, {c, ldc, add, false});
+    multiply_tiles(left, apart, m, right, depth, n, {c, ldc, add});
   }
 };
 

@@ -4,7 +4,7 @@
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
-// tensors: x (M, I), weight (O, I), bias (O)?, residual (M, O)?, y (M, O), kept; sizes: M, I, O.
+// tensors: x (M, I), weight (O, I), bias (O)?, residual (M, O)?, which y may be, y (M, O), kept; sizes: M, I, O.
 void linear(const Arguments& arguments, Context& context) {
   const float *x = arguments.tensor(0), *weight = arguments.tensor(1), *bias = arguments.tensor(2);
   const float* residual = arguments.tensor(3);
@@ -17,8 +17,9 @@ void linear(const Arguments& arguments, Context& context) {
   for (std::int64_t row = 0; row < rows; row += at_a_time) {
     const std::int64_t count = least(at_a_time, rows - row);
     panel.read(x + row * inner, inner, count);
-    multiply(panel, count, packed, width, y + row * width, width, false);
-    add_rows(y + row * width, count, width, bias, residual == nullptr ? nullptr : residual + row * width);
+    multiply(panel, count, packed, width, y + row * width, width, residual == y);
+    add_rows(y + row * width, count, width, bias,
+             residual == nullptr || residual == y ? nullptr : residual + row * width);
   }
 }
 

@@ -21,8 +21,12 @@ constexpr Op ops[] = {
     {"linear", 6, 3, 0, linear},
     {"linear_backward", 7, 3, 0, linear_backward},
     {"linear_cross_entropy", 13, 3, 2, linear_cross_entropy},
+    {"mlp", 9, 3, 4, mlp},
+    {"mlp_backward", 16, 3, 4, mlp_backward},
     {"norm", 8, 2, 2, norm},
     {"norm_backward", 9, 2, 0, norm_backward},
+    {"norm_qkv", 13, 6, 1, norm_qkv},
+    {"norm_qkv_backward", 15, 6, 0, norm_qkv_backward},
     {"split_heads", 2, 4, 0, split_heads},
 };
 

@@ -26,8 +26,12 @@ void join_heads(const Arguments& arguments, Context& context);
 void linear(const Arguments& arguments, Context& context);
 void linear_backward(const Arguments& arguments, Context& context);
 void linear_cross_entropy(const Arguments& arguments, Context& context);
+void mlp(const Arguments& arguments, Context& context);
+void mlp_backward(const Arguments& arguments, Context& context);
 void norm(const Arguments& arguments, Context& context);
 void norm_backward(const Arguments& arguments, Context& context);
+void norm_qkv(const Arguments& arguments, Context& context);
+void norm_qkv_backward(const Arguments& arguments, Context& context);
 void split_heads(const Arguments& arguments, Context& context);
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

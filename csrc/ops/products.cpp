@@ -37,7 +37,7 @@ void multiply_form(Form form, const float* a, std::int64_t lda, std::int64_t m, 
   switch (form) {
     case Form::tiles:
 #if defined(__AMX_BF16__)
-      multiply_tiles(a, lda, m, packed, steps, n, {c, ldc, add, false});
+      multiply_tiles(a, lda, m, packed, steps, n, {c, ldc, add});
 #endif
       break;
     case Form::pairs:
@@ -48,70 +48,6 @@ void multiply_form(Form form, const float* a, std::int64_t lda, std::int64_t m, 
     default: multiply_panels<Floats, false>({a, lda, 1}, m, packed, steps, n, c, ldc, add);
   }
 }
-
-// Rows of a sum over rows that are packed at a time: a panel of them stays in the first cache.
-constexpr std::int64_t span_rows = 256;
-
-void transposed_floats(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
-                       std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, bool round,
-                       Context& context) {
-  const std::int64_t span = least(rows, span_rows);
-  auto* right = context.scratch.take<float>(static_cast<std::size_t>(panel_floats(span, n)));
-  auto* left = round ? context.scratch.take<float>(static_cast<std::size_t>(span * m)) : nullptr;
-  for (std::int64_t row = 0; row < rows; row += span, add = true) {
-    const std::int64_t count = least(span, rows - row);
-    pack_floats(b + row * ldb, ldb, false, count, n, round, right);
-    Strided of{a + row * lda, 1, lda};
-    if (round) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        each_vector(m, [&](std::int64_t column, std::int64_t width) {
-          store(left + i * m + column, round_to_bfloat16(load(a + (row + i) * lda + column, width)), width);
-        });
-      }
-      of = {left, 1, m};
-    }
-    multiply_panels<Floats, true>(of, m, right, count, n, c, ldc, add);
-  }
-}
-
-#if defined(__AVX512BF16__)
-void transposed_pairs(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
-                      std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context) {
-  const std::int64_t span = least(rows, span_rows), most = shares(span, 2), across = rounded_up(m, lanes);
-  auto* right = context.scratch.take<float>(static_cast<std::size_t>(panel_floats(most, n)));
-  auto* left = context.scratch.take<float>(static_cast<std::size_t>(most * across));
-  for (std::int64_t row = 0; row < rows; row += span, add = true) {
-    const std::int64_t count = least(span, rows - row), steps = shares(count, 2);
-    pack_pairs(b + row * ldb, ldb, false, count, steps, n, panel_width, right);
-    pack_pairs(a + row * lda, lda, false, count, steps, m, across, left);
-    multiply_panels<Pairs, true>({left, 1, across}, m, right, steps, n, c, ldc, add);
-  }
-}
-#endif
-
-#if defined(__AMX_BF16__)
-// The narrower matrix is turned into rows; where it is the right one, so is what comes of it, tile by tile.
-void transposed_tiles(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
-                      std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context) {
-  const std::int64_t span = least(rounded_up(rows, 32), 2 * span_rows), most = span / 2;
-  const bool turned = m * rows > n * rows + m * n;
-  if (turned) {
-    const float* const other = a;
-    const std::int64_t ld = lda, size = m;
-    a = b, lda = ldb, m = n;
-    b = other, ldb = ld, n = size;
-  }
-  auto* left = context.scratch.take<float>(static_cast<std::size_t>(most * rounded_up(m, 32)));
-  auto* right = context.scratch.take<float>(static_cast<std::size_t>(panel_floats(most, n)));
-  configure_tiles();
-  for (std::int64_t row = 0; row < rows; row += span, add = true) {
-    const std::int64_t count = least(span, rows - row), steps = steps_of(count, Form::tiles);
-    turn_into_pairs(a + row * lda, lda, count, m, steps, left);
-    pack_pairs(b + row * ldb, ldb, false, count, steps, n, lanes, right);
-    multiply_tiles(left, steps, m, right, steps, n, {c, ldc, add, turned});
-  }
-}
-#endif
 
 }  // namespace
 
@@ -166,8 +102,17 @@ void Panel::read(const float* a, std::int64_t lda, std::int64_t rows) {
     data_ = a, stride_ = lda;
     return;
   }
-  for (std::int64_t row = 0; row < rows; ++row, a += lda)
-    each_vector(k_, [&](std::int64_t column, std::int64_t count) { put(row, column, load(a + column, count), count); });
+  for (std::int64_t row = 0; row < rows; ++row, a += lda) {
+    std::int64_t column = 0;
+#if defined(__AVX512BF16__)
+    for (; column + 32 <= k_; column += 32)
+      _mm512_storeu_si512(own_ + row * steps_ + column / 2, pair_columns(a + column, 32));
+#endif
+    for (; column < k_; column += lanes) {
+      const std::int64_t count = least(lanes, k_ - column);
+      put(row, column, load(a + column, count), count);
+    }
+  }
 }
 
 std::int64_t panel_rows(std::int64_t k, Products products) {
@@ -186,6 +131,7 @@ void multiply(const Panel& a, std::int64_t m, const void* packed, std::int64_t n
 
 void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* packed, std::int64_t k, std::int64_t n,
               float* c, std::int64_t ldc, bool add, Context& context) {
+  const Scratch::Loan loan(context.scratch);
   const std::int64_t at_a_time = panel_rows(k, context.products);
   Panel panel(context, least(at_a_time, m), k);
   for (std::int64_t row = 0; row < m; row += at_a_time) {
@@ -195,21 +141,83 @@ void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* pack
   }
 }
 
-void multiply_transposed(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
-                         std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context) {
-  switch (form_of(context.products)) {
+Turned::Turned(Context& context, std::int64_t rows, std::int64_t m) : m_(m), products_(context.products) {
+  const Form form = form_of(products_);
+  const std::int64_t elements = form == Form::tiles   ? rounded_up(m, 32)
+                                : form == Form::pairs ? rounded_up(m, lanes)
+                                                      : m;
+  if (form != Form::floats)
+    own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
+#if defined(__AMX_BF16__)
+  if (form == Form::tiles) configure_tiles();
+#endif
+}
+
+void Turned::read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m) {
+  const Form form = form_of(products_);
+  m_ = m;
+  steps_ = steps_of(rows, form);
+  data_ = own_, apart_ = 1, step_ = m_;
+  switch (form) {
     case Form::tiles:
 #if defined(__AMX_BF16__)
-      transposed_tiles(a, lda, b, ldb, rows, m, n, c, ldc, add, context);
+      turn_into_pairs(a, lda, rows, m_, steps_, own_);
+      apart_ = steps_, step_ = 1;
 #endif
       break;
     case Form::pairs:
 #if defined(__AVX512BF16__)
-      transposed_pairs(a, lda, b, ldb, rows, m, n, c, ldc, add, context);
+      step_ = rounded_up(m_, lanes);
+      pack_pairs(a, lda, false, rows, steps_, m_, step_, own_);
 #endif
       break;
-    case Form::floats: transposed_floats(a, lda, b, ldb, rows, m, n, c, ldc, add, false, context); break;
-    case Form::rounded: transposed_floats(a, lda, b, ldb, rows, m, n, c, ldc, add, true, context); break;
+    case Form::rounded:
+      for (std::int64_t row = 0; row < rows; ++row)
+        each_vector(m_, [&](std::int64_t column, std::int64_t count) {
+          store(own_ + row * m_ + column, round_to_bfloat16(load(a + row * lda + column, count)), count);
+        });
+      break;
+    case Form::floats: data_ = a, step_ = lda; break;
+  }
+}
+
+Stacked::Stacked(Context& context, std::int64_t rows, std::int64_t n) : n_(n), products_(context.products) {
+  own_ = context.scratch.take<float>(packed_bytes(rows, n, products_) / sizeof(float));
+}
+
+void Stacked::read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n) {
+  n_ = n;
+  pack(b, ldb, false, rows, n_, products_, own_);
+}
+
+void multiply(const Turned& a, const Stacked& b, float* c, std::int64_t ldc, bool add) {
+  const Strided left{a.data(), a.rows_apart(), a.steps_apart()};
+  switch (form_of(a.products())) {
+    case Form::tiles:
+#if defined(__AMX_BF16__)
+      multiply_tiles(left.a, left.rows_apart, a.m(), b.data(), a.steps(), b.n(), {c, ldc, add});
+#endif
+      break;
+    case Form::pairs:
+#if defined(__AVX512BF16__)
+      multiply_panels<Pairs, true>(left, a.m(), b.data(), a.steps(), b.n(), c, ldc, add);
+#endif
+      break;
+    default: multiply_panels<Floats, true>(left, a.m(), b.data(), a.steps(), b.n(), c, ldc, add);
+  }
+}
+
+void multiply_transposed(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
+                         std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context) {
+  const Scratch::Loan loan(context.scratch);
+  const std::int64_t span = least(rows, sum_rows);
+  Turned left(context, span, m);
+  Stacked right(context, span, n);
+  for (std::int64_t row = 0; row < rows; row += span, add = true) {
+    const std::int64_t count = least(span, rows - row);
+    left.read(a + row * lda, lda, count, m);
+    right.read(b + row * ldb, ldb, count, n);
+    multiply(left, right, c, ldc, add);
   }
 }
 

@@ -51,6 +51,47 @@ void multiply(const Panel& a, std::int64_t m, const void* packed, std::int64_t n
 void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* packed, std::int64_t k, std::int64_t n,
               float* c, std::int64_t ldc, bool add, Context& context);
 
+// Rows that a sum over rows best takes at a time: what is made of them stays in the second cache.
+inline constexpr std::int64_t sum_rows = 256;
+
+// The two sides of a sum over rows, A (rows x m) and B (rows x n) of A^T B, each made ready once for all the products
+// that it has a part in; `rows`, `m` and `n` are the most there will be. Their memory is the context's scratch.
+class Turned {
+ public:
+  Turned(Context& context, std::int64_t rows, std::int64_t m);
+  void read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m);
+
+  const float* data() const { return data_; }
+  std::int64_t m() const { return m_; }
+  std::int64_t steps() const { return steps_; }
+  std::int64_t rows_apart() const { return apart_; }
+  std::int64_t steps_apart() const { return step_; }
+  Products products() const { return products_; }
+
+ private:
+  float* own_ = nullptr;
+  const float* data_ = nullptr;
+  std::int64_t m_, steps_ = 0, apart_ = 1, step_ = 0;
+  Products products_;
+};
+
+class Stacked {
+ public:
+  Stacked(Context& context, std::int64_t rows, std::int64_t n);
+  void read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n);
+
+  const float* data() const { return own_; }
+  std::int64_t n() const { return n_; }
+
+ private:
+  float* own_;
+  std::int64_t n_;
+  Products products_;
+};
+
+// C (m x n) = or += A^T B.
+void multiply(const Turned& a, const Stacked& b, float* c, std::int64_t ldc, bool add);
+
 // C (m x n) = or += A^T B, of A (rows x m) and B (rows x n): gradients of weights.
 void multiply_transposed(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
                          std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context);

@@ -45,25 +45,16 @@ void multiply_tile() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b));
 }
 
-// Where a product goes: C, or, `turned`, the transpose of C, whose rows and columns change places here.
+// Where a product goes.
 struct Sums {
   float* c;
   std::int64_t ldc;
-  bool add, turned;
+  bool add;
+
+  Sums at(std::int64_t row, std::int64_t column) const { return {c + row * ldc + column, ldc, add}; }
 };
 
-// Tiles that reach past C, or are to be turned, go through memory of their own.
-inline void put_turned(const float* tile, Sums to, std::int64_t rows, std::int64_t columns) {
-  __m512i given[16];
-  alignas(64) float turned[tile_floats];
-  for (int i = 0; i < 16; ++i) given[i] = _mm512_load_si512(tile + 16 * i);
-  transpose(given, turned);
-  for (std::int64_t i = 0; i < columns; ++i, to.c += to.ldc) {
-    const Vector made = load(turned + 16 * i);
-    store(to.c, to.add ? load(to.c, rows) + made : made, rows);
-  }
-}
-
+// Tiles that reach past C go through memory of their own.
 inline void put_part(const float* tile, Sums to, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t i = 0; i < rows; ++i, to.c += to.ldc) {
     const Vector made = load(tile + 16 * i);
@@ -73,29 +64,26 @@ inline void put_part(const float* tile, Sums to, std::int64_t rows, std::int64_t
 
 template <int tile>
 void start_tile(const Sums& to, std::int64_t rows, std::int64_t columns) {
-  if (to.add && !to.turned && rows >= 16 && columns >= 16) load_tile<tile>(to.c, to.ldc);
+  if (to.add && rows >= 16 && columns >= 16) load_tile<tile>(to.c, to.ldc);
   else clear_tile<tile>();
 }
 
 template <int tile>
 void finish_tile(const Sums& to, std::int64_t rows, std::int64_t columns) {
-  if (!to.turned && rows >= 16 && columns >= 16) {
+  if (rows >= 16 && columns >= 16) {
     store_tile<tile>(to.c, to.ldc);
     return;
   }
   alignas(64) float made[tile_floats];
   store_tile<tile>(made, 16);
-  (to.turned ? put_turned : put_part)(made, to, least(16, rows), least(16, columns));
+  put_part(made, to, least(16, rows), least(16, columns));
 }
 
 // Tiles 0 to 3 hold sums, 4 and 5 rows of A, 6 and 7 panels of B.
 template <bool two_rows, bool two_columns>
 void multiply_block(const float* a, std::int64_t lda, const float* b, std::int64_t steps, const Sums& to,
                     std::int64_t rows, std::int64_t columns) {
-  const auto part = [&](std::int64_t row, std::int64_t column) {
-    return Sums{to.turned ? to.c + column * to.ldc + row : to.c + row * to.ldc + column, to.ldc, to.add, to.turned};
-  };
-  const Sums to1 = part(0, 16), to2 = part(16, 0), to3 = part(16, 16);
+  const Sums to1 = to.at(0, 16), to2 = to.at(16, 0), to3 = to.at(16, 16);
   start_tile<0>(to, rows, columns);
   if constexpr (two_columns) start_tile<1>(to1, rows, columns - 16);
   if constexpr (two_rows) start_tile<2>(to2, rows - 16, columns);
@@ -126,11 +114,9 @@ inline void multiply_tiles(const float* a, std::int64_t lda, std::int64_t m, con
   for (std::int64_t column = 0; column < n; column += 32) {
     for (std::int64_t row = 0; row < m; row += 32) {
       const std::int64_t rows = m - row, columns = n - column;
-      const Sums part{to.turned ? to.c + column * to.ldc + row : to.c + row * to.ldc + column, to.ldc, to.add,
-                      to.turned};
       const auto run = rows > 16 ? (columns > 16 ? multiply_block<true, true> : multiply_block<true, false>)
                                  : (columns > 16 ? multiply_block<false, true> : multiply_block<false, false>);
-      run(a + row * lda, lda, packed + column * steps, steps, part, rows, columns);
+      run(a + row * lda, lda, packed + column * steps, steps, to.at(row, column), rows, columns);
     }
   }
 }

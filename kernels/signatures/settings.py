@@ -43,6 +43,7 @@ def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED)
             f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
             f"or {ignore_index} to be ignored"
         )
+ROW_NORMS = ("layer", "rms", "none")
 
 
 def check_mask(causal: bool, window: int | None) -> None:
@@ -67,3 +68,35 @@ def expert_capacity(rows: int, n_expert: int, top_k: int, capacity_factor: float
     if not 0 < capacity_factor < math.inf:
         raise KernelError(f"moe: capacity_factor is {capacity_factor}; it must be above 0", hint="None drops no row")
     return math.ceil(capacity_factor * rows * top_k / n_expert)
+
+
+def head_width(outputs: int, n_head: int, n_kv_head: int, base: float | None) -> int:
+    """C of (H + 2 G) C = ``outputs``."""
+    heads = n_head + 2 * n_kv_head
+    if min(n_head, n_kv_head) < 1 or n_head % n_kv_head:
+        raise KernelError(f"norm_qkv: {n_head} heads of queries cannot share {n_kv_head} of keys and values")
+    if outputs % heads:
+        raise KernelError(
+            f"norm_qkv: weight has {outputs} rows, which do not divide by {n_head} + 2 x {n_kv_head} heads"
+        )
+    if base is not None and outputs // heads % 2:
+        raise KernelError(f"norm_qkv: heads are {outputs // heads} wide; only an even width turns by pairs")
+    return outputs // heads
+
+
+def check_mlp(
+    op: str, sizes: dict[str, int], *, kind: str, norm: str, gain: Tensor | None, bias: Tensor | None
+) -> None:  # fmt: skip
+    """Raise KernelError for settings that are unknown, or at odds with the tensors."""
+    for what, given, known in (("activation", kind, ACTIVATIONS), ("norm", norm, ROW_NORMS)):
+        if given not in known:
+            raise KernelError(f"there is no {what} {given!r}", hint=nearest(given, known))
+    halves = 2 if kind in GATED else 1
+    if sizes["I"] != halves * sizes["F"]:
+        raise KernelError(
+            f"{op}: w_in has {sizes['I']} rows; {kind} with d_ff {sizes['F']} takes {halves * sizes['F']}"
+        )
+    if norm != "none" and gain is None:
+        raise KernelError(f"{op}: a norm of kind {norm!r} needs gain (K D)")
+    if norm == "none" and (gain is not None or bias is not None):
+        raise KernelError(f"{op}: gain or bias is given, and there is no norm", hint="norm='layer' or norm='rms'")
