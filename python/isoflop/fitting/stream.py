@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,9 +76,16 @@ def fit_store(
             f"{objective} cannot be minimised in passes: its second derivatives are zero",
             hint="Huber(1e-3) is close to least absolute deviations; or fit a sample in memory",
         )
-    store = Store(batches, law, objective.log, _column("weights", weights), _column("sigma", sigma))
+    with contextlib.closing(
+        Store(batches, law, objective.log, _column("weights", weights), _column("sigma", sigma))
+    ) as store:
+        return _minimise(store, objective, constraints, n_starts)
+
+
+def _minimise(store: Store, objective: Objective, constraints: Constraints, n_starts: int) -> Streamed:
+    law = store.law
     found = take_sample(store)
-    data = as_data(law, found, batches)
+    data = as_data(law, found, store.batches)
     require_enough_runs(law, data, constraints)
     problem = Problem.of(law, data, objective, constraints)
     require_identifiable(problem)
