@@ -220,9 +220,7 @@ class Sums:
         return float(np.sqrt(self.totals[3] / self.totals[1]))
 
 
-def summing(
-    problem: Problem, v: Array, delta: float, newton: bool, centre: Array
-) -> Callable[[Iterable[Laid]], Sums]:
+def summing(problem: Problem, v: Array, delta: float, newton: bool, centre: Array) -> Callable[[Iterable[Laid]], Sums]:
     """What sums over chunks at free coordinates ``v``; ``centre`` (inputs,) is still to be taken off their logarithms.
 
     What a call needs beside its chunks is made ready once: it took half as long as a small chunk.

@@ -19,7 +19,7 @@ from isoflop.fitting.covariance import in_natural
 from isoflop.fitting.data import RUN, FitData, Given
 from isoflop.fitting.descent import Descent, condition_of, covariance_of, whole
 from isoflop.fitting.laid import Sums
-from isoflop.fitting.objective import Objective
+from isoflop.fitting.objective import Objective, scale_is_known
 from isoflop.fitting.passes import Store, sums
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.sample import Sample, take_sample
@@ -136,8 +136,8 @@ def _covariance(
     """
     if not store.by_run:
         squares = here if np.isinf(problem.criterion.delta) else again(v, False, delta=np.inf)
-        known = store.sigma is not None and bool(np.isinf(problem.criterion.delta))
-        found = covariance_of(problem, v, here, squares, sample.n_points, known_noise=known)
+        known = scale_is_known(problem.criterion, store.sigma)
+        found = covariance_of(problem, v, here, squares, sample.n_points, known_scale=known)
         note = f'standard errors take points for independent; weights="{RUN}" asks for those between runs'
         return in_natural(problem, v, found), note
     n_runs, moving = len(sample.runs), problem.moving(v)
