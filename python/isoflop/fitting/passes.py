@@ -77,8 +77,10 @@ class Store:
     def close(self) -> None:
         """Give the memory of what was kept, and of workers, to the next fit."""
         self.kept.clear()
-        for owner in (*self.desks, *([self.shelf] if self.shelf else [])):
-            owner.close()
+        for desk in self.desks:
+            desk.close()
+        if self.shelf:
+            self.shelf.close()
         self.desks, self.shelf = [], None
 
     def widen(self, part: Part, columns: Columns, desk: Desk) -> Array:
