@@ -56,7 +56,7 @@ class Corpus:
 
     @property
     def bytes_per_token(self) -> float | None:
-        """Held-out bytes of text a token: a loss in nats/token over this and ln 2 is in bits a byte, whatever the tokens."""
+        """Held-out bytes a token: a loss in nats/token over this and ln 2 is in bits a byte, whatever the tokens."""
         text = self.preparation.held_out_bytes
         return text / len(self.held_out.tokens) if text else None
 

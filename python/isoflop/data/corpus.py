@@ -129,6 +129,8 @@ def _of_tokens(recipe: Recipe, keep: Keep | None, folder: Path, *, copied: bool)
         raise SpecError(
             f"{', '.join(meant_for_text)}: for text, while corpus {recipe.source!r} holds tokens", hint="leave it out"
         )
+    train: list[Integers]
+    held_out: list[Integers]
     entropy_rate = None
     if is_synthetic(recipe.source):
         made = synthetic(recipe.source)
@@ -152,7 +154,7 @@ def _of_tokens(recipe: Recipe, keep: Keep | None, folder: Path, *, copied: bool)
     streams = [
         _joined(parts, folder, name, n_vocab, copied) for name, parts in (("train", train), ("held_out", held_out))
     ]
-    preparation = Preparation(entropy_rate=entropy_rate)
+    preparation = Preparation(settings=recipe.settings(), entropy_rate=entropy_rate)
     return Corpus(recipe.source, fingerprint_of(streams, ""), n_vocab, streams[0], streams[1], preparation=preparation)
 
 

@@ -19,7 +19,6 @@ from isoflop.errors import CorpusError
 Array = NDArray[np.float64]
 
 _LARGEST_TABLE = 2**24
-_CONVERGED = 1e-15
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,14 @@ class ZipfMarkov:
     @cached_property
     def stationary(self) -> Array:
         """(n_vocab ** order,): how often each context stands, in a text without end."""
-        share = np.full(len(self.probabilities), 1 / len(self.probabilities))
-        while True:
-            joint = (share[:, None] * self.probabilities).reshape(self.n_vocab, -1)
-            change = np.abs(joint.sum(0) - share).sum()
-            share = joint.sum(0)
-            if change < _CONVERGED * self.order:
-                share /= share.sum()
-                return share
+        share: Array = np.full(len(self.probabilities), 1 / len(self.probabilities))
+        change, before = 1.0, np.inf
+        while 0 < change < before:  # it shrinks by a factor at every step, until it is rounding
+            following = (share[:, None] * self.probabilities).reshape(self.n_vocab, -1).sum(0)
+            change, before = float(np.abs(following - share).sum()), change
+            share = following
+        share /= share.sum()
+        return share
 
     @property
     def entropy_rate(self) -> float:

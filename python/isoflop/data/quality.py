@@ -60,7 +60,7 @@ def _ellipsis_lines(text: str) -> float:
 
 def _repeated_lines(text: str) -> float:
     lines = _lines(text)
-    return 1 - len(set(lines)) / max(1, len(lines))
+    return (len(lines) - len(set(lines))) / max(1, len(lines))
 
 
 def _repeated_line_characters(text: str) -> float:

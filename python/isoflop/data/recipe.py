@@ -28,10 +28,10 @@ class NearDuplicates:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a corpus is made of, and how; ``corpus = { source = ..., tokenizer = "bpe" }`` in a study file.
+    """What a corpus is made of; in a study file ``corpus = { source = ..., tokenizer = "bpe" }``.
 
     Attributes:
-        source: ``stdlib``, a file or folder of text, JSON lines, Parquet or token shards, ``hf:...``, ``synthetic:...``.
+        source: ``stdlib``, a path to text, JSON lines, Parquet or token shards, ``hf:...``, ``synthetic:...``.
         column: the field or column that holds the text of a row.
         tokenizer: ``byte``, ``char``, ``bpe`` (trained on the training text) or a ``tokenizer.json``.
         n_vocab: size of a vocabulary to train; of shards, the vocabulary they promise to stay within; 0 where neither.
@@ -87,7 +87,6 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
             ``keep: NAME``; each document is a line of ``removed.jsonl`` beside the corpus.
         train_bytes, held_out_bytes: of text kept; tokens apart from ends of documents stand for them.
         entropy_rate: nats/token of a synthetic source.
-        versions: of the libraries that the tokens depend on.
     """
 
     settings: dict[str, Any] = {}
@@ -97,4 +96,3 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     train_bytes: int = 0
     held_out_bytes: int = 0
     entropy_rate: float | None = None
-    versions: dict[str, str] = {}
