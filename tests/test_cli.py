@@ -403,6 +403,32 @@ def test_a_corpus_that_is_too_short_leaves_no_store_behind(isoflop: Callable[...
     assert not (tmp_path / "store").exists()
 
 
+def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Callable[..., Called], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("tokenizers")
+    text = "".join(f"line {index} of a text, and {index * index} more\n" for index in range(2000))
+    for index in range(30):
+        (tmp_path / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
+    (tmp_path / "copy.txt").write_text((tmp_path / "3.txt").read_text())
+    (tmp_path / "study.toml").write_text(
+        f"""tokens = [640]
+        shapes = [{{ n_layer = 1, d_model = 4, n_head = 1, n_ctx = 16, n_vocab = 300 }}]
+        train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1 }}
+        corpus = {{ source = "{tmp_path}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
+    )
+    assert (
+        isoflop("sweep", str(tmp_path / "study.toml"), "--store", str(tmp_path / "store"), "--workers", "1").code == 0
+    )
+    (record,) = RunStore(tmp_path / "store")
+    corpus = json.loads(record.environment["corpus"])
+    assert corpus["fingerprint"] == record.spec["corpus"]
+    assert corpus["settings"]["tokenizer"] == "bpe"
+    assert corpus["removed"]["exact duplicate"]["documents"] == 1
+    assert (tmp_path / "store" / "cache" / record.spec["corpus"] / "removed.jsonl").exists()
+    again = isoflop("sweep", str(tmp_path / "study.toml"), "--store", str(tmp_path / "store"), "--workers", "1")
+    assert (again.code, len(list(RunStore(tmp_path / "store")))) == (0, 1)
+
+
 def test_a_fit_too_small_to_hold_runs_out_still_prints_and_says_so(
     isoflop: Callable[..., Called], tmp_path: Path
 ) -> None:

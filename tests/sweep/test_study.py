@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,13 @@ def test_the_shipped_studies_are_read(root: Path) -> None:
         study = read_study(path)
         assert study.shapes
         assert study.tokens or study.budgets
+
+
+def test_the_study_on_the_page_on_data_is_read(root: Path) -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```", (root / "docs" / "data.md").read_text(), re.MULTILINE | re.DOTALL)
+    corpus = parse_study(tomllib.loads(block)).corpus
+    assert corpus.near == NearDuplicates()
+    assert corpus.settings().keys() == {"tokenizer", "n_vocab", "deduplicate", "quality"}
 
 
 def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
