@@ -407,14 +407,16 @@ def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Callable[..., Call
     pytest.importorskip("torch")
     pytest.importorskip("tokenizers")
     text = "".join(f"line {index} of a text, and {index * index} more\n" for index in range(2000))
+    texts = tmp_path / "texts"
+    texts.mkdir()
     for index in range(30):
-        (tmp_path / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
-    (tmp_path / "copy.txt").write_text((tmp_path / "3.txt").read_text())
+        (texts / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
+    (texts / "copy.txt").write_text((texts / "3.txt").read_text())
     (tmp_path / "study.toml").write_text(
         f"""tokens = [640]
         shapes = [{{ n_layer = 1, d_model = 4, n_head = 1, n_ctx = 16, n_vocab = 300 }}]
         train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1 }}
-        corpus = {{ source = "{tmp_path}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
+        corpus = {{ source = "{texts}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
     )
     assert (
         isoflop("sweep", str(tmp_path / "study.toml"), "--store", str(tmp_path / "store"), "--workers", "1").code == 0
