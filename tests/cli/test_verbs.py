@@ -92,6 +92,32 @@ def test_a_corpus_that_is_too_short_leaves_no_store_behind(isoflop: Call, tmp_pa
     assert not (tmp_path / "store").exists()
 
 
+def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Call, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("tokenizers")
+    text = "".join(f"line {index} of a text, and {index * index} more\n" for index in range(2000))
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for index in range(30):
+        (texts / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
+    (texts / "copy.txt").write_text((texts / "3.txt").read_text())
+    (tmp_path / "study.toml").write_text(
+        f"""tokens = [640]
+        shapes = [{{ n_layer = 1, d_model = 4, n_head = 1, n_ctx = 16, n_vocab = 300 }}]
+        train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1 }}
+        corpus = {{ source = "{texts}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
+    )
+    sweep = f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'} --workers 1"
+    assert isoflop(sweep).code == 0
+    (record,) = RunStore(tmp_path / "store")
+    corpus = json.loads(record.environment["corpus"])
+    assert corpus["fingerprint"] == record.spec["corpus"]
+    assert corpus["settings"]["tokenizer"] == "bpe"
+    assert corpus["removed"]["exact duplicate"]["documents"] == 1
+    assert (tmp_path / "store" / "cache" / record.spec["corpus"] / "removed.jsonl").exists()
+    assert (isoflop(sweep).code, len(list(RunStore(tmp_path / "store")))) == (0, 1)
+
+
 def test_info_as_json_names_the_cpu_and_the_packages(isoflop: Call) -> None:
     facts = json.loads(isoflop("info --json").out)
     assert facts["cores"] >= 1

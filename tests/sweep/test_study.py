@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isoflop import Shape
+from isoflop.data import NearDuplicates, Recipe
 from isoflop.errors import ShapeError, SpecError
 from isoflop.sweep.study import PowerRule, parse_study, read_study
 
@@ -22,6 +25,13 @@ def test_the_shipped_studies_are_read(root: Path) -> None:
         study = read_study(path)
         assert study.shapes
         assert study.tokens or study.budgets
+
+
+def test_the_study_on_the_page_on_data_is_read(root: Path) -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```", (root / "docs" / "data.md").read_text(), re.MULTILINE | re.DOTALL)
+    corpus = parse_study(tomllib.loads(block)).corpus
+    assert corpus.near == NearDuplicates()
+    assert corpus.settings().keys() == {"tokenizer", "n_vocab", "deduplicate", "quality"}
 
 
 def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
@@ -41,6 +51,25 @@ def test_a_shape_given_twice_is_one_shape() -> None:
     assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
 
 
+def test_a_corpus_is_a_name_or_a_table() -> None:
+    assert parse_study(MINIMAL).corpus == Recipe(source="stdlib")
+    assert parse_study(MINIMAL | {"corpus": "text/"}).corpus == Recipe(source="text/")
+    table = {
+        "source": "text/",
+        "tokenizer": "bpe",
+        "n_vocab": 512,
+        "deduplicate": {"threshold": 0.7},
+        "quality": "gopher",
+    }
+    assert parse_study(MINIMAL | {"corpus": table}).corpus == Recipe(
+        source="text/",
+        tokenizer="bpe",
+        n_vocab=512,
+        deduplicate=NearDuplicates(threshold=0.7),
+        quality="gopher",
+    )
+
+
 def test_settings_are_numbers_or_rules() -> None:
     train = parse_study(
         MINIMAL | {"train": {"batch_tokens": 64, "learning_rate": {"scale": 2, "N": -0.5, "D": 1}}}
@@ -56,6 +85,11 @@ def test_settings_are_numbers_or_rules() -> None:
         ({"token": [1]}, r"unknown key 'token' in the study\n.*did you mean 'tokens'"),
         ({"train": {"batch_token": 1}}, r"unknown key 'batch_token' in \[train\]\n.*did you mean 'batch_tokens'"),
         ({"plan": {"computes": "1"}}, r"unknown key 'computes' in \[plan\]\n.*did you mean 'compute'"),
+        ({"corpus": {"tokeniser": "bpe"}}, r"unknown key 'tokeniser' in \[corpus\]\n.*did you mean 'tokenizer'"),
+        (
+            {"corpus": {"deduplicate": {"treshold": 0.5}}},
+            r"unknown key 'treshold' in \[corpus\] deduplicate\n.*did you mean 'threshold'",
+        ),
         (
             {"train": {"learning_rate": {"scales": 1}}},
             r"unknown key 'scales' in \[train\] learning_rate\n.*did you mean 'scale'",
@@ -85,6 +119,12 @@ def test_unknown_fields_of_a_shape_are_named_with_the_nearest(where: str) -> Non
         ({"tokens": [float("nan")]}, r"at `\$.tokens\[0\]`"),
         ({"budgets": [-1e12]}, r"at `\$.budgets\[0\]`"),
         ({"corpus": 3}, r"at `\$.corpus`"),
+        ({"corpus": {"tokenizer": 3}}, r"at `\$.corpus.tokenizer`"),
+        ({"corpus": {"n_vocab": -1}}, r"at `\$.corpus.n_vocab`"),
+        ({"corpus": {"deduplicate": "nearly"}}, r"nearly.* - at `\$.corpus.deduplicate`"),
+        ({"corpus": {"deduplicate": {"threshold": 2}}}, r"at `\$.corpus.deduplicate.threshold`"),
+        ({"corpus": {"quality": {"word": [0, 1]}}}, r"unknown measure 'word' in quality\n.*did you mean 'words'"),
+        ({"corpus": {"quality": {"words": [0]}}}, r"at `\$.corpus.quality"),
         ({"train": {"seeds": []}}, r"length >= 1.* - at `\$.train.seeds`"),
         ({"train": {"seeds": [0.5]}}, r"at `\$.train.seeds\[0\]`"),
         ({"train": {"batch_tokens": 0}}, r"at `\$.train.batch_tokens`"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isoflop.data import Corpus
+from isoflop.data import Corpus, unique_tokens
 from isoflop.errors import CorpusError
 from isoflop.shape import Shape
 from isoflop.sweep.study import PowerRule, Study
@@ -15,22 +15,23 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
     D is rounded to whole optimizer steps, one at least. A budget C gives each shape D = C / (6 N).
 
     Raises:
-        CorpusError: a run needs more tokens than the corpus has (and repeats are not allowed), or the corpus does not
-            fill one context, or it has tokens beyond a shape's vocabulary.
+        NotEnoughTokens: a run needs more tokens than the corpus has, and repeats are not allowed.
+        CorpusError: the corpus does not fill one context, or it has tokens beyond a shape's vocabulary.
         SpecError: a setting out of its domain.
     """
+    source = study.corpus.source
     n_ctx = max(shape.n_ctx for shape in study.shapes)
     for name, stream in (("train on", corpus.train), ("hold out", corpus.held_out)):
         if len(stream.tokens) <= n_ctx:
             raise CorpusError(
-                f"corpus {study.corpus!r} has {len(stream.tokens):,} tokens to {name}, "
+                f"corpus {source!r} has {len(stream.tokens):,} tokens to {name}, "
                 f"less than one context of {n_ctx} and its next token",
                 hint="give more text or a shorter n_ctx",
             )
     n_vocab = min(shape.n_vocab for shape in study.shapes)
     if n_vocab < corpus.n_vocab:
         raise CorpusError(
-            f"n_vocab = {n_vocab} is less than the {corpus.n_vocab} tokens of corpus {study.corpus!r}",
+            f"n_vocab = {n_vocab} is less than the {corpus.n_vocab} tokens of corpus {source!r}",
             hint=f"set n_vocab = {corpus.n_vocab} or more",
         )
     specs: dict[TrainSpec, None] = {}
@@ -52,7 +53,14 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) 
         shape=shape,
         corpus=corpus.fingerprint,
         tokens=tokens,
-        unique_tokens=_unique_tokens(study, corpus, shape, tokens),
+        unique_tokens=unique_tokens(
+            corpus.train,
+            tokens,
+            n_ctx=shape.n_ctx,
+            at_most=settings.unique_tokens,
+            allow_repeats=settings.allow_repeats,
+            source=study.corpus.source,
+        ),
         batch_tokens=batch,
         learning_rate=peak,
         final_learning_rate=peak * settings.final_learning_rate_ratio,
@@ -71,16 +79,3 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) 
 
 def _value(setting: float | PowerRule, shape: Shape, tokens: float) -> float:
     return setting.at(shape.n_nonembedding, tokens) if isinstance(setting, PowerRule) else setting
-
-
-def _unique_tokens(study: Study, corpus: Corpus, shape: Shape, tokens: int) -> int:
-    """How many different tokens a run of ``tokens`` draws from; repeats only where the study allows them."""
-    available = (len(corpus.train.tokens) - 1) // shape.n_ctx * shape.n_ctx
-    wanted = study.train.unique_tokens or tokens
-    if wanted > available and not study.train.allow_repeats:
-        raise CorpusError(
-            f"{wanted:,} tokens asked of corpus {study.corpus!r}, which has {available:,} to train on: "
-            f"{wanted / available:.2f} epochs",
-            hint="lower tokens or budgets, give more text, or set allow_repeats = true in [train]",
-        )
-    return min(wanted, available, tokens)

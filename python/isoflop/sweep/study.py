@@ -1,7 +1,7 @@
 """A study file: what to train on, which shapes, how many tokens each, and what to ask of the runs.
 
     name = "quickstart"
-    corpus = "stdlib"                       # or a file, a folder of text, uint16 .bin shards
+    corpus = "stdlib"                       # or a path, or { source = PATH, tokenizer = "bpe", ... }
     shapes = [                              # a list in a field makes one shape for each value
       { n_layer = 2, d_model = [64, 128], n_head = 2 },
     ]
@@ -28,6 +28,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from isoflop.data.recipe import NearDuplicates, Recipe
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
 from isoflop.sweep.near import NEAR_HINT, Near
@@ -99,7 +100,7 @@ class PlanSettings:
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     name: str = "study"
-    corpus: str = "stdlib"
+    corpus: Recipe = field(default_factory=Recipe)
     tokens: tuple[Positive, ...] = ()
     budgets: tuple[Positive, ...] = ()
     near: Near | None = None
@@ -140,6 +141,13 @@ def read_study(path: str | Path) -> Study:
 def parse_study(values: Mapping[str, Any]) -> Study:
     """The study that these values, as read from TOML, describe. Raises as :func:`read_study` does."""
     refuse_unknown(values, {*_names(Study), "shape"}, "the study")
+    corpus = values.get("corpus", {})
+    if isinstance(corpus, str):
+        values = {**values, "corpus": {"source": corpus}}
+    elif isinstance(corpus, Mapping):
+        refuse_unknown(corpus, _names(Recipe), "[corpus]")
+        if isinstance(near := corpus.get("deduplicate"), Mapping):
+            refuse_unknown(near, _names(NearDuplicates), "[corpus] deduplicate")
     for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("near", Near), ("shape", None)):
         section = values.get(name, {})
         if not isinstance(section, Mapping):
