@@ -67,6 +67,20 @@ def test_rules_follow_the_run() -> None:
         assert run.batch_tokens == 16 * round(0.8 * tokens**0.4 / 16)
 
 
+def test_published_rules_follow_the_run_by_name() -> None:
+    named = {"learning_rate": "step-law", "batch_tokens": "step-law"}
+    [run] = specs(tokens=[512000], train=named)
+    assert run.learning_rate == pytest.approx(1.79 * run.shape.n_nonembedding**-0.713 * 512000**0.307)
+    assert run.batch_tokens == 16 * round(0.58 * 512000**0.571 / 16)
+
+
+def test_rules_of_the_loss_ask_for_the_one_expected() -> None:
+    with pytest.raises(SpecError, match=r"batch_tokens = 'minicpm' follows the loss.*\n.*expected_loss"):
+        specs(tokens=[6400], train={"batch_tokens": "minicpm"})
+    [run] = specs(n_train=10**7, tokens=[6400000], train={"batch_tokens": "kaplan", "expected_loss": 20})
+    assert run.batch_tokens == 16 * round(2.1e8 / 20 ** (1 / 0.21) / 16)
+
+
 def test_schedules_are_shares_of_the_run() -> None:
     [run] = specs(tokens=[6400], train={"final_learning_rate_ratio": 0.1, "warmup_share": 0.25, "learning_rate": 0.02})
     assert run.warmup_steps == 25

@@ -9,7 +9,8 @@ import pytest
 
 from isoflop import Shape
 from isoflop.errors import ShapeError, SpecError
-from isoflop.sweep.study import PowerRule, parse_study, read_study
+from isoflop.sweep.study import parse_study, read_study
+from isoflop.train.rules import PowerRule
 
 SHAPE: dict[str, Any] = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
 MINIMAL: dict[str, Any] = {"shapes": [SHAPE], "tokens": [1e4]}
@@ -48,6 +49,8 @@ def test_settings_are_numbers_or_rules() -> None:
     assert train.batch_tokens == 64.0
     assert train.learning_rate == PowerRule(scale=2.0, N=-0.5, D=1.0)
     assert PowerRule(scale=2, N=-0.5, D=1).at(100, 30) == pytest.approx(2 * 30 / 10)
+    train = parse_study(MINIMAL | {"train": {"batch_tokens": "step-law", "learning_rate": "kaplan"}}).train
+    assert (train.batch_tokens, train.learning_rate) == ("step-law", "kaplan")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,8 @@ def test_settings_are_numbers_or_rules() -> None:
             {"train": {"learning_rate": {"scales": 1}}},
             r"unknown key 'scales' in \[train\] learning_rate\n.*did you mean 'scale'",
         ),
+        ({"train": {"learning_rate": "kapln"}}, r"learning_rate = 'kapln' is no rule\n.*did you mean 'kaplan'"),
+        ({"train": {"batch_tokens": "minicmp"}}, r"batch_tokens = 'minicmp' is no rule\n.*did you mean 'minicpm'"),
     ],
 )
 def test_unknown_keys_are_named_with_the_nearest(values: dict[str, Any], message: str) -> None:

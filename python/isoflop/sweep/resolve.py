@@ -5,7 +5,8 @@ from __future__ import annotations
 from isoflop.data import Corpus
 from isoflop.errors import CorpusError
 from isoflop.shape import Shape
-from isoflop.sweep.study import PowerRule, Study
+from isoflop.sweep.study import Study
+from isoflop.train.rules import value_of
 from isoflop.train.spec import TrainSpec
 
 
@@ -44,10 +45,10 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
 
 def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) -> TrainSpec:
     settings = study.train
-    batch = max(1, round(_value(settings.batch_tokens, shape, wanted) / shape.n_ctx)) * shape.n_ctx
+    batch = max(1, round(_ruled(study, "batch_tokens", shape, wanted) / shape.n_ctx)) * shape.n_ctx
     n_steps = max(1, round(wanted / batch))
     tokens = n_steps * batch
-    peak = _value(settings.learning_rate, shape, wanted)
+    peak = _ruled(study, "learning_rate", shape, wanted)
     return TrainSpec(
         shape=shape,
         corpus=corpus.fingerprint,
@@ -69,8 +70,9 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) 
     )
 
 
-def _value(setting: float | PowerRule, shape: Shape, tokens: float) -> float:
-    return setting.at(shape.n_nonembedding, tokens) if isinstance(setting, PowerRule) else setting
+def _ruled(study: Study, setting: str, shape: Shape, tokens: float) -> float:
+    given = getattr(study.train, setting)
+    return value_of(setting, given, shape=shape, tokens=tokens, loss=study.train.expected_loss)
 
 
 def _unique_tokens(study: Study, corpus: Corpus, shape: Shape, tokens: int) -> int:

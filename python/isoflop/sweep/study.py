@@ -18,7 +18,6 @@ Reading is strict: an unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -31,27 +30,11 @@ import msgspec
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
 from isoflop.sweep.near import NEAR_HINT, Near
+from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PowerRule:
-    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``.
-
-    N are non-embedding parameters, D tokens: the form in which learning-rate and batch-size laws are published, for
-    example Step Law (2025).
-    """
-
-    scale: Positive
-    N: float = 0.0
-    D: float = 0.0
-
-    def at(self, n_nonembedding: int, tokens: float) -> float:
-        return float(self.scale * n_nonembedding**self.N * tokens**self.D)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +45,9 @@ class TrainSettings:
     to 5e5.
 
     Attributes:
-        batch_tokens: tokens a step, a number or a rule; rounded to whole contexts.
-        learning_rate: peak, a number or a rule.
+        batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
+        learning_rate: peak, a number or a rule, published ones by name.
+        expected_loss: nats per token, for published rules that follow it.
         final_learning_rate_ratio: the cosine ends at this share of the peak.
         warmup_share: share of the steps spent in linear warm-up.
         seeds: every run is made once with each seed.
@@ -71,8 +55,9 @@ class TrainSettings:
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
     """
 
-    batch_tokens: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
-    learning_rate: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
+    batch_tokens: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
+    learning_rate: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
+    expected_loss: Positive | None = None
     final_learning_rate_ratio: Share = 0.05
     warmup_share: Share = 0.05
     beta1: float = 0.9
@@ -156,6 +141,8 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         settings = msgspec.convert(rest, _Settings)
     except msgspec.ValidationError as error:
         raise SpecError(f"in the study: {error}") from error
+    for name in RULES:
+        refuse_unknown_rule(name, getattr(settings.train, name))
     if settings.near is not None:
         shapes = tuple(dict.fromkeys([*shapes, *settings.near.shapes(common)]))
     return Study(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})
