@@ -132,7 +132,7 @@ def test_counts_agree_with_the_shape(make_spec: MakeSpec) -> None:
     assert counts["C_exact_causal"] > counts["C"], "the unembedding of a tiny model outweighs its blocks"
 
 
-def test_a_shape_that_is_no_plain_decoder_is_refused_by_name(make_spec: MakeSpec) -> None:
-    shape = make_spec().shape.replace(n_expert=4, top_k=2)
-    with pytest.raises(ShapeError, match=r"n_expert = 4, top_k = 2, .* can be counted, not trained"):
+def test_a_shape_that_no_model_has_is_refused_by_name(make_spec: MakeSpec) -> None:
+    shape = make_spec().shape.replace(n_predict=2)
+    with pytest.raises(ShapeError, match=r"n_predict = 2 can be counted, not trained"):
         make_spec(shape=shape)

@@ -178,7 +178,7 @@ def branches(trunk_steps: int, *, at: Sequence[int], decay_fraction: float) -> t
 
 
 def steps_trained(branched: Sequence[Branch]) -> int:
-    """Optimizer steps that the branches cost together: the trunk once, to where the last one leaves, and all cool-downs.
+    """Optimizer steps that the branches cost together: all cool-downs, and the trunk once, to where the last leaves.
 
     Times the batch they are tokens, times FLOPs a token the compute.
     """

@@ -15,6 +15,9 @@ from isoflop.shape import Shape
 from isoflop.shape.fields import OPTIONAL
 
 ENGINE = "torch"
+TRAINED = ("decoder", "universal", "lstm")
+UNTRAINED = ("kv_lora_rank", "n_predict")
+"""Architectures that are trained, and fields of theirs that are counted alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +142,10 @@ class TrainSpec:
 
 
 def refuse_untrainable(shape: Shape) -> None:
-    """Raise ShapeError for a shape that can be counted but not trained: all but plain decoders."""
-    used = [name for name, unused in OPTIONAL.items() if getattr(shape, name) != unused]
+    """Raise ShapeError for a shape that can be counted but not trained: what sees both ways, and what no model has."""
+    used = [name for name in UNTRAINED if getattr(shape, name) != OPTIONAL[name]]
+    if shape.architecture not in TRAINED:
+        used.insert(0, "architecture")
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
         raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")
