@@ -195,32 +195,6 @@ def test_a_failing_run_is_recorded_with_its_error(make_spec: MakeSpec, corpus: C
     assert (record.error or "").startswith("CorpusError: the spec was resolved for corpus abc")
 
 
-def test_decay_shrinks_matrices_and_tables_and_spares_gains_and_biases(make_spec: MakeSpec) -> None:
-    spec = make_spec(learning_rate=0.5, weight_decay=0.2)
-    model = Transformer(spec.shape, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(1.0)
-            parameter.grad = torch.zeros_like(parameter)
-    trainer._optimizer(model, spec).step()
-    left = {name: sorted(set(parameter.flatten().tolist())) for name, parameter in model.named_parameters()}
-    for name, values in left.items():
-        spared = name.endswith(("gain", "bias"))
-        assert values == [1.0] if spared else values == pytest.approx([0.9]), name
-    assert {"tokens", "positions"} <= left.keys()
-
-
-def test_gradients_are_clipped_to_their_norm(make_spec: MakeSpec, corpus: Corpus) -> None:
-    spec = make_spec()
-    model = Transformer(spec.shape, torch.Generator().manual_seed(0))
-    plain: torch.optim.Optimizer = torch.optim.SGD(model.parameters())
-    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-    batch = next(iter(trainer._batches(spec, corpus)))
-    trainer._update(model, plain, batch, rate=1.0, clip=0.01)  # type: ignore[arg-type]
-    change = torch.nn.utils.parameters_to_vector(model.parameters()).detach() - before
-    assert change.norm().item() == pytest.approx(0.01, rel=1e-3)
-
-
 def test_progress_counts_every_step(make_spec: MakeSpec, corpus: Corpus) -> None:
     steps: list[int] = []
     train(make_spec(), corpus, progress=steps.append)

@@ -90,18 +90,20 @@ class Adafactor(torch.optim.Optimizer):
 
     def _move(self, param: Tensor, group: dict[str, Any]) -> None:
         state = self.state[param]
+        names = ("row", "column") if param.ndim > 1 else ("square",)
         if not state:
-            state |= {"step": 0, "moments": first_moments(param)}
+            state |= {"step": torch.tensor(0.0), **dict(zip(names, first_moments(param), strict=True))}
         state["step"] += 1
-        [moved], [state["moments"]] = adafactor(
+        [moved], [moments] = adafactor(
             [param],
             [param.grad],  # type: ignore[list-item]
-            [state["moments"]],
+            [tuple(state[name] for name in names)],
             decayed=[True],
-            step=state["step"],
+            step=state["step"].item(),
             lr=group["lr"],
             decay=group["decay"],
             weight_decay=group["weight_decay"],
             relative=group["relative"],
         )
         param.copy_(moved)
+        state |= dict(zip(names, moments, strict=True))

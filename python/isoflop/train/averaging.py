@@ -38,6 +38,9 @@ class Average:
         n_steps: steps of the run.
         share: of the run, that the average reaches over; at least one step.
 
+    Attributes:
+        kept: the average, by the names of the parameters.
+
     Raises:
         SpecError: no average has that name.
     """
@@ -47,13 +50,15 @@ class Average:
             raise SpecError(f"unknown averaging {name!r}", hint=nearest(str(name), AVERAGES))
         self.model, self.weigh, self.n_steps = model, AVERAGES[name], n_steps
         self.span = max(1, round(share * n_steps))
-        self.kept = [] if name == "none" else [value.detach().clone() for value in model.parameters()]
+        own = {} if name == "none" else dict(model.named_parameters())
+        self.kept = {key: value.detach().clone() for key, value in own.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after ``step``, counted from 1."""
         if self.kept:
-            torch._foreach_lerp_(self.kept, list(self.model.parameters()), self.weigh(step, self.n_steps, self.span))
+            share = self.weigh(step, self.n_steps, self.span)
+            torch._foreach_lerp_(list(self.kept.values()), list(self.model.parameters()), share)
 
     @contextmanager
     @torch.no_grad()
@@ -64,7 +69,7 @@ class Average:
             return
         parameters: list[torch.Tensor] = list(self.model.parameters())
         own = [value.detach().clone() for value in parameters]
-        torch._foreach_copy_(parameters, self.kept)
+        torch._foreach_copy_(parameters, list(self.kept.values()))
         try:
             yield
         finally:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -83,12 +84,32 @@ class Together:
             optimizer.zero_grad(set_to_none=set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all, in order."""
-        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+        """The states of all in the form of one: parameters are numbered from the first optimizer to the last."""
+        state: dict[int, Any] = {}
+        groups: Groups = []
+        for first, optimizer in self._numbered():
+            own = optimizer.state_dict()
+            state |= {first + index: each for index, each in own["state"].items()}
+            groups += own["param_groups"]
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
+        groups = iter(state["param_groups"])
+        for first, optimizer in self._numbered():
+            own = list(islice(groups, len(optimizer.param_groups)))
+            end = first + _n_parameters(optimizer)
+            held = {index - first: each for index, each in state["state"].items() if first <= index < end}
+            optimizer.load_state_dict({"state": held, "param_groups": own})
+
+    def _numbered(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        first = 0
+        for optimizer in self.optimizers:
+            yield first, optimizer
+            first += _n_parameters(optimizer)
+
+
+def _n_parameters(optimizer: torch.optim.Optimizer) -> int:
+    return sum(len(group["params"]) for group in optimizer.param_groups)
 
 
 Optimizer = torch.optim.Optimizer | Together
