@@ -48,8 +48,15 @@ class TrainSettings:
         batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
         learning_rate: peak, a number or a rule, published ones by name.
         expected_loss: nats per token, for published rules that follow it.
-        final_learning_rate_ratio: the cosine ends at this share of the peak.
+        schedule: of :data:`isoflop.train.schedules.FORMS`.
+        final_learning_rate_ratio: its fall ends at this share of the peak.
         warmup_share: share of the steps spent in linear warm-up.
+        warmup_steps: that many instead.
+        decay_share: share of the steps over which it falls; None for that of the schedule.
+        optimizer, parametrisation, dropout, z_loss, balance_loss, averaging, averaging_share: as of
+            :class:`isoflop.train.TrainSpec`.
+        base_width: d_model at which every parametrisation is the standard one.
+        base_head: d_head there; needed where the heads of the study's shapes differ in width.
         seeds: every run is made once with each seed.
         unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
@@ -58,8 +65,20 @@ class TrainSettings:
     batch_tokens: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
     learning_rate: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
     expected_loss: Positive | None = None
+    schedule: str = "cosine"
     final_learning_rate_ratio: Share = 0.05
     warmup_share: Share = 0.05
+    warmup_steps: int | None = None
+    decay_share: Share | None = None
+    optimizer: str = "adamw"
+    parametrisation: str = "standard"
+    base_width: int | None = None
+    base_head: int | None = None
+    dropout: float = 0.0
+    z_loss: float = 0.0
+    balance_loss: float = 0.01
+    averaging: str = "none"
+    averaging_share: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
