@@ -38,6 +38,17 @@ def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
     assert {(s.n_ctx, s.n_vocab) for s in study.shapes} == {(16, 256)}
 
 
+def test_a_family_gives_the_fields_that_are_not_said() -> None:
+    [shape] = parse_study(
+        {
+            "shape": {"family": "modern", "n_ctx": 16},
+            "shapes": [{"n_layer": 1, "d_model": 8, "n_head": 1}],
+            "tokens": [1],
+        }
+    ).shapes
+    assert (shape.norm, shape.activation, shape.position, shape.n_ctx) == ("rms", "swiglu", "rope", 16)
+
+
 def test_a_shape_given_twice_is_one_shape() -> None:
     assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
 

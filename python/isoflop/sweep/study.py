@@ -9,7 +9,7 @@
     tokens = [1e5, 1e6]                     # D of each run: every shape with every D ...
     budgets = [1e12, 1e13]                  # ... and, or instead, isoFLOP budgets: D = C / (6 N)
 
-    [shape]                                 # fields that all shapes share
+    [shape]                                 # fields that all shapes share, and the family that gives them others
     [train]                                 # how each model is trained
     [plan]                                  # the budget to plan for
 
@@ -29,6 +29,7 @@ import msgspec
 
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
+from isoflop.shape.families import family_fields
 from isoflop.sweep.near import NEAR_HINT, Near
 from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
 
@@ -153,7 +154,7 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         for key, value in section.items():
             if isinstance(value, Mapping):
                 refuse_unknown(value, _names(PowerRule), f"[{name}] {key}")
-    common = values.get("shape", {})
+    common = family_fields(values.get("shape", {}))
     shapes = _shapes(common, values.get("shapes", []))
     rest = {name: value for name, value in values.items() if name not in ("shape", "shapes")}
     try:
