@@ -10,6 +10,7 @@ import torch
 
 from isoflop import Shape
 from isoflop.train.learner import Learner
+from isoflop.train.model import Transformer
 from isoflop.train.spec import TrainSpec
 
 MakeSpec = Callable[..., TrainSpec]
@@ -64,6 +65,24 @@ def test_a_model_depends_on_no_other(make_spec: MakeSpec, changes: dict[str, Any
         second.update(*batch(index), 0.01)
         beside.append(first.update(*batch(index), 0.01))
     assert beside == alone
+
+
+def test_a_spec_that_says_nothing_else_is_trained_by_adamw_on_clipped_gradients(make_spec: MakeSpec) -> None:
+    spec = make_spec(grad_clip=0.5)
+    model = Transformer(spec.shape, torch.Generator().manual_seed(spec.seed))
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim == 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95), fused=True)
+    expected = []
+    for index in range(5):
+        loss = model(*batch(index))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        adamw.step()
+        adamw.zero_grad()
+        expected.append(loss.item())
+    assert trained(Learner(spec), range(5)) == expected
 
 
 def test_gradients_are_clipped_to_their_norm(make_spec: MakeSpec) -> None:

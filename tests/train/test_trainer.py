@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,6 +194,34 @@ def test_a_failing_run_is_recorded_with_its_error(make_spec: MakeSpec, corpus: C
     [record] = RunStore(tmp_path)
     assert record.status == "failed"
     assert (record.error or "").startswith("CorpusError: the spec was resolved for corpus abc")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "wsd", "optimizer": "muon", "averaging": "tail"},
+        {"schedule": "linear", "optimizer": "adafactor", "dropout": 0.1, "z_loss": 1e-4},
+        {"schedule": "inverse-sqrt", "parametrisation": "mup", "base_width": 8, "averaging": "ema"},
+    ],
+    ids=lambda changes: changes["schedule"],
+)
+def test_every_way_to_train_learns_and_repeats_itself(
+    make_spec: MakeSpec, corpus: Corpus, changes: dict[str, Any]
+) -> None:
+    spec = make_spec(tokens=100 * 128, learning_rate=2e-2, **changes)
+    torch.manual_seed(0)
+    first = train(spec, corpus)
+    torch.manual_seed(1)
+    again = train(spec, corpus)
+    assert first.held_out == again.held_out
+    assert first.held_out.mean < math.log(256) - 1.5
+
+
+@pytest.mark.parametrize("name", ["tail", "ema"])
+def test_the_average_of_the_last_steps_is_judged(make_spec: MakeSpec, corpus: Corpus, name: str) -> None:
+    spec = make_spec(tokens=200 * 128, schedule="constant", learning_rate=3e-2)
+    plain, averaged = train(spec, corpus), train(replace(spec, averaging=name, averaging_share=0.3), corpus)
+    assert averaged.held_out.mean < plain.held_out.mean
 
 
 def test_progress_counts_every_step(make_spec: MakeSpec, corpus: Corpus) -> None:
