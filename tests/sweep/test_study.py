@@ -12,7 +12,8 @@ import pytest
 from isoflop import Shape
 from isoflop.data import NearDuplicates, Recipe
 from isoflop.errors import ShapeError, SpecError
-from isoflop.sweep.study import PowerRule, parse_study, read_study
+from isoflop.sweep.study import parse_study, read_study
+from isoflop.train.rules import PowerRule
 
 SHAPE: dict[str, Any] = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
 MINIMAL: dict[str, Any] = {"shapes": [SHAPE], "tokens": [1e4]}
@@ -47,6 +48,17 @@ def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
     assert {(s.n_ctx, s.n_vocab) for s in study.shapes} == {(16, 256)}
 
 
+def test_a_family_gives_the_fields_that_are_not_said() -> None:
+    [shape] = parse_study(
+        {
+            "shape": {"family": "modern", "n_ctx": 16},
+            "shapes": [{"n_layer": 1, "d_model": 8, "n_head": 1}],
+            "tokens": [1],
+        }
+    ).shapes
+    assert (shape.norm, shape.activation, shape.position, shape.n_ctx) == ("rms", "swiglu", "rope", 16)
+
+
 def test_a_shape_given_twice_is_one_shape() -> None:
     assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
 
@@ -77,6 +89,8 @@ def test_settings_are_numbers_or_rules() -> None:
     assert train.batch_tokens == 64.0
     assert train.learning_rate == PowerRule(scale=2.0, N=-0.5, D=1.0)
     assert PowerRule(scale=2, N=-0.5, D=1).at(100, 30) == pytest.approx(2 * 30 / 10)
+    train = parse_study(MINIMAL | {"train": {"batch_tokens": "step-law", "learning_rate": "kaplan"}}).train
+    assert (train.batch_tokens, train.learning_rate) == ("step-law", "kaplan")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +108,8 @@ def test_settings_are_numbers_or_rules() -> None:
             {"train": {"learning_rate": {"scales": 1}}},
             r"unknown key 'scales' in \[train\] learning_rate\n.*did you mean 'scale'",
         ),
+        ({"train": {"learning_rate": "kapln"}}, r"learning_rate = 'kapln' is no rule\n.*did you mean 'kaplan'"),
+        ({"train": {"batch_tokens": "minicmp"}}, r"batch_tokens = 'minicmp' is no rule\n.*did you mean 'minicpm'"),
     ],
 )
 def test_unknown_keys_are_named_with_the_nearest(values: dict[str, Any], message: str) -> None:

@@ -7,8 +7,9 @@ be foreseen, facts can be known: the entropy rate is that of the subjects, H(p) 
 
 A model that has room for the N commonest facts and has read D tokens pays ln(n_facts) for each fact that it has no room
 for, or has not met. The first are sum_(i > N) p_i ~ N^-alpha of all, the second sum_i p_i (1 - p_i)^(D / (digits + 1))
-~ D^-(alpha / (1 + alpha)) (Hutter 2021, arXiv 2102.04074; Michaud 2023, arXiv 2303.13506): a law E + A/N^alpha +
-B/D^beta with E, alpha and beta known, as long as N and D / (digits + 1) are well below the number of subjects.
+~ D^-(alpha / (1 + alpha)) (Hutter 2021, arXiv 2102.04074; Michaud 2023, arXiv 2303.13506): laws E + A/N^alpha, of
+enough data, and E + B/D^beta, of enough room, with E, alpha and beta known, as long as N and D / (digits + 1) are well
+below the number of subjects. Of both at once the loss is less than their sum: a fact may lack room and data.
 """
 
 from __future__ import annotations

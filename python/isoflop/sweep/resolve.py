@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from isoflop.data import Corpus, unique_tokens
-from isoflop.errors import CorpusError
+from isoflop.errors import CorpusError, SpecError
 from isoflop.shape import Shape
-from isoflop.sweep.study import PowerRule, Study
-from isoflop.train.spec import TrainSpec
+from isoflop.sweep.study import Study
+from isoflop.train.rules import value_of
+from isoflop.train.spec import TrainSpec, flops_per_token
 
 
 def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
@@ -34,21 +35,41 @@ def resolve(study: Study, corpus: Corpus) -> list[TrainSpec]:
             f"n_vocab = {n_vocab} is less than the {corpus.n_vocab} tokens of corpus {source!r}",
             hint=f"set n_vocab = {corpus.n_vocab} or more",
         )
+    _refuse_heads_without_base(study)
     specs: dict[TrainSpec, None] = {}
     for shape in study.shapes:
-        wanted = [*study.tokens, *(budget / (6 * shape.n_nonembedding) for budget in study.budgets)]
+        wanted = [*study.tokens, *(budget / flops_per_token(shape) for budget in study.budgets)]
         for tokens in wanted:
             for seed in study.train.seeds:
                 specs[_spec(study, corpus, shape, tokens, seed)] = None
     return list(specs)
 
 
+_AS_SAID = (
+    *("schedule", "optimizer", "parametrisation", "base_width", "base_head"),
+    *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
+)
+"""Settings of a study that each of its runs has as they stand there."""
+
+
+def _refuse_heads_without_base(study: Study) -> None:
+    """Raise SpecError where heads of several widths are to be scaled as of a base that is not said."""
+    settings = study.train
+    widths = sorted({shape.d_head for shape in study.shapes if shape.architecture != "lstm"})
+    if settings.parametrisation != "standard" and settings.base_head is None and len(widths) > 1:
+        raise SpecError(
+            f"parametrisation {settings.parametrisation!r} of heads of {', '.join(map(str, widths))} channels needs "
+            "base_head",
+            hint="say the d_head of the base width in [train]",
+        )
+
+
 def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) -> TrainSpec:
     settings = study.train
-    batch = max(1, round(_value(settings.batch_tokens, shape, wanted) / shape.n_ctx)) * shape.n_ctx
+    batch = max(1, round(_ruled(study, "batch_tokens", shape, wanted) / shape.n_ctx)) * shape.n_ctx
     n_steps = max(1, round(wanted / batch))
     tokens = n_steps * batch
-    peak = _value(settings.learning_rate, shape, wanted)
+    peak = _ruled(study, "learning_rate", shape, wanted)
     return TrainSpec(
         shape=shape,
         corpus=corpus.fingerprint,
@@ -64,7 +85,8 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) 
         batch_tokens=batch,
         learning_rate=peak,
         final_learning_rate=peak * settings.final_learning_rate_ratio,
-        warmup_steps=round(n_steps * settings.warmup_share),
+        warmup_steps=round(n_steps * settings.warmup_share) if settings.warmup_steps is None else settings.warmup_steps,
+        decay_steps=None if settings.decay_share is None else round(n_steps * settings.decay_share),
         beta1=settings.beta1,
         beta2=settings.beta2,
         weight_decay=settings.weight_decay,
@@ -74,8 +96,10 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, seed: int) 
         evaluations=settings.evaluations,
         eval_tokens=settings.eval_tokens,
         patience=settings.patience,
+        **{name: getattr(settings, name) for name in _AS_SAID},
     )
 
 
-def _value(setting: float | PowerRule, shape: Shape, tokens: float) -> float:
-    return setting.at(shape.n_nonembedding, tokens) if isinstance(setting, PowerRule) else setting
+def _ruled(study: Study, setting: str, shape: Shape, tokens: float) -> float:
+    given = getattr(study.train, setting)
+    return value_of(setting, given, shape=shape, tokens=tokens, loss=study.train.expected_loss)
