@@ -24,7 +24,7 @@ from isoflop.kernels.activation import GATED
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.mlp import feed_forward, fitting, padded, project, refuse
-from isoflop.kernels.qkv import turns
+from isoflop.kernels.qkv_tiles import turns
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check
 

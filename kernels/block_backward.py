@@ -28,7 +28,7 @@ from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.mlp import fitting, padded, refuse
 from isoflop.kernels.mlp_backward import write_columns, write_sum
 from isoflop.kernels.partial import add_partials
-from isoflop.kernels.qkv import turns
+from isoflop.kernels.qkv_tiles import turns
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
 from isoflop.kernels.signatures import check
 
