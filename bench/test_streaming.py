@@ -262,8 +262,8 @@ def test_curve_fit(benchmark: BenchmarkFixture, folder: Path, capsys: pytest.Cap
     say(
         capsys,
         f"1e6 points, wall, CPU and wall of the first in a turn, s: {mine}; curve_fit {taken}; faster by {ratios}\n"
-        f"aimed at beside 'as printed': 20; measured {ratios['as printed'][2]} where each meets what the other left cold, "
-        f"{ratios['as printed'][0]} where each works as long as the slowest",
+        f"aimed at beside 'as printed': 20; measured {ratios['as printed'][2]} where each meets what the other "
+        f"left cold, {ratios['as printed'][0]} where each works as long as the slowest",
     )
     # as the fit itself: from a rough guess, inside the domains of the parameters
     assert ratios["as printed, positive"][0] >= 20
