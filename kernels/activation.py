@@ -13,8 +13,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-KINDS = ("gelu", "gelu_tanh", "relu2", "swiglu")
-GATED = ("swiglu",)
+from isoflop.kernels.signatures import ACTIVATIONS as KINDS
+from isoflop.kernels.signatures import GATED
+
+__all__ = ["GATED", "KINDS", "activate", "activation_gradient", "sigmoid"]
 
 
 @triton.jit

@@ -23,10 +23,10 @@ from isoflop.kernels import mlp
 from isoflop.kernels.activation import GATED
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.mlp import feed_forward, fitting, padded, project, refuse
-from isoflop.kernels.qkv_tiles import turns
+from isoflop.kernels.mlp import feed_forward, fitting, padded, project
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, read, scaled
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_mlp
 
 LONGEST = 128
 """Positions of a sequence that one program holds."""
@@ -142,7 +142,7 @@ def forward(
         "gain2": gain2, "bias2": bias2, "w_in": w_in, "b_in": b_in, "w_out": w_out, "b_out": b_out,
     }  # fmt: skip
     sizes = check("block", **given)
-    refuse("block", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
+    check_mlp("block", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
     refuse_host("block", "x", x)
     tile = fitting("block", x)

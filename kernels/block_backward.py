@@ -25,12 +25,12 @@ from isoflop.kernels import mlp_backward
 from isoflop.kernels.block import LOG2_E, causal_weights, head_of, refuse_heads, turned
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.mlp import fitting, padded, refuse
+from isoflop.kernels.mlp import fitting, padded
 from isoflop.kernels.mlp_backward import write_columns, write_sum
 from isoflop.kernels.partial import add_partials
-from isoflop.kernels.qkv_tiles import turns
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_mlp
 
 
 @triton.jit
@@ -157,7 +157,7 @@ def backward(
     }  # fmt: skip
     last = {"gain2": gain2, "bias2": bias2, "w_in": w_in, "b_in": b_in, "w_out": w_out, "b_out": b_out}
     sizes = check("block_backward", dy=dy, middle=middle, **given, **last)
-    refuse("block_backward", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
+    check_mlp("block_backward", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
     refuse_host("block_backward", "dy", dy)
     tile, models, batch = fitting("block_backward", x), sizes["K"], sizes["B"]

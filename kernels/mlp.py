@@ -18,14 +18,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
-from isoflop.kernels import activation, row_norm
+from isoflop.kernels import activation
 from isoflop.kernels.activation import activate
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.row_norm import normed, read, scaled
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_mlp
 
 BEYOND = "isoflop.kernels.norm, .linear and .reference.activation, one after the other, take any width"
 
@@ -89,12 +88,12 @@ def forward(
 ) -> Tensor:  # fmt: skip
     """The MLP of ``x`` (K, M, D): w_in (K, F, D), (K, 2F, D) where gated, w_out (K, D, F), gain and bias (K, D).
 
-    ``kind`` is one of ``activation.KINDS``, ``norm`` one of ``row_norm.KINDS``. The result is written to ``out`` where
-    given. Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU,
-    for settings that are unknown or at odds with the tensors, and for rows wider than the table of ``mlp`` serves.
+    ``kind`` is one of ``activation.KINDS``, ``norm`` of ``signatures.ROW_NORMS``. The result is written to ``out``
+    where given. Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no
+    GPU, for settings that are unknown or at odds with the tensors, and for rows wider than the table of ``mlp`` serves.
     """
     sizes = check("mlp", x=x, w_in=w_in, b_in=b_in, w_out=w_out, b_out=b_out, gain=gain, bias=bias)
-    refuse("mlp", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
+    check_mlp("mlp", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
     refuse_host("mlp", "x", x)
     tile = fitting("mlp", x)
     y: Tensor
@@ -130,21 +129,3 @@ def padded(width: int) -> int:
 def fitting(op: str, x: Tensor) -> Configuration:
     """The row of the table of ``op`` for ``x``; KernelError where no row holds rows so wide."""
     return configuration(op, width=x.shape[-1], dtype=x.dtype, chip=chip_of(x.device), beyond=BEYOND)
-
-
-def refuse(
-    op: str, sizes: dict[str, int], *, kind: str, norm: str, gain: Tensor | None, bias: Tensor | None
-) -> None:  # fmt: skip
-    """Raise KernelError for settings that are unknown, or at odds with the tensors."""
-    for what, given, known in (("activation", kind, activation.KINDS), ("norm", norm, row_norm.KINDS)):
-        if given not in known:
-            raise KernelError(f"there is no {what} {given!r}", hint=nearest(given, known))
-    halves = 2 if kind in activation.GATED else 1
-    if sizes["I"] != halves * sizes["F"]:
-        raise KernelError(
-            f"{op}: w_in has {sizes['I']} rows; {kind} with d_ff {sizes['F']} takes {halves * sizes['F']}"
-        )
-    if norm != "none" and gain is None:
-        raise KernelError(f"{op}: a norm of kind {norm!r} needs gain (K D)")
-    if norm == "none" and (gain is not None or bias is not None):
-        raise KernelError(f"{op}: gain or bias is given, and there is no norm", hint="norm='layer' or norm='rms'")

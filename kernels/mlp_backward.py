@@ -26,10 +26,10 @@ from torch import Tensor
 from isoflop.kernels.activation import activate, activation_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.mlp import fitting, padded, project, refuse
+from isoflop.kernels.mlp import fitting, padded, project
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_mlp
 
 COLUMN_PROGRAMS = 64  # of a model, where rows are enough: half a GPU
 
@@ -180,7 +180,7 @@ def backward(
     """
     tensors = {"x": x, "w_in": w_in, "b_in": b_in, "w_out": w_out, "b_out": b_out, "gain": gain, "bias": bias}
     sizes = check("mlp_backward", dy=dy, **tensors)
-    refuse("mlp_backward", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
+    check_mlp("mlp_backward", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
     refuse_host("mlp_backward", "dy", dy)
     models, rows, width, deep = (sizes[axis] for axis in "KMDF")
     by_rows, by_columns = fitting("mlp_backward_rows", x), fitting("mlp_backward_columns", x)

@@ -23,13 +23,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.errors import KernelError
 from isoflop.kernels import qkv_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.norm import check_kind
 from isoflop.kernels.qkv_tiles import (
     angles,
     half,
@@ -40,9 +38,9 @@ from isoflop.kernels.qkv_tiles import (
     part_of,
     tiles_of,
 )
-from isoflop.kernels.qkv_tiles import turns as turns
+from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import read
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import check, check_norm_kind, head_width
 
 
 @triton.jit
@@ -117,7 +115,7 @@ def forward(
     any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, heads that do not divide the rows
     of ``weight``, an odd width of a head that is to turn, and an ``out`` of another form.
     """
-    check_kind(kind)
+    check_norm_kind(kind)
     sizes = check("norm_qkv", x=x, gain=gain, shift=shift, weight=weight, bias=bias)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)
@@ -146,20 +144,6 @@ def is_wide(op: str, width: int) -> bool:
     wide = width > library_past("qkv")
     record(op, "library" if wide else "triton")
     return wide
-
-
-def head_width(outputs: int, n_head: int, n_kv_head: int, base: float | None) -> int:
-    """C of (H + 2 G) C = ``outputs``."""
-    heads = n_head + 2 * n_kv_head
-    if min(n_head, n_kv_head) < 1 or n_head % n_kv_head:
-        raise KernelError(f"norm_qkv: {n_head} heads of queries cannot share {n_kv_head} of keys and values")
-    if outputs % heads:
-        raise KernelError(
-            f"norm_qkv: weight has {outputs} rows, which do not divide by {n_head} + 2 x {n_kv_head} heads"
-        )
-    if base is not None and outputs // heads % 2:
-        raise KernelError(f"norm_qkv: heads are {outputs // heads} wide; only an even width turns by pairs")
-    return outputs // heads
 
 
 def flops(rows: int, width: int, outputs: int) -> tuple[int, int]:

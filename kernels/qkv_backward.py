@@ -24,7 +24,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.linear import shared_out
 from isoflop.kernels.partial import add_partials
-from isoflop.kernels.qkv import head_width, is_wide
+from isoflop.kernels.qkv import is_wide
 from isoflop.kernels.qkv_tiles import (
     angles,
     half,
@@ -34,9 +34,9 @@ from isoflop.kernels.qkv_tiles import (
     normed,
     part_of,
     tiles_of,
-    turns,
 )
-from isoflop.kernels.signatures import check
+from isoflop.kernels.rotary import turns
+from isoflop.kernels.signatures import check, head_width
 
 
 @triton.jit

@@ -7,12 +7,8 @@ in the definition; the sine of a GPU is not good for thousands of radians.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
 from isoflop.kernels.row_norm import read
 
@@ -75,15 +71,3 @@ def tiles_of(n_head: int, n_kv_head: int, d_head: int, pairs: int) -> int:
 def half(d_head: int, base: float | None, pairs: int) -> int:
     """How far the columns of a pair lie from one another: half a head where they turn, else half a tile."""
     return pairs if base is None else d_head // 2
-
-
-@lru_cache(maxsize=16)
-def turns(
-    seq: int, d_head: int, base: float | None, device: torch.device
-) -> tuple[Tensor, Tensor] | tuple[None, None]:  # fmt: skip
-    """Cosines and sines (T, C/2) of position times base^(-2i/C), in float32."""
-    if base is None:
-        return None, None
-    frequency = base ** (-torch.arange(d_head // 2, dtype=torch.float32, device=device) / (d_head // 2))
-    angle = torch.arange(seq, dtype=torch.float32, device=device)[:, None] * frequency
-    return angle.cos(), angle.sin()

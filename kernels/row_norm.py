@@ -12,7 +12,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-KINDS = ("layer", "rms", "none")
 FLOPS = {"layer": (7, 13), "rms": (5, 10), "none": (0, 0)}  # an element: forward, backward
 
 

@@ -37,6 +37,23 @@ class Scratch {
   }
   void clear() { used_ = 0; }
 
+  // What was taken since `mark` was made is taken again.
+  std::size_t mark() const { return used_; }
+  void rewind(std::size_t mark) { used_ = mark; }
+
+  // What is taken while a loan lives is given back at its end.
+  class Loan {
+   public:
+    explicit Loan(Scratch& scratch) : scratch_(scratch), used_(scratch.used_) {}
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    ~Loan() { scratch_.used_ = used_; }
+
+   private:
+    Scratch& scratch_;
+    std::size_t used_;
+  };
+
  private:
   std::byte* take_bytes(std::size_t bytes);
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -20,9 +21,22 @@ inline constexpr std::int64_t lanes = 8;
 inline constexpr std::int64_t lanes = 4;
 #endif
 
+inline constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+inline constexpr std::int64_t shares(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
+inline constexpr std::int64_t rounded_up(std::int64_t value, std::int64_t step) { return shares(value, step) * step; }
+
 typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
+typedef std::int32_t Ints __attribute__((vector_size(lanes * sizeof(float))));
 
 inline Vector broadcast(float value) { return Vector{} + value; }
+
+template <std::size_t... lane>
+inline Ints count_lanes(std::index_sequence<lane...>) {
+  return Ints{static_cast<std::int32_t>(lane)...};
+}
+
+// 0, 1, 2, ...
+inline Ints lane_numbers() { return count_lanes(std::make_index_sequence<lanes>()); }
 
 inline Vector load(const float* from) {
   Vector vector;
@@ -36,6 +50,8 @@ inline void store(float* to, Vector vector) { __builtin_memcpy(to, &vector, size
 inline Vector load(const float* from, std::int64_t count) {
 #if defined(__AVX512F__)
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), from);
+#elif defined(__AVX2__)
+  return _mm256_maskload_ps(from, (__m256i)(lane_numbers() < static_cast<std::int32_t>(count)));
 #else
   Vector vector{};
   for (std::int64_t lane = 0; lane < count; ++lane) vector[lane] = from[lane];
@@ -46,16 +62,50 @@ inline Vector load(const float* from, std::int64_t count) {
 inline void store(float* to, Vector vector, std::int64_t count) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1), vector);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, (__m256i)(lane_numbers() < static_cast<std::int32_t>(count)), vector);
 #else
   for (std::int64_t lane = 0; lane < count; ++lane) to[lane] = vector[lane];
 #endif
 }
 
-inline float sum(Vector vector) {
-  float total = 0;
-  for (std::int64_t lane = 0; lane < lanes; ++lane) total += vector[lane];
-  return total;
+// The first `count` lanes, and noughts.
+inline Vector first_lanes(Vector vector, std::int64_t count) {
+  return count == lanes ? vector : lane_numbers() < static_cast<std::int32_t>(count) ? vector : Vector{};
 }
+
+inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+inline Vector square_root(Vector x) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_sqrt_ps(0xffff, x);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(x);
+#else
+  for (std::int64_t lane = 0; lane < lanes; ++lane) x[lane] = __builtin_sqrtf(x[lane]);
+  return x;
+#endif
+}
+
+// Halves onto each other until one lane is left: the same order for every vector of a width.
+template <class Join>
+inline float reduce(Vector vector, Join&& join) {
+#if defined(__AVX512F__)
+  vector = join(vector, __builtin_shuffle(vector, lane_numbers() ^ 8));
+#endif
+#if defined(__AVX2__)
+  vector = join(vector, __builtin_shuffle(vector, lane_numbers() ^ 4));
+#endif
+  vector = join(vector, __builtin_shuffle(vector, lane_numbers() ^ 2));
+  vector = join(vector, __builtin_shuffle(vector, lane_numbers() ^ 1));
+  return vector[0];
+}
+
+inline float sum(Vector vector) {
+  return reduce(vector, [](Vector a, Vector b) { return a + b; });
+}
+
+inline float largest(Vector vector) { return reduce(vector, larger); }
 
 // do(column, count) for each vector of a row, the last one shorter where the width is no multiple of the lanes.
 template <class Do>

@@ -13,6 +13,7 @@ from isoflop.kernels.configurations import chip_of, folder, table
 from isoflop.kernels.operators.boundary import Operator, absent
 from isoflop.kernels.operators.linear import linear
 from isoflop.kernels.operators.norm import norm as norm_of
+from isoflop.kernels.signatures import check_mlp
 
 TABLES = ("mlp", "mlp_backward_rows", "mlp_backward_columns")
 
@@ -69,7 +70,7 @@ def mlp(
     if _fits(x.shape[-1], x.dtype, x.device):
         w_in, w_out = w_in.contiguous(), w_out.contiguous()  # copied here, they are kept for the backward pass
         return _MLP(x, w_in, b_in, w_out, b_out, gain, bias, kind, norm, eps, residual)[0]
-    launcher.refuse(
+    check_mlp(
         "mlp", {"I": w_in.shape[1], "F": w_out.shape[2]}, kind=kind, norm=norm, gain=gain, bias=bias
     )  # fmt: skip
     u = x if gain is None else norm_of(x, gain, bias, kind=norm, eps=eps)

@@ -10,6 +10,39 @@ from __future__ import annotations
 
 from isoflop.kernels.signatures.checking import OPS, check
 from isoflop.kernels.signatures.op import DTYPES, Argument, Op
-from isoflop.kernels.signatures.settings import check_mask, expert_capacity
+from isoflop.kernels.signatures.settings import (
+    ACTIVATIONS,
+    GATED,
+    IGNORED,
+    NORMS,
+    ROW_NORMS,
+    activation_halves,
+    check_heads,
+    check_mask,
+    check_mlp,
+    check_norm_kind,
+    expert_capacity,
+    head_width,
+    refuse_labels,
+)
 
-__all__ = ["DTYPES", "OPS", "Argument", "Op", "check", "check_mask", "expert_capacity"]
+__all__ = [
+    "ACTIVATIONS",
+    "DTYPES",
+    "GATED",
+    "IGNORED",
+    "NORMS",
+    "OPS",
+    "ROW_NORMS",
+    "Argument",
+    "Op",
+    "activation_halves",
+    "check",
+    "check_heads",
+    "check_mask",
+    "check_mlp",
+    "check_norm_kind",
+    "expert_capacity",
+    "head_width",
+    "refuse_labels",
+]

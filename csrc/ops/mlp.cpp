@@ -1,0 +1,217 @@
+// The whole MLP: y = x + act(u W_in^T + b_in) W_out^T + b_out, u = norm(x). Hidden columns are made some at a time for
+// a tile of rows, so that they stay in cache; the backward pass makes them anew.
+#include "activation.hpp"
+#include "products.hpp"
+#include "row_norm.hpp"
+#include "rows.hpp"
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+namespace {
+
+constexpr std::int64_t hidden_columns = 128;  // made at a time
+
+struct Mlp {
+  const float *x, *gain, *bias, *w_in, *b_in, *w_out, *b_out;
+  std::int64_t rows, width, deep;
+  RowNorm norm;
+  bool residual;
+
+  std::size_t hidden_room(std::int64_t rows_) const { return static_cast<std::size_t>(rows_ * hidden_columns); }
+};
+
+// tensors from `first` on: x (M, D), gain (D)?, bias (D)?, w_in (F, D) or (2 F, D), b_in?, w_out (D, F), b_out (D)?;
+// sizes: M, D, F; settings: kind of activation, kind of norm, eps, whether x is added.
+Mlp read(const Arguments& arguments, std::size_t first) {
+  const auto tensor = [&](std::size_t index) { return arguments.tensor<const float>(first + index); };
+  const std::int64_t* sizes = arguments.sizes;
+  return {tensor(0),
+          tensor(1),
+          tensor(2),
+          tensor(3),
+          tensor(4),
+          tensor(5),
+          tensor(6),
+          sizes[0],
+          sizes[1],
+          sizes[2],
+          {static_cast<Norm>(arguments.settings[1]), tensor(1), tensor(2), sizes[1],
+           static_cast<float>(arguments.settings[2])},
+          arguments.settings[3] != 0};
+}
+
+// Packed matrices one behind the other.
+struct Kept {
+  std::byte* at;
+  Products products;
+  bool first;
+
+  const std::byte* take(const float* b, std::int64_t ldb, bool transposed, std::int64_t k, std::int64_t n) {
+    std::byte* const to = at;
+    if (first) pack(b, ldb, transposed, k, n, products, to);
+    at += packed_bytes(k, n, products);
+    return to;
+  }
+};
+
+// Hidden columns from `column` on of a packed w_in: its panels of columns follow each other.
+const std::byte* columns_of(const std::byte* packed, std::int64_t column, std::int64_t k, Products products) {
+  return packed + packed_bytes(k, column, products);
+}
+
+template <class Put>
+void each_hidden(std::int64_t rows, std::int64_t columns, Put&& put) {
+  for (std::int64_t row = 0; row < rows; ++row)
+    each_vector(columns, [&](std::int64_t column, std::int64_t count) { put(row, column, count); });
+}
+
+template <Activation kind>
+void forward(const Mlp& of, float* y, Kept kept, Context& context) {
+  const std::int64_t width = of.width, deep = of.deep;
+  const std::byte* gate = kept.take(of.w_in, width, true, width, deep);
+  const std::byte* value = gated(kind) ? kept.take(of.w_in + deep * width, width, true, width, deep) : nullptr;
+  const std::byte* out = kept.take(of.w_out, deep, true, deep, width);
+  const std::int64_t at_a_time = least(of.rows, panel_rows(width, context.products));
+  Panel u(context, at_a_time, width);
+  const Panel a(context, at_a_time, deep);
+  auto* z = context.scratch.take<float>(of.hidden_room(at_a_time));
+  auto* v = gated(kind) ? context.scratch.take<float>(of.hidden_room(at_a_time)) : nullptr;
+  for (std::int64_t first = 0; first < of.rows; first += at_a_time) {
+    const std::int64_t rows = least(at_a_time, of.rows - first);
+    const float* x = of.x + first * width;
+    if (of.norm.kind == Norm::none) {
+      u.read(x, width, rows);
+    } else {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const Statistics statistics = of.norm.measure(x + row * width);
+        each_vector(width, [&](std::int64_t column, std::int64_t count) {
+          u.put(row, column, of.norm.normed(x + row * width, statistics, column, count), count);
+        });
+      }
+    }
+    for (std::int64_t begin = 0; begin < deep; begin += hidden_columns) {
+      const std::int64_t columns = least(hidden_columns, deep - begin);
+      multiply(u, rows, columns_of(gate, begin, width, context.products), columns, z, columns, false);
+      if constexpr (gated(kind))
+        multiply(u, rows, columns_of(value, begin, width, context.products), columns, v, columns, false);
+      each_hidden(rows, columns, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+        Vector of_z = load(z + row * columns + column, count), of_v{};
+        if constexpr (gated(kind)) of_v = load(v + row * columns + column, count);
+        if (of.b_in != nullptr) {
+          of_z += load(of.b_in + begin + column, count);
+          if constexpr (gated(kind)) of_v += load(of.b_in + deep + begin + column, count);
+        }
+        a.put(row, begin + column, activate<kind>(of_z, of_v), count);
+      });
+    }
+    float* to = y + first * width;
+    multiply(a, rows, out, width, to, width, false);
+    add_rows(to, rows, width, of.b_out, of.residual ? x : nullptr);
+  }
+}
+
+struct Gradients {
+  float *dx, *dw_in, *db_in, *dw_out, *db_out, *dgain, *dbias;
+};
+
+template <Activation kind>
+void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, Context& context) {
+  const std::int64_t width = of.width, deep = of.deep, halves = gated(kind) ? 2 : 1;
+  const Products products = context.products;
+  const std::byte *into[2] = {}, *out = nullptr;
+  for (std::int64_t half = 0; half < halves; ++half)
+    into[half] = kept.take(of.w_in + half * deep * width, width, true, width, deep);
+  out = kept.take(of.w_out, deep, false, width, deep);
+
+  const std::int64_t at_a_time = least(of.rows, sum_rows);
+  Panel u(context, at_a_time, width), dy(context, at_a_time, width);
+  Turned dy_turned(context, at_a_time, width), dz_turned(context, at_a_time, hidden_columns);
+  Stacked u_stacked(context, at_a_time, width), a_stacked(context, at_a_time, hidden_columns);
+  auto take = [&](std::int64_t floats) { return context.scratch.take<float>(static_cast<std::size_t>(floats)); };
+  float* const normed = of.norm.kind == Norm::none ? nullptr : take(at_a_time * width);
+  auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
+  float* const z[2] = {take(at_a_time * hidden_columns), gated(kind) ? take(at_a_time * hidden_columns) : nullptr};
+  float* const a = take(at_a_time * hidden_columns);
+  bool add = context.accumulate;
+  if (!add && to.dgain != nullptr)
+    for (float* gradient : {to.dgain, to.dbias})
+      if (gradient != nullptr) __builtin_memset(gradient, 0, static_cast<std::size_t>(width) * sizeof(float));
+  for (std::int64_t first = 0; first < of.rows; first += at_a_time, add = true) {
+    const std::int64_t rows = least(at_a_time, of.rows - first);
+    const float *x = of.x + first * width, *given = dys + first * width, *us = x;
+    float* dx = to.dx + first * width;
+    if (normed != nullptr) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        statistics[row] = of.norm.measure(x + row * width);
+        each_vector(width, [&](std::int64_t column, std::int64_t count) {
+          store(normed + row * width + column, of.norm.normed(x + row * width, statistics[row], column, count), count);
+        });
+      }
+      us = normed;
+    }
+    u.read(us, width, rows);
+    dy.read(given, width, rows);
+    u_stacked.read(us, width, rows, width);
+    dy_turned.read(given, width, rows, width);
+    Kept back = kept;
+    for (std::int64_t begin = 0; begin < deep; begin += hidden_columns) {
+      const std::int64_t columns = least(hidden_columns, deep - begin);
+      for (std::int64_t half = 0; half < halves; ++half)
+        multiply(u, rows, columns_of(into[half], begin, width, products), columns, z[half], columns, false);
+      multiply(dy, rows, columns_of(out, begin, width, products), columns, a, columns, false);
+      each_hidden(rows, columns, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+        const std::int64_t at = row * columns + column;
+        Vector of_z = load(z[0] + at, count), of_v{};
+        if constexpr (gated(kind)) of_v = load(z[1] + at, count);
+        if (of.b_in != nullptr) {
+          of_z += load(of.b_in + begin + column, count);
+          if constexpr (gated(kind)) of_v += load(of.b_in + deep + begin + column, count);
+        }
+        const ActivationGradient gradient = activation_gradient<kind>(of_z, of_v, load(a + at, count));
+        store(a + at, activate<kind>(of_z, of_v), count);
+        store(z[0] + at, gradient.z, count);
+        if constexpr (gated(kind)) store(z[1] + at, gradient.value, count);
+      });
+      a_stacked.read(a, columns, rows, columns);
+      multiply(dy_turned, a_stacked, to.dw_out + begin, deep, add);
+      for (std::int64_t half = 0; half < halves; ++half) {
+        const std::int64_t row = half * deep + begin;
+        dz_turned.read(z[half], columns, rows, columns);
+        multiply(dz_turned, u_stacked, to.dw_in + row * width, width, add);
+        const std::byte* weight = back.take(of.w_in + row * width, width, false, columns, width);
+        multiply(z[half], columns, rows, weight, columns, width, dx, width, row > 0, context);
+        if (to.db_in != nullptr) add_up_rows(z[half], rows, columns, to.db_in + row, add);
+      }
+    }
+    kept.first = false;
+    if (to.db_out != nullptr) add_up_rows(given, rows, width, to.db_out, add);
+    const float* past = of.residual ? given : nullptr;
+    if (normed == nullptr) add_rows(dx, rows, width, nullptr, past);
+    else
+      for (std::int64_t at = 0; at < rows * width; at += width)
+        of.norm.gradient(dx + at, x + at, statistics[at / width], past == nullptr ? nullptr : past + at, dx + at,
+                         to.dgain, to.dbias);
+  }
+}
+
+}  // namespace
+
+// tensors: those of `read`, y (M, D), kept.
+void mlp(const Arguments& arguments, Context& context) {
+  const Mlp of = read(arguments, 0);
+  const Kept kept{arguments.tensor<std::byte>(8), context.products, context.first};
+  with_activation(arguments.settings[0],
+                  [&]<Activation kind>() { forward<kind>(of, arguments.tensor(7), kept, context); });
+}
+
+// tensors: dy (M, D), those of `read`, dx (M, D), dw_in, db_in?, dw_out, db_out?, dgain?, dbias?, kept.
+void mlp_backward(const Arguments& arguments, Context& context) {
+  const Mlp of = read(arguments, 1);
+  const Gradients to{arguments.tensor(8),  arguments.tensor(9),  arguments.tensor(10), arguments.tensor(11),
+                     arguments.tensor(12), arguments.tensor(13), arguments.tensor(14)};
+  const Kept kept{arguments.tensor<std::byte>(15), context.products, context.first};
+  with_activation(arguments.settings[0],
+                  [&]<Activation kind>() { backward<kind>(of, arguments.tensor(0), to, kept, context); });
+}
+
+}  // namespace isoflop::ops::ISOFLOP_ISA

@@ -1,0 +1,224 @@
+#include "products.hpp"
+
+#include "products_lanes.hpp"
+#include "products_tiles.hpp"
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+namespace {
+
+// What an instruction set makes of the products asked for.
+enum class Form { floats, rounded, pairs, tiles };
+
+constexpr Form form_of(Products products) {
+  if (products == Products::float32) return Form::floats;
+#if defined(__AMX_BF16__)
+  return Form::tiles;
+#elif defined(__AVX512BF16__)
+  return Form::pairs;
+#else
+  return Form::rounded;
+#endif
+}
+
+// 32-bit elements along k, noughts behind the last.
+constexpr std::int64_t steps_of(std::int64_t k, Form form) {
+  switch (form) {
+    case Form::pairs: return shares(k, 2);
+    case Form::tiles: return shares(k, 32) * 16;
+    default: return k;
+  }
+}
+
+constexpr std::int64_t rows_at_a_time(Form form) { return form == Form::tiles ? 32 : block_rows; }
+
+void multiply_form(Form form, const float* a, std::int64_t lda, std::int64_t m, const float* packed, std::int64_t steps,
+                   std::int64_t n, float* c, std::int64_t ldc, bool add) {
+  switch (form) {
+    case Form::tiles:
+#if defined(__AMX_BF16__)
+      multiply_tiles(a, lda, m, packed, steps, n, {c, ldc, add});
+#endif
+      break;
+    case Form::pairs:
+#if defined(__AVX512BF16__)
+      multiply_panels<Pairs, false>({a, lda, 1}, m, packed, steps, n, c, ldc, add);
+#endif
+      break;
+    default: multiply_panels<Floats, false>({a, lda, 1}, m, packed, steps, n, c, ldc, add);
+  }
+}
+
+}  // namespace
+
+std::size_t packed_bytes(std::int64_t k, std::int64_t n, Products products) {
+  return static_cast<std::size_t>(panel_floats(steps_of(k, form_of(products)), n)) * sizeof(float);
+}
+
+void pack(const float* b, std::int64_t ldb, bool transposed, std::int64_t k, std::int64_t n, Products products,
+          void* to) {
+  const Form form = form_of(products);
+  auto* panels = static_cast<float*>(to);
+#if defined(__AVX512BF16__)
+  if (form == Form::pairs || form == Form::tiles) {
+    pack_pairs(b, ldb, transposed, k, steps_of(k, form), n, form == Form::tiles ? lanes : panel_width, panels);
+    return;
+  }
+#endif
+  pack_floats(b, ldb, transposed, k, n, form == Form::rounded, panels);
+}
+
+Panel::Panel(Context& context, std::int64_t rows, std::int64_t k)
+    : steps_(steps_of(k, form_of(context.products))), stride_(steps_), k_(k), products_(context.products) {
+  const Form form = form_of(products_);
+  const std::int64_t padded = rounded_up(rows, rows_at_a_time(form));
+  own_ = context.scratch.take<float>(static_cast<std::size_t>(padded * steps_));
+  data_ = own_;
+#if defined(__AMX_BF16__)
+  if (form == Form::tiles) configure_tiles();
+#endif
+  if (form == Form::pairs || form == Form::tiles)
+    for (std::int64_t row = 0; row < padded; ++row)
+      for (std::int64_t step = k / 2; step < steps_; ++step) own_[row * steps_ + step] = 0;
+}
+
+void Panel::put(std::int64_t row, std::int64_t column, Vector values, std::int64_t count) const {
+  float* const to = own_ + row * steps_;
+  switch (form_of(products_)) {
+    case Form::floats: store(to + column, values, count); break;
+    case Form::rounded: store(to + column, round_to_bfloat16(values), count); break;
+    default: {
+#if defined(__AVX512BF16__)
+      const __m256bh rounded = _mm512_cvtneps_pbh(values);
+      _mm256_mask_storeu_epi16(reinterpret_cast<std::uint16_t*>(to) + column, static_cast<__mmask16>((1U << count) - 1),
+                               reinterpret_cast<__m256i>(rounded));
+#endif
+    }
+  }
+}
+
+void Panel::read(const float* a, std::int64_t lda, std::int64_t rows) {
+  if (form_of(products_) == Form::floats) {
+    data_ = a, stride_ = lda;
+    return;
+  }
+  for (std::int64_t row = 0; row < rows; ++row, a += lda) {
+    std::int64_t column = 0;
+#if defined(__AVX512BF16__)
+    for (; column + 32 <= k_; column += 32)
+      _mm512_storeu_si512(own_ + row * steps_ + column / 2, pair_columns(a + column, 32));
+#endif
+    for (; column < k_; column += lanes) {
+      const std::int64_t count = least(lanes, k_ - column);
+      put(row, column, load(a + column, count), count);
+    }
+  }
+}
+
+std::int64_t panel_rows(std::int64_t k, Products products) {
+  const Form form = form_of(products);
+  constexpr std::int64_t bytes = 24 << 10;
+  const std::int64_t at_a_time = rows_at_a_time(form), fitting = bytes / (4 * steps_of(k, form));
+  const std::int64_t blocks = fitting / at_a_time;
+  return at_a_time * (blocks < 1 ? 1 : least(blocks, 4));
+}
+
+void multiply(const Panel& a, std::int64_t m, const void* packed, std::int64_t n, float* c, std::int64_t ldc,
+              bool add) {
+  multiply_form(form_of(a.products()), a.data(), a.stride(), m, static_cast<const float*>(packed), a.steps(), n, c, ldc,
+                add);
+}
+
+void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* packed, std::int64_t k, std::int64_t n,
+              float* c, std::int64_t ldc, bool add, Context& context) {
+  const Scratch::Loan loan(context.scratch);
+  const std::int64_t at_a_time = panel_rows(k, context.products);
+  Panel panel(context, least(at_a_time, m), k);
+  for (std::int64_t row = 0; row < m; row += at_a_time) {
+    const std::int64_t rows = least(at_a_time, m - row);
+    panel.read(a + row * lda, lda, rows);
+    multiply(panel, rows, packed, n, c + row * ldc, ldc, add);
+  }
+}
+
+Turned::Turned(Context& context, std::int64_t rows, std::int64_t m) : m_(m), products_(context.products) {
+  const Form form = form_of(products_);
+  const std::int64_t elements = form == Form::tiles   ? rounded_up(m, 32)
+                                : form == Form::pairs ? rounded_up(m, lanes)
+                                                      : m;
+  if (form != Form::floats)
+    own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
+#if defined(__AMX_BF16__)
+  if (form == Form::tiles) configure_tiles();
+#endif
+}
+
+void Turned::read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m) {
+  const Form form = form_of(products_);
+  m_ = m;
+  steps_ = steps_of(rows, form);
+  data_ = own_, apart_ = 1, step_ = m_;
+  switch (form) {
+    case Form::tiles:
+#if defined(__AMX_BF16__)
+      turn_into_pairs(a, lda, rows, m_, steps_, own_);
+      apart_ = steps_, step_ = 1;
+#endif
+      break;
+    case Form::pairs:
+#if defined(__AVX512BF16__)
+      step_ = rounded_up(m_, lanes);
+      pack_pairs(a, lda, false, rows, steps_, m_, step_, own_);
+#endif
+      break;
+    case Form::rounded:
+      for (std::int64_t row = 0; row < rows; ++row)
+        each_vector(m_, [&](std::int64_t column, std::int64_t count) {
+          store(own_ + row * m_ + column, round_to_bfloat16(load(a + row * lda + column, count)), count);
+        });
+      break;
+    case Form::floats: data_ = a, step_ = lda; break;
+  }
+}
+
+Stacked::Stacked(Context& context, std::int64_t rows, std::int64_t n) : n_(n), products_(context.products) {
+  own_ = context.scratch.take<float>(packed_bytes(rows, n, products_) / sizeof(float));
+}
+
+void Stacked::read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n) {
+  n_ = n;
+  pack(b, ldb, false, rows, n_, products_, own_);
+}
+
+void multiply(const Turned& a, const Stacked& b, float* c, std::int64_t ldc, bool add) {
+  const Strided left{a.data(), a.rows_apart(), a.steps_apart()};
+  switch (form_of(a.products())) {
+    case Form::tiles:
+#if defined(__AMX_BF16__)
+      multiply_tiles(left.a, left.rows_apart, a.m(), b.data(), a.steps(), b.n(), {c, ldc, add});
+#endif
+      break;
+    case Form::pairs:
+#if defined(__AVX512BF16__)
+      multiply_panels<Pairs, true>(left, a.m(), b.data(), a.steps(), b.n(), c, ldc, add);
+#endif
+      break;
+    default: multiply_panels<Floats, true>(left, a.m(), b.data(), a.steps(), b.n(), c, ldc, add);
+  }
+}
+
+void multiply_transposed(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t rows,
+                         std::int64_t m, std::int64_t n, float* c, std::int64_t ldc, bool add, Context& context) {
+  const Scratch::Loan loan(context.scratch);
+  const std::int64_t span = least(rows, sum_rows);
+  Turned left(context, span, m);
+  Stacked right(context, span, n);
+  for (std::int64_t row = 0; row < rows; row += span, add = true) {
+    const std::int64_t count = least(span, rows - row);
+    left.read(a + row * lda, lda, count, m);
+    right.read(b + row * ldb, ldb, count, n);
+    multiply(left, right, c, ldc, add);
+  }
+}
+
+}  // namespace isoflop::ops::ISOFLOP_ISA

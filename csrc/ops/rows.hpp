@@ -1,0 +1,35 @@
+// Sums over rows and sums of rows: biases, residuals and their gradients.
+#pragma once
+
+#include "simd.hpp"
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+// Adds a bias (width) and other rows to rows, each where it is there.
+inline void add_rows(float* y, std::int64_t rows, std::int64_t width, const float* bias, const float* others) {
+  if (bias == nullptr && others == nullptr) return;
+  for (std::int64_t row = 0; row < rows; ++row, y += width) {
+    each_vector(width, [&](std::int64_t column, std::int64_t count) {
+      Vector sum = load(y + column, count);
+      if (bias != nullptr) sum += load(bias + column, count);
+      if (others != nullptr) sum += load(others + row * width + column, count);
+      store(y + column, sum, count);
+    });
+  }
+}
+
+// totals (width) = or += the sum of the rows.
+inline void add_up_rows(const float* values, std::int64_t rows, std::int64_t width, float* totals, bool add) {
+  each_vector(width, [&](std::int64_t column, std::int64_t count) {
+    // Four sums: one alone would wait for each addition.
+    Vector sums[4] = {};
+    std::int64_t row = 0;
+    for (; row + 4 <= rows; row += 4)
+      for (std::int64_t i = 0; i < 4; ++i) sums[i] += load(values + (row + i) * width + column, count);
+    for (; row < rows; ++row) sums[0] += load(values + row * width + column, count);
+    const Vector total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    store(totals + column, add ? load(totals + column, count) + total : total, count);
+  });
+}
+
+}  // namespace isoflop::ops::ISOFLOP_ISA

@@ -1,0 +1,84 @@
+"""The whole MLP, forward and backward; see ``csrc/ops/mlp.cpp``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from isoflop.kernels.buffers import buffers
+from isoflop.kernels.native.call import call, packed_bytes, refuse_device
+from isoflop.kernels.signatures import ACTIVATIONS, GATED, check, check_mlp
+
+_NORMS = ("none", "layer", "rms")  # as csrc/ops/row_norm.hpp numbers them
+
+
+class Gradients(NamedTuple):
+    """Of what the MLP takes, None where it takes none."""
+
+    dx: Tensor
+    dw_in: Tensor
+    db_in: Tensor | None
+    dw_out: Tensor
+    db_out: Tensor | None
+    dgain: Tensor | None
+    dbias: Tensor | None
+
+
+def forward(
+    x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, gain: Tensor | None = None,
+    bias: Tensor | None = None, *, kind: str, norm: str = "none", eps: float = 1e-5, residual: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """The MLP of ``x`` (K, M, D): w_in (K, F, D), (K, 2F, D) where gated, w_out (K, D, F), gain and bias (K, D).
+
+    ``kind`` is one of ``signatures.ACTIVATIONS``, ``norm`` one of ``signatures.ROW_NORMS``. The result is written to
+    ``out`` where given. Raises KernelError for tensors that ``signatures.check`` refuses or that are not float32 on the
+    host, and for settings that are unknown or at odds with the tensors.
+    """
+    sizes = check("mlp", x=x, w_in=w_in, b_in=b_in, w_out=w_out, b_out=b_out, gain=gain, bias=bias)
+    check_mlp("mlp", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
+    refuse_device("mlp", x)
+    y: Tensor
+    (y,) = buffers("mlp", x.device, None if out is None else (out,), y=(tuple(x.shape), x.dtype))
+    rows, width, deep = (sizes[axis] for axis in "MDF")
+    call(
+        "mlp", [x, gain, bias, w_in, b_in, w_out, b_out, y], [rows, width, deep], _settings(kind, norm, eps, residual),
+        kept=_halves(kind) * packed_bytes(width, deep) + packed_bytes(deep, width),
+    )  # fmt: skip
+    return y
+
+
+def backward(
+    dy: Tensor, x: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None,
+    gain: Tensor | None = None, bias: Tensor | None = None, *, kind: str, norm: str = "none", eps: float = 1e-5,
+    residual: bool = False, out: Gradients | None = None,
+) -> Gradients:  # fmt: skip
+    """Gradients from ``dy`` (K, M, D) and what :func:`forward` took, with its settings.
+
+    They fill ``out``, the gradients of an earlier call, where given. Raises KernelError as the forward does.
+    """
+    tensors = {"x": x, "w_in": w_in, "b_in": b_in, "w_out": w_out, "b_out": b_out, "gain": gain, "bias": bias}
+    sizes = check("mlp_backward", dy=dy, **tensors)
+    check_mlp("mlp_backward", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
+    refuse_device("mlp", dy)
+    made = Gradients(*buffers(
+        "mlp_backward", x.device, out,
+        **{f"d{name}": None if each is None else (tuple(each.shape), each.dtype) for name, each in tensors.items()},
+    ))  # fmt: skip
+    rows, width, deep = (sizes[axis] for axis in "MDF")
+    halves = _halves(kind)
+    call(
+        "mlp_backward", [dy, x, gain, bias, w_in, b_in, w_out, b_out, *made], [rows, width, deep],
+        _settings(kind, norm, eps, residual),
+        kept=(halves + 1) * packed_bytes(width, deep) + halves * packed_bytes(deep + 16, width),
+    )  # fmt: skip
+    return made
+
+
+def _halves(kind: str) -> int:
+    return 2 if kind in GATED else 1
+
+
+def _settings(kind: str, norm: str, eps: float, residual: bool) -> list[float]:
+    return [ACTIVATIONS.index(kind), _NORMS.index(norm), eps, residual]
