@@ -25,8 +25,8 @@ from isoflop.kernels.qkv_tiles import (
     head_row,
     left_columns,
     normed,
-    turns,
 )
+from isoflop.kernels.rotary import turns
 
 
 @triton.jit
