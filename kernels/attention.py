@@ -29,7 +29,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.signatures import check, check_mask
+from isoflop.kernels.signatures import check, check_heads, check_mask
 
 FLOPS = (4, 10)  # a visible pair and channel of a head: forward, backward
 BACKENDS = ("triton", "sdpa")
@@ -182,12 +182,6 @@ def forward(
         ROWS=chosen["rows"], COLUMNS=chosen["columns"], **chosen.launch,
     )  # fmt: skip
     return y, lse
-
-
-def check_heads(sizes: dict[str, int]) -> None:
-    """Raise KernelError where query heads are no multiple of key heads."""
-    if sizes["H"] % sizes["G"]:
-        raise KernelError(f"attention: {sizes['H']} query heads are no multiple of {sizes['G']} key heads")
 
 
 def settings(sizes: dict[str, int], causal: bool, window: int | None, scale: float | None) -> dict[str, object]:

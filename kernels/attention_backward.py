@@ -21,12 +21,12 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import attention_sdpa
-from isoflop.kernels.attention import LOG2E, _edge, _keys_seen, _load_tile, _store_tile, _visible, check_heads, settings
+from isoflop.kernels.attention import LOG2E, _edge, _keys_seen, _load_tile, _store_tile, _visible, settings
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.signatures import check, check_mask
+from isoflop.kernels.signatures import check, check_heads, check_mask
 
 
 @triton.jit

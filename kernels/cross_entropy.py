@@ -30,9 +30,8 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.logits import read_labels, read_tile, tile_of_logits
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import IGNORED, check, refuse_labels
 
-IGNORED = -100  # as in torch.nn.functional.cross_entropy
 ONE_PASS = 8192  # entries of a vocabulary that one program streams over, keeping the gradient of its rows
 PROGRAMS = 128  # of a model: fewer tiles of rows than that share out the vocabulary
 BLOCK, WARPS = 1024, 8  # rows of a program of the kernels that join and add up, and its warps
@@ -226,17 +225,6 @@ def _refuse_two_passes(x: Tensor, weight: Tensor) -> None:
         raise KernelError(
             f"linear_cross_entropy: no gradient from one pass for {size}",
             hint="isoflop.kernels.cross_entropy_backward.backward gives it from another",
-        )
-
-
-def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED) -> None:
-    """Raise KernelError naming the first label neither in the vocabulary nor ``ignore_index``; waits for the GPU."""
-    wrong = ((targets < 0) | (targets >= vocabulary)) & (targets != ignore_index)
-    if wrong.any():
-        at = wrong.nonzero()[0].tolist()
-        raise KernelError(
-            f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
-            f"or {ignore_index} to be ignored"
         )
 
 

@@ -25,11 +25,11 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.cross_entropy import IGNORED, share_out
+from isoflop.kernels.cross_entropy import share_out
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
 from isoflop.kernels.partial import add_partials
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import IGNORED, check
 
 
 @triton.jit

@@ -12,13 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
-from isoflop.kernels import activation
+from isoflop.errors import KernelError
 from isoflop.kernels.activation import activate, activation_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import activation_halves, check
 
 FLOPS = 10
 """An element of either pass, about: an exponential or an error function counts one."""
@@ -62,7 +61,7 @@ def forward(z: Tensor, *, kind: str, out: Tensor | None = None) -> Tensor:
     or that is on no GPU, for an odd width where gated, an unknown kind, and for an ``out`` of another form.
     """
     sizes = check("activation", x=z)
-    halves = _halves(kind)
+    halves = activation_halves(kind)
     if sizes["I"] % halves:
         raise KernelError(f"activation: {kind} needs gates and values, and x has {sizes['I']} columns")
     return _launch(None, z, sizes, sizes["I"] // halves, kind, sizes["I"] // halves, out)
@@ -71,21 +70,15 @@ def forward(z: Tensor, *, kind: str, out: Tensor | None = None) -> Tensor:
 def backward(da: Tensor, z: Tensor, *, kind: str, out: Tensor | None = None) -> Tensor:
     """The gradient of z from ``da`` (K, M, F), in ``out`` where given. Raises KernelError as :func:`forward` does."""
     sizes = check("activation_backward", dy=da, x=z)
-    if sizes["I"] != _halves(kind) * sizes["F"]:
+    if sizes["I"] != activation_halves(kind) * sizes["F"]:
         raise KernelError(f"activation: x has {sizes['I']} columns and dy {sizes['F']}, with {kind}")
     return _launch(da, z, sizes, sizes["F"], kind, sizes["I"], out)
 
 
 def least_bytes(rows: int, deep: int, size: int, *, kind: str) -> tuple[int, int]:
     """That one model reads and writes at ``size`` bytes an element, forward and backward."""
-    halves = _halves(kind)
+    halves = activation_halves(kind)
     return size * (halves + 1) * rows * deep, size * (2 * halves + 1) * rows * deep
-
-
-def _halves(kind: str) -> int:
-    if kind not in activation.KINDS:
-        raise KernelError(f"there is no activation {kind!r}", hint=nearest(kind, activation.KINDS))
-    return 2 if kind in activation.GATED else 1
 
 
 def _launch(

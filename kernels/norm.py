@@ -25,15 +25,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.row_norm import read
-from isoflop.kernels.signatures import check
+from isoflop.kernels.signatures import NORMS, check, check_norm_kind
 
-KINDS = ("layer", "rms")
+KINDS = NORMS
 FLOPS = {"layer": (8, 14), "rms": (6, 11)}  # an element, with add and bias: forward, backward
 PROGRAMS = 128  # of a model in the backward pass: more would write more partial rows than they save time
 
@@ -149,7 +148,7 @@ def forward(
     ``out``, the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors that
     ``signatures.check`` refuses or that are on no GPU, and for an ``out`` of another form.
     """
-    check_kind(kind)
+    check_norm_kind(kind)
     add = {} if residual is None else {"residual": residual}
     sizes = check("add_norm" if add else "norm", x=x, gain=gain, bias=bias, **add)
     refuse_host("norm", "x", x)
@@ -204,12 +203,6 @@ def backward(
     if made.dbias is not None and made.bias_sums is not None:
         add_partials(made.bias_sums, made.dbias)
     return made
-
-
-def check_kind(kind: str) -> None:
-    """Raise KernelError where there is no such norm."""
-    if kind not in KINDS:
-        raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, KINDS))
 
 
 def least_bytes(rows: int, width: int, size: int, *, add: bool) -> tuple[int, int]:

@@ -26,10 +26,9 @@ from torch import Tensor
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
-from isoflop.kernels.norm import check_kind
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import read
-from isoflop.kernels.signatures import check, head_width
+from isoflop.kernels.signatures import check, check_norm_kind, head_width
 
 
 @triton.jit
@@ -153,7 +152,7 @@ def forward(
     any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, heads that do not divide the rows
     of ``weight``, an odd width of a head that is to turn, and an ``out`` of another form.
     """
-    check_kind(kind)
+    check_norm_kind(kind)
     sizes = check("norm_qkv", x=x, gain=gain, shift=shift, weight=weight, bias=bias)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)

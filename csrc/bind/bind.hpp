@@ -14,5 +14,6 @@ void register_cpu(py::module_& module);
 void register_enumerate(py::module_& module);
 void register_memory(py::module_& module);
 void register_ops(py::module_& module);
+void register_program(py::module_& module);
 void register_roofline(py::module_& module);
 void register_tensors(py::module_& module);

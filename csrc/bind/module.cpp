@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   register_enumerate(module);
   register_memory(module);
   register_ops(module);
+  register_program(module);
   register_roofline(module);
   register_tensors(module);
 }

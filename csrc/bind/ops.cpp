@@ -5,17 +5,9 @@
 #include <vector>
 
 #include "bind.hpp"
-#include "op.hpp"
+#include "named_op.hpp"
 
 using namespace isoflop::ops;
-
-namespace {
-
-std::vector<std::string> usable_names() {
-  std::vector<std::string> names;
-  for (const Isa isa : usable_isas()) names.emplace_back(isa_names[static_cast<std::size_t>(isa)]);
-  return names;
-}
 
 Isa isa_of(const std::string& name) {
   for (const Isa isa : usable_isas())
@@ -27,6 +19,14 @@ const Op& op_of(const std::string& name, Isa isa) {
   const Op* op = find_op(name, isa);
   if (op == nullptr) throw std::invalid_argument("there is no op " + name);
   return *op;
+}
+
+namespace {
+
+std::vector<std::string> usable_names() {
+  std::vector<std::string> names;
+  for (const Isa isa : usable_isas()) names.emplace_back(isa_names[static_cast<std::size_t>(isa)]);
+  return names;
 }
 
 // Addresses of the first model's tensors, and how many bytes further each tensor's next model is.

@@ -9,26 +9,19 @@ enum class Activation : std::uint8_t { gelu, gelu_tanh, relu2, swiglu };
 
 constexpr bool gated(Activation kind) { return kind == Activation::swiglu; }
 
-struct Sigmoid {
-  Vector share, slope;
-};
+// What is no number stays so.
+inline Vector positive(Vector z) { return z < 0.0F ? Vector{} : z; }
 
-// 1/(1 + e^-t) and its derivative, each to its own last digits however large t is.
-inline Sigmoid sigmoid_and_slope(Vector t) {
-  const Vector e = exp(-magnitude(t)), larger_share = 1.0F / (1.0F + e), smaller_share = e * larger_share;
-  return {t < 0.0F ? smaller_share : larger_share, larger_share * smaller_share};
-}
-
-// GPT-2's approximation of the normal distribution's share below z is the sigmoid of this.
-inline Vector logit_of_normal(Vector z) { return 1.5957691216057308F * (z + 0.044715F * z * z * z); }
+// GPT-2's approximation of Phi(z): 1/(1 + exp(-2 sqrt(2/pi) (z + 0.044715 z^3)))
+inline Sigmoid approximate_normal(Vector z) { return sigmoid(1.5957691216057308F * (z + 0.044715F * z * z * z)); }
 
 // Of z, the gate of `value` where the kind is gated.
 template <Activation kind>
 Vector activate(Vector z, [[maybe_unused]] Vector value) {
   if constexpr (kind == Activation::gelu) return z * normal(z).share;
-  if constexpr (kind == Activation::gelu_tanh) return z * sigmoid(logit_of_normal(z));
-  if constexpr (kind == Activation::relu2) return larger(z, Vector{}) * larger(z, Vector{});
-  if constexpr (kind == Activation::swiglu) return z * sigmoid(z) * value;
+  if constexpr (kind == Activation::gelu_tanh) return z * approximate_normal(z).value;
+  if constexpr (kind == Activation::relu2) return positive(z) * positive(z);
+  if constexpr (kind == Activation::swiglu) return z * sigmoid(z).value * value;
 }
 
 struct ActivationGradient {
@@ -42,13 +35,13 @@ ActivationGradient activation_gradient(Vector z, [[maybe_unused]] Vector value, 
     return {da * (of.share + z * of.density), Vector{}};
   }
   if constexpr (kind == Activation::gelu_tanh) {
-    const Sigmoid s = sigmoid_and_slope(logit_of_normal(z));
-    return {da * (s.share + z * s.slope * 1.5957691216057308F * (1.0F + 0.134145F * z * z)), Vector{}};
+    const auto [s, slope] = approximate_normal(z);
+    return {da * (s + z * slope * 1.5957691216057308F * (1.0F + 0.134145F * z * z)), Vector{}};
   }
-  if constexpr (kind == Activation::relu2) return {da * 2.0F * larger(z, Vector{}), Vector{}};
+  if constexpr (kind == Activation::relu2) return {da * 2.0F * positive(z), Vector{}};
   if constexpr (kind == Activation::swiglu) {
-    const Sigmoid s = sigmoid_and_slope(z);
-    return {da * value * (s.share + z * s.slope), da * z * s.share};
+    const auto [s, slope] = sigmoid(z);
+    return {da * value * (s + z * slope), da * z * s};
   }
 }
 

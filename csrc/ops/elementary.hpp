@@ -92,7 +92,14 @@ inline Vector erf(Vector x) {
   return size < 0.9375F ? near : size == size ? with_sign(far, x) : x;
 }
 
-// 1/(1 + e^-x); at most 3 ulp, and nought where it is below 2^-128.
-inline Vector sigmoid(Vector x) { return 1.0F / (1.0F + exp(-x)); }
+struct Sigmoid {
+  Vector value, slope;
+};
+
+// s = 1/(1 + e^-x) and s (1 - s), each of at most 3 ulp however large x is.
+inline Sigmoid sigmoid(Vector x) {
+  const Vector e = exp(-magnitude(x)), share = 1.0F / (1.0F + e), below = e * share;
+  return {x >= 0.0F ? share : below, below * share};
+}
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

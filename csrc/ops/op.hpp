@@ -37,6 +37,10 @@ class Scratch {
   }
   void clear() { used_ = 0; }
 
+  // What was taken since `mark` was made is taken again.
+  std::size_t mark() const { return used_; }
+  void rewind(std::size_t mark) { used_ = mark; }
+
   // What is taken while a loan lives is given back at its end.
   class Loan {
    public:

@@ -69,6 +69,11 @@ inline void store(float* to, Vector vector, std::int64_t count) {
 #endif
 }
 
+// The first `count` lanes, and noughts.
+inline Vector first_lanes(Vector vector, std::int64_t count) {
+  return count == lanes ? vector : lane_numbers() < static_cast<std::int32_t>(count) ? vector : Vector{};
+}
+
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 
 inline Vector square_root(Vector x) {

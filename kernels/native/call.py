@@ -26,6 +26,8 @@ class Recording(Protocol):
         self, op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int], settings: Sequence[float], kept: int
     ) -> None: ...
 
+    def hold(self, constant: Tensor) -> None: ...
+
 
 _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 _products: ContextVar[str] = ContextVar("products", default="float32")
@@ -66,17 +68,27 @@ def recorded(recording: Recording) -> Iterator[None]:
         _recording.reset(token)
 
 
+def constant(tensor: Tensor) -> Tensor:
+    """``tensor``, made by torch and never written by an op: a recording reads it where it is."""
+    recording = _recording.get()
+    if recording is not None:
+        recording.hold(tensor)
+    return tensor
+
+
+def bfloat16_products() -> bool:
+    """Whether matrices are multiplied in bfloat16."""
+    return _products.get() == "bfloat16"
+
+
 def call(
-    op: str,
-    tensors: Sequence[Tensor | None],
-    sizes: Sequence[int] = (),
-    settings: Sequence[float] = (),
-    *,
+    op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), settings: Sequence[float] = (), *,
     kept: int = 0,
-) -> None:
+) -> None:  # fmt: skip
     """``op`` of ``tensors``, each with the leading model axis K and dense behind it, in the order of the C++ op.
 
-    ``kept``: bytes, the op's last tensor, of what it makes of a model's weights and finds again in later parts.
+    ``kept`` bytes are the op's last tensor: memory of the thread, which the op fills where ``Context::first`` and finds
+    as it was in later parts of the model.
     """
     record(op, "native")
     recording = _recording.get()
@@ -84,17 +96,16 @@ def call(
         recording.add(op, tensors, sizes, settings, kept)
         return
     models = next(len(tensor) for tensor in tensors if tensor is not None)
-    if kept:
-        tensors = [*tensors, torch.empty((1, kept), dtype=torch.uint8).expand(models, kept)]
+    given = [*tensors, torch.empty(1, kept, dtype=torch.uint8).expand(models, kept)] if kept else tensors
     _core.run_op(
         op,
         instruction_set(),
-        [0 if tensor is None else tensor.data_ptr() for tensor in tensors],
-        [0 if tensor is None else tensor.stride(0) * tensor.itemsize for tensor in tensors],
+        [0 if tensor is None else tensor.data_ptr() for tensor in given],
+        [0 if tensor is None else tensor.stride(0) * tensor.itemsize for tensor in given],
         list(sizes),
         [float(value) for value in settings],
         models,
-        _products.get() == "bfloat16",
+        bfloat16_products(),
     )
 
 

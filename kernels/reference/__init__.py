@@ -7,6 +7,7 @@ return. Each is the op of one model; ``on_models(op)`` is the op of K models, ev
 
 from __future__ import annotations
 
+from isoflop.kernels.reference.chance import dropout
 from isoflop.kernels.reference.gradients import accumulate, noise_scale
 from isoflop.kernels.reference.layers import activation, add_norm, attention, block, linear, mlp, norm, norm_qkv, rope
 from isoflop.kernels.reference.mixture import moe, moe_route
@@ -23,6 +24,7 @@ __all__ = [
     "argmax_hits",
     "attention",
     "block",
+    "dropout",
     "embed",
     "linear",
     "linear_cross_entropy",

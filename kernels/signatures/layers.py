@@ -36,6 +36,12 @@ LAYERS: dict[str, Op] = {
         ),
         (Argument("dx", "K M D"), Argument("dgain", "K D"), Argument("dbias", "K D", optional=True)),
     ),
+    "dropout": Op(
+        (Argument("x", "K *"), Argument("seed", "K", "int64"), Argument("step", "K", "int64")),
+        (Argument("y", "K *"),),
+        hyper=("rate",),
+        settings=("op",),
+    ),
     "linear": Op(
         (
             Argument("x", "K M I"),

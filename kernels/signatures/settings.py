@@ -8,8 +8,41 @@ from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
 
+NORMS = ("layer", "rms")
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu2", "swiglu")
 GATED = ("swiglu",)
+IGNORED = -100
+"""The label that ``torch.nn.functional.cross_entropy`` ignores."""
+
+
+def check_norm_kind(kind: str) -> None:
+    """Raise KernelError where there is no such norm."""
+    if kind not in NORMS:
+        raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, NORMS))
+
+
+def activation_halves(kind: str) -> int:
+    """Columns for each of the activation's: 2 where it is gated. Raises KernelError where there is no such."""
+    if kind not in ACTIVATIONS:
+        raise KernelError(f"there is no activation {kind!r}", hint=nearest(kind, ACTIVATIONS))
+    return 2 if kind in GATED else 1
+
+
+def check_heads(sizes: dict[str, int]) -> None:
+    """Raise KernelError where query heads are no multiple of key heads."""
+    if sizes["H"] % sizes["G"]:
+        raise KernelError(f"attention: {sizes['H']} query heads are no multiple of {sizes['G']} key heads")
+
+
+def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED) -> None:
+    """Raise KernelError naming the first label neither in the vocabulary nor ``ignore_index``; waits for the GPU."""
+    wrong = ((targets < 0) | (targets >= vocabulary)) & (targets != ignore_index)
+    if wrong.any():
+        at = wrong.nonzero()[0].tolist()
+        raise KernelError(
+            f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
+            f"or {ignore_index} to be ignored"
+        )
 ROW_NORMS = ("layer", "rms", "none")
 
 

@@ -197,7 +197,7 @@ def _time(made: Bench, plan: Plan, device: torch.device, clock: Clock, budget: B
 
 def _step(made: Bench, plan: Plan, device: torch.device, clock: Clock, budget: Budget, say: Say) -> None:
     if made.kernels and steps.engine() is None:
-        budget.skip("training steps by kernels", "this version of isoflop has no isoflop.kernels.gpt")
+        budget.skip("training steps by kernels", "this version of isoflop has no isoflop.train.engine.triton")
     for rung in plan.ladder:
         shape = rung.shape
         for models in plan.models:

@@ -137,10 +137,10 @@ def by_torch(rung: Rung, dtype: torch.dtype, device: torch.device, *, compiled: 
 
 
 def engine() -> Any:
-    """The step of K models by kernels, ``isoflop.kernels.gpt.TrainStep``; None in a version without it."""
-    if find_spec("isoflop.kernels.gpt") is None:
+    """The step of K models by kernels, ``isoflop.train.engine.triton.TrainStep``; None in a version without it."""
+    if find_spec("isoflop.train.engine.triton") is None:
         return None
-    return import_module("isoflop.kernels.gpt").TrainStep
+    return import_module("isoflop.train.engine.triton").TrainStep
 
 
 def by_kernels(rung: Rung, models: int, dtype: torch.dtype, device: torch.device, *, captured: bool) -> Call:

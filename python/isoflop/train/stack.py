@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from isoflop.errors import KernelError
-from isoflop.kernels.gpt import TrainStep
+from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
 
 

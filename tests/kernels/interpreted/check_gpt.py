@@ -14,7 +14,7 @@ from torch import Tensor
 import isoflop as iso
 from isoflop.errors import KernelError
 from isoflop.kernels import reference
-from isoflop.kernels.gpt import TrainStep
+from isoflop.train.engine.triton import TrainStep
 from isoflop.kernels.gpt_parameters import first_values
 from isoflop.train.model import Transformer
 from isoflop.train.stack import train_step, unstack
@@ -115,7 +115,7 @@ def test_twenty_steps_give_the_losses_of_the_plain_trainer() -> None:
 @pytest.mark.parametrize("name", ["llama", "relu2"])
 @pytest.mark.parametrize("fused", [True, False])
 def test_other_decoders_train_as_the_plain_model_does(name: str, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isoflop.kernels.gpt.holds_mlp", lambda *_: fused)
+    monkeypatch.setattr("isoflop.train.engine.triton.holds_mlp", lambda *_: fused)
     shape = SHAPES[name]
     step = TrainStep(shape, models=1, batch=1, device="cpu", **hyper([0]))
     assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)

@@ -1,4 +1,4 @@
-"""A whole training step of K decoders of one shape: forward, backward and AdamW over the launchers of the op set.
+"""A whole training step of K decoders of one shape on a GPU: forward, backward and AdamW over kernels in Triton.
 
 No autograd. Every activation, gradient and workspace is a tensor that the step holds: it is rehearsed when it is made,
 which compiles its kernels, and from then on nothing is allocated (but the workspace of torch's sort of the tokens, on a
@@ -14,21 +14,20 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
+from isoflop.errors import KernelError
 from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.gpt_backward import backward
-from isoflop.kernels.gpt_forward import Network, forward, holds_mlp
 from isoflop.kernels.gpt_parameters import first_values, refuse_shape
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.noise import GradientNoise
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import DTYPES, OPS
 from isoflop.shape import Shape
-
-Values = float | Sequence[float] | Tensor
-"""One for all models, or one a model."""
-
-DEFAULTS = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
+from isoflop.train.engine.backward import backward
+from isoflop.train.engine.forward import forward
+from isoflop.train.engine.network import Network
+from isoflop.train.engine.room import Room
+from isoflop.train.engine.state import Values, by_model, refuse_form, refuse_sizes
+from isoflop.train.engine.triton_launchers import OWN, holds_mlp, launchers
 
 
 class TrainStep:
@@ -65,7 +64,7 @@ class TrainStep:
         seeds = range(models) if seeds is None else seeds
         if len(seeds) != models:
             raise KernelError(f"{len(seeds)} seeds for {models} models")
-        given = _by_model(hyper, models)
+        given = by_model(hyper, models)
         _refuse_device(torch.device(device))
         self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
         parts = micro_batches, models, batch // micro_batches, shape.n_ctx
@@ -73,16 +72,17 @@ class TrainStep:
         self.device = self._tokens.device
         begun = first_values(shape, seeds)
         weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
-        self._net = Network(shape, weights, fused=holds_mlp(shape.d_model, dtype, self.device))
+        self._share = torch.full((models,), 1 / micro_batches, device=device)
+        fused = holds_mlp(shape.d_model, dtype, self.device)
+        self._net = Network(shape, weights, launchers(self._share), fused, room=Room(OWN, held=True))
         # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
         self._angles = turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
-        self._share = torch.full((models,), 1 / micro_batches, device=device)
         self.losses = torch.zeros(models, device=device)
         self.noise: GradientNoise | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._pass(0)
-        self._optimizer = self._make_optimizer(given)
-        self.hyper = dict(zip(OPS["adamw"].hyper, self._optimizer.hyper, strict=True))
+        self.optimizer = self._make_optimizer(given)
+        self.hyper = dict(zip(OPS["adamw"].hyper, self.optimizer.hyper, strict=True))
         self._compute()
         self.load(begun)
 
@@ -98,22 +98,27 @@ class TrainStep:
     @property
     def summed(self) -> dict[str, Tensor]:
         """The gradients that the last update read: of the batch, over its micro-batches."""
-        return dict(zip(self.params, self._optimizer.kept["grads"] or (), strict=True))
+        return dict(zip(self.params, self.optimizer.kept["grads"] or (), strict=True))
 
     @property
     def master(self) -> dict[str, Tensor]:
         """The parameters that are updated, float32: ``params`` themselves in that dtype."""
-        kept = self._optimizer.kept["master"]
+        kept = self.optimizer.kept["master"]
         return self.params if kept is None else dict(zip(self.params, kept, strict=True))
 
     @property
     def steps(self) -> Tensor:
         """(K,) int64, updates made so far."""
-        return self._optimizer.step
+        return self.optimizer.step
+
+    @property
+    def activations(self) -> int:
+        """Bytes of what launchers write to, gradients of the last micro-batch among it."""
+        return self._net.room.bytes
 
     @property
     def grad_norm(self) -> Tensor:
-        return self._optimizer.norm
+        return self.optimizer.norm
 
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """One update of every model on ``tokens`` and ``targets``, (K, batch, n_ctx) int64, on any device.
@@ -123,9 +128,7 @@ class TrainStep:
         """
         form = self.models, self.batch, self.shape.n_ctx
         for name, given, held in (("tokens", tokens, self._tokens), ("targets", targets, self._targets)):
-            if given.dtype != torch.int64 or tuple(given.shape) != form:
-                kind = str(given.dtype).removeprefix("torch.")
-                raise KernelError(f"{name} are {tuple(given.shape)} {kind}; needed: {form} int64")
+            refuse_form(name, given, form)
             parts = given.view(self.models, self.micro_batches, -1, self.shape.n_ctx)
             held.copy_(parts.transpose(0, 1), non_blocking=True)
         if self._graph is None:
@@ -158,7 +161,7 @@ class TrainStep:
         for group in (self.params, self.master):
             for name, held in group.items():
                 held.copy_(params[name])
-        for moments in (self._optimizer.kept["first"], self._optimizer.kept["second"], [self.steps]):
+        for moments in (self.optimizer.kept["first"], self.optimizer.kept["second"], [self.steps]):
             for held in moments or ():
                 held.zero_()
 
@@ -167,12 +170,12 @@ class TrainStep:
             self._pass(part)
             if self.noise is not None:
                 self.noise.add(first=part == 0)
-        self._optimizer.update(measured=self.noise is not None)
+        self.optimizer.update(measured=self.noise is not None)
 
     def _pass(self, part: int) -> None:
         batch = self._tokens[part], self._targets[part]
         loss, inputs = forward(self._net, *batch, gradient=self.micro_batches == 1)
-        backward(self._net, *batch, loss, inputs, self._share)
+        backward(self._net, *batch, loss, inputs)
         if part == 0:
             self.losses.zero_()
         self.losses.add_(loss.mean, alpha=1 / self.micro_batches)
@@ -196,9 +199,7 @@ class TrainStep:
 
 
 def _refuse_sizes(models: int, batch: int, micro_batches: int, dtype: torch.dtype) -> None:
-    for name, value in (("models", models), ("batch", batch), ("micro_batches", micro_batches)):
-        if value < 1:
-            raise KernelError(f"{name} is {value}; it must be 1 or more")
+    refuse_sizes(models=models, batch=batch, micro_batches=micro_batches)
     if batch % micro_batches:
         raise KernelError(f"a batch of {batch} sequences does not divide into {micro_batches} micro-batches")
     if dtype not in DTYPES:
@@ -210,13 +211,3 @@ def _refuse_device(device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise KernelError("TrainStep: torch sees no GPU", hint="isoflop.train.train trains on the host")
     refuse_host("TrainStep", "the model", torch.empty(0, device=device))
-
-
-def _by_model(hyper: Mapping[str, Values], models: int) -> dict[str, Tensor]:
-    for name in hyper.keys() - DEFAULTS.keys():
-        raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, DEFAULTS))
-    values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in (DEFAULTS | dict(hyper)).items()}
-    for name, value in values.items():
-        if value.ndim and tuple(value.shape) != (models,):
-            raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
-    return {name: value.expand(models).contiguous() for name, value in values.items()}

@@ -1,0 +1,50 @@
+// What a call of attention is told, and which queries see which keys.
+#pragma once
+
+#include "attention_forms.hpp"
+#include "elementary.hpp"
+
+namespace isoflop::ops::ISOFLOP_ISA {
+
+inline constexpr float log2_e = 1.4426950408889634F;
+
+struct AttentionSizes {
+  std::int64_t batch, heads, key_heads, seq, width;
+  float scale;
+  bool causal;
+  std::int64_t window;  // as long as the sequence where there is none
+
+  // sizes: B, H, G, T, C; settings: scale, causal, window (0: none).
+  explicit AttentionSizes(const Arguments& arguments)
+      : batch(arguments.sizes[0]),
+        heads(arguments.sizes[1]),
+        key_heads(arguments.sizes[2]),
+        seq(arguments.sizes[3]),
+        width(arguments.sizes[4]),
+        scale(static_cast<float>(arguments.settings[0])),
+        causal(arguments.settings[1] != 0),
+        window(arguments.settings[2] == 0 ? seq : static_cast<std::int64_t>(arguments.settings[2])) {}
+
+  std::int64_t group() const { return heads / key_heads; }
+  std::int64_t head_floats() const { return seq * width; }
+
+  // Keys [first, end) that query `row` sees.
+  std::int64_t first_key(std::int64_t row) const { return causal && row >= window ? row - window + 1 : 0; }
+  std::int64_t end_key(std::int64_t row) const { return causal ? row + 1 : seq; }
+  // Queries [first, end) that see key `column`.
+  std::int64_t first_query(std::int64_t column) const { return causal ? column : 0; }
+  std::int64_t end_query(std::int64_t column) const { return causal ? least(column + window, seq) : seq; }
+};
+
+// Lanes whose number, counted from `column`, is in [first, end); the others become nought.
+inline Vector within(Vector values, std::int64_t column, std::int64_t first, std::int64_t end) {
+  if (column >= first && column + lanes <= end) return values;
+  const Ints at = lane_numbers() + static_cast<std::int32_t>(column);
+  return (at >= static_cast<std::int32_t>(first)) & (at < static_cast<std::int32_t>(end)) ? values : Vector{};
+}
+
+inline float* take_floats(Context& context, std::int64_t count) {
+  return context.scratch.take<float>(static_cast<std::size_t>(count));
+}
+
+}  // namespace isoflop::ops::ISOFLOP_ISA

@@ -1,0 +1,56 @@
+"""The backends of the engine: what each is called, the settings of its own, and where it is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from isoflop.errors import require
+
+
+def cores() -> int:
+    """That this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one(batch: int) -> int:
+    return 1
+
+
+def _two(batch: int) -> int:
+    """So that two cores share the batch of one model."""
+    return 2 if batch % 2 == 0 else 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend that may be asked for; ``settings`` with their defaults, ``needs`` an extra of this package."""
+
+    home: str
+    name: str
+    settings: Mapping[str, Any]
+    usual_micro_batches: Callable[[int], int] = _one
+    needs: tuple[str, str] | None = None
+
+    def load(self) -> Callable[..., Any]:
+        """The class; raises MissingExtra where what it needs is not installed."""
+        if self.needs is not None:
+            require(self.needs[0], extra=self.needs[1])
+        found: Callable[..., Any] = getattr(import_module(f"isoflop.train.engine.{self.home}"), self.name)
+        return found
+
+
+BACKENDS = {
+    "reference": Choice("reference", "ReferenceBackend", {}),
+    "native": Choice(
+        "native", "NativeBackend", {"products": "float32", "threads": cores(), "instruction_set": None}, _two
+    ),
+    "triton": Choice(
+        "triton_backend", "TritonBackend", {"dtype": torch.float32, "device": "cuda"}, needs=("triton", "gpu")
+    ),
+}

@@ -1,0 +1,162 @@
+"""The engine over ops in C++: forward, backward and update recorded once, and from then on run without Python.
+
+A thread takes a model's batch in parts so small that their activations stay in its cache, and adds the gradients up in
+as many slots as there are micro-batches, whatever the number of threads: equal bits on one core and on many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from isoflop.kernels.native import adamw
+from isoflop.kernels.native.call import instruction_set as choose
+from isoflop.kernels.native.call import use
+from isoflop.kernels.native.program import Program, Stage
+from isoflop.shape import Shape
+from isoflop.train.engine.backward import backward
+from isoflop.train.engine.forward import forward
+from isoflop.train.engine.native_launchers import launchers
+from isoflop.train.engine.network import Network
+from isoflop.train.engine.state import State, refuse_sizes
+
+RESIDENT = 192 * 1024
+"""Bytes of a part's residual stream, of which a dozen tensors of that size are live at once, in 2 MiB of cache."""
+
+
+def part_of(shape: Shape, batch: int, micro_batches: int) -> int:
+    """Sequences of a part: as many as stay in cache, and as divide a micro-batch; one at least."""
+    whole, fit = batch // micro_batches, RESIDENT // (4 * shape.d_model * shape.n_ctx)
+    return max(count for count in range(1, whole + 1) if whole % count == 0 and count <= max(fit, 1))
+
+
+class NativeBackend(State):
+    """Models beside each other on ``threads``; see ``step.Backend``."""
+
+    def __init__(
+        self, shape: Shape, seeds: Sequence[int], hyper: Mapping[str, Tensor], *, batch: int, micro_batches: int,
+        products: str, threads: int, instruction_set: str | None,
+    ) -> None:  # fmt: skip
+        super().__init__(shape, seeds, hyper)
+        refuse_sizes(threads=threads)
+        self.threads, self._part = threads, part_of(shape, batch, micro_batches)
+        self._use = partial(use, products=products, instruction_set=instruction_set or choose())
+        models, flat, parts = len(seeds), self.flat, batch // micro_batches // self._part
+        self._batch = [torch.zeros(models, batch, shape.n_ctx, dtype=torch.int64) for _ in range(2)]
+        self._share = torch.ones(models)
+        self._losses = torch.zeros(models, micro_batches, parts)
+        self._norms = torch.zeros(models, flat.chunks)
+        self._squares = torch.zeros(models, flat.chunks, 1 + micro_batches, dtype=torch.float64)
+        self._grads = torch.zeros(threads, micro_batches, flat.numbers)
+        self._decayed = torch.tensor([[[0, flat.decayed_of_chunk(chunk)]] for chunk in range(flat.chunks)])
+        self.losses = torch.zeros(models)
+        with self._use():
+            self._program = Program([self._pass(), self._measure(), self._update()], threads=threads)
+        self.ran = f"native {self._program.instruction_set}, products in {products}"
+        self._evaluations: dict[int, tuple[Program, list[Tensor]]] = {}
+
+    @property
+    def grad_norm(self) -> Tensor:
+        return self._norms[:, 0]
+
+    @property
+    def squares(self) -> Tensor:
+        found = self._squares.sum(1)
+        return torch.stack([found[:, 1:].sum(1), found[:, 0]], dim=1)
+
+    @property
+    def memory(self) -> dict[str, int]:
+        return super().memory | {"gradients": self._grads.nbytes, "activations": self._program.bytes}
+
+    def update(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> None:
+        for held, given in zip(self._batch, (tokens, targets), strict=True):
+            held.copy_(given)
+        torch.reciprocal((self._batch[1] != -100).sum((1, 2)), out=self._share)
+        self._program.run(active)
+        self.steps[active] += 1
+        self.losses[active] = self._losses[active].sum((1, 2))
+
+    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        models, batch, seq = tokens.shape
+        units = -(-batch // self._part)
+        spare = torch.zeros(models, units * self._part - batch, seq, dtype=torch.int64)
+        given = [torch.cat([each, spare], 1) for each in (tokens, targets)]
+        losses = torch.empty(given[0].shape)
+        if units not in self._evaluations:
+            self._evaluations[units] = self._evaluation(units)
+        program, places = self._evaluations[units]
+        for place, each in zip(places, [*given, losses], strict=True):
+            program.replace(place, each, model=_row(each), unit=self._part * seq * each.itemsize)
+        program.run(range(models))
+        return losses[:, :batch]
+
+    def _pass(self) -> Stage:
+        _, micro_batches, parts = self._losses.shape
+        stage, rows = Stage(micro_batches, parts), self._part * self.shape.n_ctx * 8
+        for tensor in self._batch:
+            stage.place(tensor, model=_row(tensor), unit=parts * rows, part=rows)
+        for tensor in (self.params, self._share):
+            stage.place(tensor, model=_row(tensor))
+        stage.place(self._losses, model=_row(self._losses), unit=4 * parts, part=4)
+        stage.place(self._grads, unit=4 * self.flat.numbers, owner=_row(self._grads))
+        net = Network(self.shape, self.flat.views(self.params[:1]), launchers(self._share[:1]))
+        tokens, targets = (each[:1, : self._part] for each in self._batch)
+        with stage.recorded():
+            loss, inputs = forward(net, tokens, targets, gradient=True)
+            backward(net, tokens, targets, loss, inputs)
+        stage.move(loss.mean, self._losses[:1, 0, 0])
+        for name, into in self.flat.views(self._grads[:1, 0]).items():
+            stage.move(net.grads[name], into)
+        return stage
+
+    def _measure(self) -> Stage:
+        """The squares of the gradients in the slots and of their sum, chunk by chunk."""
+        stage = self._chunks()
+        stage.place(self._squares, model=_row(self._squares), unit=8 * self._squares.shape[2])
+        with stage.recorded():
+            adamw.squares(self._grads[:1, :, : self.flat.chunk], out=self._squares[:1, 0])
+        return stage
+
+    def _update(self) -> Stage:
+        stage = self._chunks()
+        stage.place(self._squares, model=_row(self._squares))
+        stage.place(self._norms, model=_row(self._norms), unit=4)
+        stage.place(self._decayed, unit=16)
+        for tensor in (self.steps, self.rows):
+            stage.place(tensor, model=_row(tensor))
+        params, first, second = (each[:1, : self.flat.chunk] for each in (self.params, self.first, self.second))
+        with stage.recorded():
+            adamw.update(
+                params, self._grads[:1, :, : self.flat.chunk], first, second, self._squares[:1], self.rows[:1],
+                self.steps[:1], self._decayed[:1], out=self._norms[:1, 0],
+            )  # fmt: skip
+        return stage
+
+    def _chunks(self) -> Stage:
+        stage, bytes_of_chunk = Stage(self.flat.chunks), 4 * self.flat.chunk
+        for tensor in (self.params, self.first, self.second):
+            stage.place(tensor, model=_row(tensor), unit=bytes_of_chunk)
+        stage.place(self._grads, unit=bytes_of_chunk, owner=_row(self._grads))
+        return stage
+
+    def _evaluation(self, units: int) -> tuple[Program, list[Tensor]]:
+        """The forward pass alone, and the tensors in whose place those of a call are put."""
+        form = 1, self._part, self.shape.n_ctx
+        places = [torch.zeros(form, dtype=torch.int64), torch.zeros(form, dtype=torch.int64), torch.zeros(form)]
+        stage = Stage(units)
+        stage.place(self.params, model=_row(self.params))
+        for place in places:
+            stage.place(place)
+        net = Network(self.shape, self.flat.views(self.params[:1]), launchers(None))
+        with stage.recorded():
+            loss, _ = forward(net, places[0], places[1], gradient=False)
+        stage.move(loss.losses, places[2].flatten(1))
+        with self._use():
+            return Program([stage], threads=self.threads), places
+
+
+def _row(tensor: Tensor) -> int:
+    return tensor.stride(0) * tensor.itemsize

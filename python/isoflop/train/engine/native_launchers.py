@@ -1,0 +1,99 @@
+"""The launchers of the ops in C++, as the engine calls them."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from isoflop.kernels.native import (
+    attention,
+    attention_backward,
+    cross_entropy,
+    embed,
+    heads,
+    hidden,
+    linear,
+    mlp,
+    norm,
+    qkv,
+)
+from isoflop.kernels.native.call import constant
+from isoflop.kernels.rotary import turns
+from isoflop.train.engine.network import Launchers
+
+
+def launchers(share: Tensor | None) -> Launchers:
+    """``share`` (K,) float32: one over the positions of a batch that have a loss, those of all parts; None in no part.
+
+    A part's mean is then what it adds to the mean of the batch.
+    """
+    return Launchers(
+        embed=SimpleNamespace(forward=embed.forward, backward=_embed_backward),
+        norm=norm,
+        qkv=SimpleNamespace(forward=_qkv, backward=_qkv_backward),
+        attention=SimpleNamespace(forward=attention.forward, backward=attention_backward.backward),
+        heads=heads,
+        linear=linear,
+        mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
+        hidden=hidden,
+        cross_entropy=SimpleNamespace(forward=partial(cross_entropy.forward, share=share), backward=_loss_backward),
+    )
+
+
+def _embed_backward(
+    dy: Tensor, tokens: Tensor, *, n_vocab: int, n_positions: int | None, onto: Tensor | None
+) -> embed.Gradients:
+    """With ``onto`` its gradient is added to there: over parts, the two can only be added up in one tensor."""
+    if onto is None:
+        return embed.backward(dy, tokens, n_vocab=n_vocab, n_positions=n_positions)
+    positions = None if n_positions is None else torch.empty(len(dy), n_positions, dy.shape[-1])
+    out = embed.Gradients(onto, positions)
+    return embed.backward(dy, tokens, n_vocab=n_vocab, n_positions=n_positions, onto=onto, out=out)
+
+
+def _qkv(x: Tensor, *given: Tensor | None, base: float | None, n_head: int, **settings: Any) -> qkv.Projected:
+    made = qkv.forward(x, *given, base=base, n_head=n_head, **settings)
+    _hold_turns(made.q, base)
+    return made
+
+
+class _OfProjection(NamedTuple):
+    dx: Tensor
+    dgain: Tensor
+    dshift: Tensor | None
+    dweight: Tensor
+    dbias: Tensor | None
+
+
+def _qkv_backward(
+    dq: Tensor, dk: Tensor, dv: Tensor, x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor,
+    mean: Tensor | None, rstd: Tensor, dtotal: Tensor, *, has_bias: bool, base: float | None,
+) -> _OfProjection:  # fmt: skip
+    made = qkv.product_gradients(
+        dq, dk, dv, x, gain, shift, weight, mean, rstd, has_bias=has_bias, base=base
+    )  # fmt: skip
+    of_norm = norm.backward(
+        made.dn.flatten(1, 2), x.flatten(1, 2), gain, None if mean is None else mean.flatten(1), rstd.flatten(1),
+        dtotal.flatten(1, 2), has_bias=shift is not None,
+    )  # fmt: skip
+    return _OfProjection(of_norm.dx.view_as(x), of_norm.dgain, of_norm.dbias, made.dweight, made.dbias)
+
+
+def _hold_turns(q: Tensor, base: float | None) -> None:
+    for table in turns(q.shape[-2], q.shape[-1], base, q.device):
+        if table is not None:
+            constant(table)
+
+
+def _mlp_backward(*given: Tensor | None, saved: Tensor, **settings: Any) -> mlp.Gradients:
+    """Everything is computed again from the rows: nothing of ``saved`` is read."""
+    return mlp.backward(*given, **settings)
+
+
+def _loss_backward(x: Tensor, weight: Tensor, targets: Tensor, loss: cross_entropy.Loss) -> cross_entropy.Loss:
+    """The forward pass has brought the gradients of x and of the weight along."""
+    return loss

@@ -1,0 +1,178 @@
+"""The training of K models of one shape, a step at a time, by any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from isoflop.errors import KernelError, nearest
+from isoflop.kernels.gpt_parameters import refuse_shape
+from isoflop.shape import Shape
+from isoflop.train.engine.backends import BACKENDS
+from isoflop.train.engine.state import by_model, refuse_form, refuse_sizes
+
+KINDS = ("params", "first", "second")
+
+
+class Backend(Protocol):
+    """What computes the updates of K models.
+
+    ``named`` are ``params`` and the moments ``first`` and ``second``, (K, ...) float32 by name; ``steps`` (K,) int64
+    updates made; ``hyper`` (K,) float64 by name. Of the last update of each model: ``losses``, ``grad_norm`` (K,)
+    float32, ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind.
+    """
+
+    ran: str
+
+    @property
+    def named(self) -> Mapping[str, Mapping[str, Tensor]]: ...
+    @property
+    def steps(self) -> Tensor: ...
+    @property
+    def hyper(self) -> Mapping[str, Tensor]: ...
+    @property
+    def losses(self) -> Tensor: ...
+    @property
+    def grad_norm(self) -> Tensor: ...
+    @property
+    def squares(self) -> Tensor: ...
+    @property
+    def memory(self) -> Mapping[str, int]: ...
+    def update(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> None: ...
+    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor: ...
+    def changed(self) -> None:
+        """Told after something else has written to ``named``."""
+
+
+class Step:
+    """The training of ``models`` decoders of ``shape``, one update of each a step.
+
+    Args:
+        shape: a decoder of dense blocks; windows, and every n-th layer without, are allowed.
+        models: K; each has its own parameters, data and hyper-parameters.
+        batch: sequences, of ``shape.n_ctx`` tokens, of a model and step.
+        backend: one of ``BACKENDS``; by default "triton" where there is a GPU, else "native".
+        micro_batches: equal parts of the batch whose gradients ``noise`` measures; None: the backend's usual ones.
+        seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
+        settings: the backend's own (``products`` "float32" or "bfloat16", ``threads`` and ``instruction_set`` of the
+            native one, ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``state.DEFAULTS``, each a
+            number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+
+    Attributes:
+        active: (K,) bool; a model that is not is left as it is.
+        ran: what computes, in words.
+        micro_batches: how many parts of the batch ``noise`` is of.
+
+    Raises:
+        KernelError: a shape, a number, a backend or a setting that does not go.
+    """
+
+    def __init__(
+        self, shape: Shape, *, models: int, batch: int, backend: str | None = None, micro_batches: int | None = None,
+        seeds: Sequence[int] | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        name = backend or ("triton" if torch.cuda.is_available() else "native")
+        if name not in BACKENDS:
+            raise KernelError(f"there is no backend {name!r}", hint=nearest(name, BACKENDS))
+        refuse_shape(shape)
+        refuse_sizes(models=models, batch=batch)
+        seeds = range(models) if seeds is None else seeds
+        if len(seeds) != models:
+            raise KernelError(f"{len(seeds)} seeds for {models} models")
+        made = BACKENDS[name]
+        self.shape, self.models, self.batch, self.backend = shape, models, batch, name
+        self.micro_batches = made.usual_micro_batches(batch) if micro_batches is None else micro_batches
+        refuse_sizes(micro_batches=self.micro_batches)
+        if batch % self.micro_batches:
+            raise KernelError(f"a batch of {batch} sequences does not divide into {self.micro_batches} micro-batches")
+        own = {key: settings.pop(key) for key in made.settings if key in settings}
+        hyper = by_model(settings, models)
+        self._backend: Backend = made.load()(
+            shape, seeds, hyper, batch=batch, micro_batches=self.micro_batches, **{**made.settings, **own}
+        )
+        self.active = torch.ones(models, dtype=torch.bool)
+        self.ran = self._backend.ran
+
+    @property
+    def params(self) -> Mapping[str, Tensor]:
+        """(K, ...) float32 by name, as in ``Transformer.state_dict()``."""
+        return self._backend.named["params"]
+
+    @property
+    def hyper(self) -> Mapping[str, Tensor]:
+        """(K,) float64 by name: write there, between steps."""
+        return self._backend.hyper
+
+    @property
+    def steps(self) -> Tensor:
+        """(K,) int64, updates made so far."""
+        return self._backend.steps
+
+    @property
+    def losses(self) -> Tensor:
+        """(K,) float32, the mean cross-entropy in nats before each model's last update; not finite if it diverged."""
+        return self._backend.losses
+
+    @property
+    def grad_norm(self) -> Tensor:
+        """(K,) float32, before clipping."""
+        return self._backend.grad_norm
+
+    @property
+    def noise(self) -> Tensor:
+        """(K, 2) float64: the sum of |g|^2 of the micro-batches, each g a part of the sum, and |sum of g|^2."""
+        return self._backend.squares
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes, by kind: parameters, optimizer, gradients, activations."""
+        return dict(self._backend.memory)
+
+    def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """One update of every active model on ``tokens`` and ``targets``, (K, batch, n_ctx) int64.
+
+        Returns ``losses``, which the next step overwrites. A target of -100 is ignored; a token out of range makes the
+        loss NaN. Raises KernelError for tensors of another shape or dtype.
+        """
+        for name, given in (("tokens", tokens), ("targets", targets)):
+            refuse_form(name, given, (self.models, self.batch, self.shape.n_ctx))
+        active = self.active.nonzero().flatten().tolist()
+        if active:
+            self._backend.update(tokens, targets, active)
+        return self.losses
+
+    @torch.no_grad()
+    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """The loss of every position, (K, B, n_ctx) float32, of int64 tokens and targets of any number B of sequences.
+
+        Those of all models, active or not; 0 where the target is -100. Raises KernelError as :meth:`step` does.
+        """
+        form = self.models, *tokens.shape[1:2], self.shape.n_ctx
+        for name, given in (("tokens", tokens), ("targets", targets)):
+            refuse_form(name, given, form)
+        return self._backend.evaluate(tokens, targets)
+
+    def state(self) -> dict[str, Any]:
+        """Copies, on the host, of all that a step depends on: parameters and moments by name, updates made."""
+        named = {kind: {n: t.cpu().clone() for n, t in self._backend.named[kind].items()} for kind in KINDS}
+        return {**named, "steps": self.steps.cpu().clone()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            KernelError: a name that is missing or unknown, or a tensor of another shape.
+        """
+        for kind in KINDS:
+            held, given = self._backend.named[kind], state[kind]
+            for name in given.keys() ^ held.keys():
+                raise KernelError(f"no parameter {name!r} " + ("given" if name in held else "in this shape"))
+            for name, tensor in held.items():
+                if given[name].shape != tensor.shape:
+                    raise KernelError(f"{name} is {tuple(given[name].shape)}; needed: {tuple(tensor.shape)}")
+                tensor.copy_(given[name])
+        self.steps.copy_(state["steps"])
+        self._backend.changed()

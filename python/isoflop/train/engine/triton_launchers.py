@@ -1,0 +1,84 @@
+"""The launchers of the kernels in Triton, as the engine calls them."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isoflop.kernels import (
+    attention,
+    attention_backward,
+    cross_entropy,
+    cross_entropy_backward,
+    embed,
+    heads,
+    hidden,
+    linear,
+    mlp,
+    mlp_backward,
+    norm,
+    qkv,
+    qkv_backward,
+)
+from isoflop.kernels.configurations import chip_of, folder, table
+from isoflop.kernels.cross_entropy import Loss
+from isoflop.train.engine.network import Launchers
+
+_OF_WEIGHTS, _OF_NORM = ("dweight", "dbias"), ("dgain", "dbias")
+OWN = {
+    "proj backward": _OF_WEIGHTS,
+    "fc backward": _OF_WEIGHTS,
+    "mlp proj backward": _OF_WEIGHTS,
+    "mlp backward": ("dw_in", "db_in", "dw_out", "db_out", "dgain", "dbias"),
+    "norm2 backward": _OF_NORM,
+    "qkv backward": (*(f"products.{name}" for name in _OF_WEIGHTS), *(f"norms.{name}" for name in _OF_NORM)),
+}
+"""What blocks have each of their own, of the results of places that they share: gradients of parameters."""
+
+
+def launchers(share: Tensor) -> Launchers:
+    """The gradient of the mean of a micro-batch is weighed by its ``share`` (K,) float32 of the batch."""
+    return Launchers(
+        embed=embed,
+        norm=norm,
+        qkv=SimpleNamespace(forward=qkv.forward, backward=qkv_backward.backward),
+        attention=SimpleNamespace(
+            forward=partial(attention.forward, backend="triton"), backward=attention_backward.backward
+        ),
+        heads=heads,
+        linear=linear,
+        mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
+        hidden=hidden,
+        cross_entropy=SimpleNamespace(forward=_loss, backward=partial(_loss_backward, share)),
+    )
+
+
+def _mlp_backward(*given: Tensor, saved: Tensor, **settings: Any) -> mlp_backward.Gradients:
+    """Everything is computed again from the rows: nothing of ``saved`` is read."""
+    return mlp_backward.backward(*given, **settings)
+
+
+def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Loss | None) -> Loss:
+    one_pass = gradient and cross_entropy.gives_gradient(x, weight)
+    return cross_entropy.forward(x, weight, targets, gradient=one_pass, out=out)
+
+
+def _loss_backward(
+    share: Tensor, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any
+) -> cross_entropy_backward.Gradients:
+    return cross_entropy_backward.backward(
+        x, weight, targets, loss.lse, loss.total, dmean=share, want_dx=loss.dx is None, **settings
+    )
+
+
+def holds_mlp(width: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the tables of the MLP in one kernel, forward and backward, have a row for rows so wide."""
+    chip = chip_of(device)
+    return all(
+        any(row.serves(chip, 8 * dtype.itemsize, width) for row in table(op, chip, user=folder()))
+        for op in ("mlp", "mlp_backward_rows", "mlp_backward_columns")
+    )
