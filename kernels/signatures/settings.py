@@ -43,6 +43,8 @@ def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED)
             f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
             f"or {ignore_index} to be ignored"
         )
+
+
 ROW_NORMS = ("layer", "rms", "none")
 
 
