@@ -10,6 +10,7 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr std::int64_t hidden_columns = 128;  // made at a time
+constexpr std::int64_t rows_summed = 32;      // one by one, before their sum is added: long sums lose digits
 
 struct Mlp {
   const float *x, *gain, *bias, *w_in, *b_in, *w_out, *b_out;
@@ -132,6 +133,8 @@ void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, C
   auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
   float* const z[2] = {take(at_a_time * hidden_columns), gated(kind) ? take(at_a_time * hidden_columns) : nullptr};
   float* const a = take(at_a_time * hidden_columns);
+  float* const both = take(2 * width);
+  float* const sums[2] = {both, both + width};  // of the gradients of gain and bias
   bool add = context.accumulate;
   if (!add && to.dgain != nullptr)
     for (float* gradient : {to.dgain, to.dbias})
@@ -186,11 +189,20 @@ void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, C
     kept.first = false;
     if (to.db_out != nullptr) add_up_rows(given, rows, width, to.db_out, add);
     const float* past = of.residual ? given : nullptr;
-    if (normed == nullptr) add_rows(dx, rows, width, nullptr, past);
-    else
-      for (std::int64_t at = 0; at < rows * width; at += width)
-        of.norm.gradient(dx + at, x + at, statistics[at / width], past == nullptr ? nullptr : past + at, dx + at,
-                         to.dgain, to.dbias);
+    if (normed == nullptr) {
+      add_rows(dx, rows, width, nullptr, past);
+      continue;
+    }
+    for (std::int64_t begin = 0; begin < rows; begin += rows_summed) {
+      __builtin_memset(sums[0], 0, 2 * static_cast<std::size_t>(width) * sizeof(float));
+      for (std::int64_t row = begin; row < least(rows, begin + rows_summed); ++row) {
+        const std::int64_t at = row * width;
+        of.norm.gradient(dx + at, x + at, statistics[row], past == nullptr ? nullptr : past + at, dx + at, sums[0],
+                         sums[1]);
+      }
+      add_rows(to.dgain, 1, width, sums[0], nullptr);
+      if (to.dbias != nullptr) add_rows(to.dbias, 1, width, sums[1], nullptr);
+    }
   }
 }
 

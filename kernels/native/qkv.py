@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
+from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.native.call import call, packed_bytes, refuse_device
+from isoflop.kernels.native.call import call, constant, packed_bytes, refuse_device
 from isoflop.kernels.rotary import turns
-from isoflop.kernels.signatures import ROW_NORMS, check, head_width
+from isoflop.kernels.signatures import check, check_norm_kind, head_width
 
 
 class Projected(NamedTuple):
@@ -42,8 +42,7 @@ def forward(
     tensors that ``signatures.check`` refuses or that are not float32 on the host, an unknown norm, heads that do not
     divide the rows of ``weight``, an odd width of a head that is to turn, and an ``out`` of another form.
     """
-    if kind not in ROW_NORMS[:2]:
-        raise KernelError(f"there is no norm {kind!r}", hint=nearest(kind, ROW_NORMS[:2]))
+    check_norm_kind(kind)
     sizes = check("norm_qkv", x=x, gain=gain, shift=shift, weight=weight, bias=bias)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)
@@ -95,4 +94,4 @@ def product_gradients(
 def _tables(models: int, seq: int, d_head: int, base: float | None) -> list[Tensor | None]:
     """Cosines and sines (K, T, C/2), one table for all models."""
     tables = turns(seq, d_head, base, torch.device("cpu"))
-    return [None if each is None else each.expand(models, *each.shape) for each in tables]
+    return [None if each is None else constant(each.expand(models, *each.shape)) for each in tables]
