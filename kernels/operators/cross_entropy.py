@@ -8,6 +8,7 @@ from torch import Tensor
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels import cross_entropy, cross_entropy_backward
 from isoflop.kernels.operators.boundary import Operator, Results, absent, present
+from isoflop.kernels.signatures import IGNORED
 
 REDUCTIONS = ("mean", "none")
 
@@ -75,7 +76,7 @@ _LINEAR_CROSS_ENTROPY = Operator(
 
 def linear_cross_entropy(
     x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *,
-    reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = cross_entropy.IGNORED,
+    reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = IGNORED,
 ) -> Tensor:  # fmt: skip
     """Cross-entropy in nats, differentiable by x (K, M, D) and weight (K, V, D): the means (K,), or (K, M) losses.
 

@@ -13,10 +13,10 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from isoflop.errors import KernelError
 from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, moe, norm, qkv
 from isoflop.kernels.adamw import AdamW
-from isoflop.train.engine.triton import TrainStep
 from isoflop.kernels.muon import Muon, orthogonalise
 from isoflop.kernels.signatures import OPS
 from isoflop.shape import Shape
+from isoflop.train.engine.triton import TrainStep
 
 
 def test_tensors_on_the_host_are_refused() -> None:

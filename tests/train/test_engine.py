@@ -162,7 +162,7 @@ def test_training_goes_on_from_a_state_with_the_same_bits(backend: str) -> None:
     losses(step, [0, 1], 3)
     other.load_state(step.state())
     assert torch.equal(losses(step, [0, 1], 3), losses(other, [0, 1], 3))
-    with pytest.raises(KernelError, match="no parameter '.*' given"):
+    with pytest.raises(KernelError, match=r"no parameter '.*' given"):
         other.load_state(step.state() | {"params": {}})
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 import isoflop as iso
 from isoflop.errors import KernelError
 from isoflop.kernels import reference
-from isoflop.train.engine.triton import TrainStep
 from isoflop.kernels.gpt_parameters import first_values
+from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
 from isoflop.train.stack import train_step, unstack
 from proof.graph_safety import NotReplayed, graph_safe
