@@ -1,14 +1,14 @@
 """Attention of the heads of K models, scores never in memory: what is masked, and the forward pass.
 
     s_ij = scale q_i k_j                    over the keys j that query i sees
-    l_i = log2 sum_j exp(s_ij)              the log-sum-exp, kept for the backward pass
-    y_i = sum_j 2^(s_ij / log 2 - l_i) v_j
+    l_i = log sum_j exp(s_ij)               the log-sum-exp, kept for the backward pass
+    y_i = sum_j exp(s_ij - l_i) v_j
 
 Query i sees every key (full), keys up to itself (causal), or the last w of those, itself included (a window). Query
 head h of H reads key head h G // H. Blocks of keys pass by a block of queries that stays, with the running maximum of
 Milakov and Gimelshein (2018), as in FlashAttention (Dao et al., 2022, algorithm 1). Blocks that no query sees are never
-read, blocks that all see are not masked. In base 2 the log-sum-exp is rounded once, which decides the accuracy of
-gradients where scores are large.
+read, blocks that all see are not masked. The maximum is taken off before the change to base 2, in which exponentials
+are computed: scaled to base 2 themselves, large scores would be rounded once more than they need to be.
 
 FLOPs: 4 C a visible pair of a head (two products) forward, 10 C (five) backward. Minimum bytes at s bytes an element, a
 batch and model: (2 H + 2 G) T C s + 4 H T forward (read q, k, v; write y, l), (4 H + 4 G) T C s + 4 H T backward (read
@@ -105,8 +105,8 @@ def _attend(
     if MASKED:
         s = tl.where(_visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
     higher = tl.maximum(peak, tl.max(s, 1))
-    p = tl.exp2(s - higher[:, None])
-    fade = tl.exp2(peak - higher)
+    p = tl.exp2((s - higher[:, None]) * LOG2E)
+    fade = tl.exp2((peak - higher) * LOG2E)
     v = _load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
     acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None], input_precision="ieee")
     return acc, higher, total * fade + tl.sum(p, 1)
@@ -131,15 +131,15 @@ def _attention_fwd(
     first, whole, stop, end = _keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
         acc, peak, total = _attend(
-            acc, peak, total, q, K, V, rows, n, T, window, scale * LOG2E, False, CAUSAL, COLUMNS, C, WIDTH
+            acc, peak, total, q, K, V, rows, n, T, window, scale, False, CAUSAL, COLUMNS, C, WIDTH
         )
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
         n = _edge(i, first, whole, stop, COLUMNS)
         acc, peak, total = _attend(
-            acc, peak, total, q, K, V, rows, n, T, window, scale * LOG2E, True, CAUSAL, COLUMNS, C, WIDTH
+            acc, peak, total, q, K, V, rows, n, T, window, scale, True, CAUSAL, COLUMNS, C, WIDTH
         )
     total = tl.where(rows < T, total, 1.0)
-    tl.store(LSE + head * T + rows, peak + tl.log2(total), mask=rows < T)
+    tl.store(LSE + head * T + rows, peak + tl.log(total), mask=rows < T)
     _store_tile(Y + head * T * C, acc / total[:, None], row, T, ROWS, C, WIDTH)
 
 
@@ -153,10 +153,10 @@ def forward(
     ``backend``: "triton", "sdpa" (``torch.nn.functional.scaled_dot_product_attention``), or None: SDPA for heads wider
     than ``sdpa_past`` in the configuration table, unless there is a window; ``dispatch.last_dispatch`` tells which ran.
 
-    Returns y (K, B, H, T, C) and the log-sum-exp of the scores (K, B, H, T), float32, in bits (base 2), None after
-    SDPA; ``out``, the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors
-    that ``signatures.check`` refuses or that are on no GPU, an ``out`` of another form, H no multiple of G, a window
-    below 1 or without ``causal``, and heads wider than 256 in Triton.
+    Returns y (K, B, H, T, C) and the log-sum-exp of the scores (K, B, H, T), float32, None after SDPA; ``out``, the
+    results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors that
+    ``signatures.check`` refuses or that are on no GPU, an ``out`` of another form, H no multiple of G, a window below 1
+    or without ``causal``, and heads wider than 256 in Triton.
     """
     sizes = check("attention", q=q, k=k, v=v)
     check_mask(causal, window)

@@ -53,7 +53,7 @@ def _add_dq(
     s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale - lse[:, None]
     if MASKED:
         s = tl.where(_visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
-    ds = tl.exp2(s) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
+    ds = tl.exp2(s * LOG2E) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
     return tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
 
 
@@ -78,10 +78,10 @@ def _attention_dq(
     dq = tl.zeros((ROWS, WIDTH), tl.float32)
     first, whole, stop, end = _keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
-        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, False, CAUSAL, COLUMNS, C, WIDTH)
+        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, False, CAUSAL, COLUMNS, C, WIDTH)
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
         n = _edge(i, first, whole, stop, COLUMNS)
-        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale * LOG2E, True, CAUSAL, COLUMNS, C, WIDTH)
+        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, True, CAUSAL, COLUMNS, C, WIDTH)
     _store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
 
 
@@ -102,7 +102,7 @@ def _add_dk_dv(
     s = tl.dot(k, tl.trans(q), input_precision="ieee") * scale - lse[None, :]
     if MASKED:
         s = tl.where(_visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
-    p = tl.exp2(s)
+    p = tl.exp2(s * LOG2E)
     dv = tl.dot(p.to(dy.dtype), dy, dv, input_precision="ieee")
     ds = p * (tl.dot(v, tl.trans(dy), input_precision="ieee") - delta[None, :])
     return tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee"), dv
@@ -127,12 +127,12 @@ def _attention_dkdv(
         q, dy, lse, delta = Q + head * T * C, DY + head * T * C, LSE + head * T, DELTA + head * T
         for m in range(whole, stop, ROWS):
             dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale * LOG2E, False, CAUSAL, ROWS, C, WIDTH
+                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, False, CAUSAL, ROWS, C, WIDTH
             )
         for i in range((whole - first) // ROWS + tl.cdiv(end - stop, ROWS)):
             m = _edge(i, first, whole, stop, ROWS)
             dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale * LOG2E, True, CAUSAL, ROWS, C, WIDTH
+                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, True, CAUSAL, ROWS, C, WIDTH
             )
     _store_tile(DK + kv * T * C, dk * scale, column, T, COLUMNS, C, WIDTH)
     _store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)

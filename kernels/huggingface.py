@@ -1,9 +1,10 @@
 """What takes the place of modules of Hugging Face transformers, GPT-2 and Llama: one row of a table each.
 
-A replacement is a forward function over the ops, which reads the module's own parameters. Those of GPT-2 lie transposed
-(``Conv1D``), the gate and the value of Llama apart: ops get a copy, a pass over the weights more. Dropout stays
-torch's; attention with dropout, padding or a cache of earlier positions goes to the SDPA of transformers, as
-``last_dispatch()`` tells.
+A replacement is a forward function over the ops, which reads the module's own parameters. Those of GPT-2 (``Conv1D``)
+lie transposed, and products of matrices read them as they lie; an MLP in one kernel, of no more than 256 columns, gets
+a copy. The gate and the value of Llama lie apart: ops get a copy, a pass over the weights more. Dropout stays torch's;
+attention with dropout, padding or a cache of earlier positions goes to the SDPA of transformers, as ``last_dispatch()``
+tells.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ their like, s (2 M I + 2 O I + M O) and s O for db. Arithmetic intensity of M ro
 FLOPs a byte, so that on an H100 bandwidth decides below D of about 600.
 
 A program computes one tile of a result over the whole of the inner dimension. dW sums over all rows: where its tiles
-are too few to fill a GPU, the rows are shared out among programs, whose partial sums are added in a fixed order.
+are too few to fill a GPU, the rows are shared out among programs, whose partial sums are added in a fixed order. A
+weight that lies turned in memory, (I, O), is read as it lies, and its gradient is dW^T = x^T dy, which lies as it does.
 Wider than ``library_past`` of the table, arithmetic decides, and torch's own products run; ``last_dispatch`` tells.
 """
 
@@ -112,8 +113,9 @@ def forward(
 ) -> Tensor:
     """x W^T + b + residual: x (K, M, I), weight (K, O, I), bias (K, O), residual (K, M, O) to (K, M, O).
 
-    ``out`` is filled and returned where given, and may be ``residual``. Raises KernelError, before any launch, for
-    tensors that ``signatures.check`` refuses or that are on no GPU, and for an ``out`` of another form.
+    The weight may be the transpose of a tensor (K, I, O). ``out`` is filled and returned where given, and may be
+    ``residual``. Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no
+    GPU, and for an ``out`` of another form.
     """
     sizes = check("linear", x=x, weight=weight, bias=bias, residual=residual)
     refuse_host("linear", "x", x)
@@ -123,7 +125,7 @@ def forward(
     if _is_wide("linear", inner, width):
         linear_library.forward(x, weight, bias, residual, y)
     else:
-        _rows_by_weight(x, weight, bias, residual, y, inner=inner, back=False)
+        _rows_by_weight(x, weight, bias, residual, y, back=False)
     return y
 
 
@@ -135,27 +137,33 @@ def backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool, out: Grad
     sizes = check("linear_backward", dy=dy, x=x, weight=weight)
     refuse_host("linear", "dy", dy)
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
-    wide = _is_wide("linear_backward", inner, width)
+    wide, turned = _is_wide("linear_backward", inner, width), not weight.is_contiguous()
+    left, right = (x, dy) if turned else (dy, x)
+    down, across = left.shape[2], right.shape[2]
     tile = configuration("linear_weight", width=max(inner, width), dtype=dy.dtype, chip=chip_of(dy.device))
-    shares, span = shared_out(rows, triton.cdiv(width, tile["rows"]) * triton.cdiv(inner, tile["columns"]), tile)
-    sums = None if wide or shares == 1 else ((models, shares, width, inner), torch.float32)
+    tiles = triton.cdiv(down, tile["rows"]) * triton.cdiv(across, tile["columns"])
+    shares, span = shared_out(rows, tiles, tile)
+    sums = None if wide or shares == 1 else ((models, shares, down, across), torch.float32)
     made = Gradients(*buffers(
-        "linear", dy.device, out,
-        dx=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), weight.dtype),
+        "linear", dy.device, out if out is None or not turned else out._replace(dweight=out.dweight.mT),
+        dx=(tuple(x.shape), x.dtype), dweight=((models, down, across), weight.dtype),
         dbias=((models, width), weight.dtype) if has_bias else None,
-        weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias else None,
+        weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias and not turned else None,
     ))  # fmt: skip
     if wide:
         linear_library.backward(dy, x, weight, *made[:3])
-        return made
-    _rows_by_weight(dy, weight, None, None, made.dx, inner=width, back=True)
-    grid = (triton.cdiv(width, tile["rows"]) * triton.cdiv(inner, tile["columns"]), shares, models)
-    filled = made[1:3] if sums is None else made[3:]
-    _linear_weight[grid](dy, x, *filled, rows, width, inner, span, **tile.constants, **tile.launch)
-    for partial, total in zip(made[3:], made[1:3], strict=True):
-        if partial is not None and total is not None:
-            add_partials(partial, total)
-    return made
+    else:
+        _rows_by_weight(dy, weight, None, None, made.dx, back=True)
+        of_weight, of_bias = made[1:3] if sums is None else made[3:]
+        _linear_weight[tiles, shares, models](
+            left, right, of_weight, None if turned else of_bias, rows, down, across, span,
+            **tile.constants, **tile.launch,
+        )  # fmt: skip
+        parts = made.weight_sums, dy if turned else made.bias_sums
+        for partial, total in zip(parts, made[1:3], strict=True):
+            if partial is not None and total is not None:
+                add_partials(partial, total)
+    return made._replace(dweight=made.dweight.mT) if turned else made
 
 
 def shared_out(rows: int, tiles: int, tile: Configuration) -> tuple[int, int]:
@@ -184,9 +192,11 @@ def _is_wide(op: str, inner: int, width: int) -> bool:
 
 
 def _rows_by_weight(
-    x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, y: Tensor, *, inner: int, back: bool
+    x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, y: Tensor, *, back: bool
 ) -> None:
-    models, rows, width = y.shape
+    (models, rows, width), inner = y.shape, x.shape[2]
+    if not weight.is_contiguous():
+        weight, back = weight.mT, not back
     tile = configuration("linear", width=max(inner, width), dtype=x.dtype, chip=chip_of(x.device))
     grid = (triton.cdiv(rows, tile["rows"]) * triton.cdiv(width, tile["columns"]), models)
     _linear_rows[grid](x, weight, bias, residual, y, rows, width, inner, BACK=back, **tile.constants, **tile.launch)

@@ -4,8 +4,10 @@
     moe_products   z, a = act(z) and o of the rows in slots, by expert; y, the gated sum of a row's choices
     moe_backward   gradients of x, router, w_in, w_out and gates
 
-No size leaves the device: launches cover the most slots that any routing needs, and a dropped choice adds nothing to
-y. Experts have no biases. z, a and o, (S, F or 2F), (S, F) and (S, D), stay in memory for the backward pass.
+Experts that every row passes (``n_shared_expert`` of a shape) are an ``mlp`` beside it, of n_shared_expert d_expert
+hidden columns. No size leaves the device: launches cover the most slots that any routing needs, and a dropped choice
+adds nothing to y. Experts have no biases. z, a and o, (S, F or 2F), (S, F) and (S, D), stay in memory for the backward
+pass.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ bytes a row for each statistic, 4 T C of angles. Arithmetic intensity at G = H, 
 in bfloat16; norm, product and turn on their own would move s M (4 D + 4 O) bytes.
 
 A program has a tile of rows and of pairs of columns, so that both halves of a pair meet in it. It reads its rows twice,
-or three times, to normalise them: the second time from a cache. Angles come from a table in float32, as in the
-definition; the sine of a GPU is not good for thousands of radians.
+or three times, to normalise them: the second time from a cache. Past ``library_past`` of the table torch's products run
+(``qkv_library``), and ``last_dispatch`` tells.
 """
 
 from __future__ import annotations
@@ -23,61 +23,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from isoflop.kernels import qkv_library
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.configurations import chip_of, configuration, library_past
+from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.qkv_tiles import (
+    angles,
+    half,
+    head_column,
+    head_row,
+    left_columns,
+    normed,
+    part_of,
+    tiles_of,
+)
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import read
 from isoflop.kernels.signatures import check, check_norm_kind, head_width
-
-
-@triton.jit
-def part_of(tile, Q, K, V, heads, groups, C: tl.constexpr, PAIRS: tl.constexpr):
-    """Of which tensor a tile is: it, the tile in it, its columns, its first row of W, and 1 where its pairs turn."""
-    queries, keys = tl.cdiv(heads * C, 2 * PAIRS), tl.cdiv(groups * C, 2 * PAIRS)
-    OUT, width, first, turns = Q, heads * C, heads * 0, 1
-    if tile >= queries:
-        OUT, width, first, tile = K, groups * C, heads * C, tile - queries
-        if tile >= keys:
-            OUT, first, tile, turns = V, (heads + groups) * C, tile - keys, 0
-    return OUT, tile, width, first, turns
-
-
-@triton.jit
-def left_columns(tile, HALF: tl.constexpr, PAIRS: tl.constexpr):
-    """The left column of each pair of a tile; its right one lies HALF further."""
-    pairs = tile * PAIRS + tl.arange(0, PAIRS)
-    return pairs // HALF * (2 * HALF) + pairs % HALF
-
-
-@triton.jit
-def head_row(model, M, r, T, width, C: tl.constexpr):
-    """Where row ``r`` of a (K, B, heads, T, C) tensor with heads C = ``width`` begins, and its position in T."""
-    t = r % T
-    return (model * M + r - t) * width + t * C, t
-
-
-@triton.jit
-def head_column(column, T, C: tl.constexpr):
-    """How far from there a column of the projection lies."""
-    return column // C * (T * C) + column % C
-
-
-@triton.jit
-def angles(COS, SIN, t, column, live, C: tl.constexpr, HALF: tl.constexpr):
-    """Cosine and sine at positions ``t`` of the pairs with these left columns; COS and SIN are (T, HALF)."""
-    at = t * HALF + column % C
-    return read(COS, at, live), read(SIN, at, live)
-
-
-@triton.jit
-def normed(X, GAIN, SHIFT, at, columns, live, inside, mean, rstd):
-    """The normalised tile at ``at``, in the dtype of X; nought where masked."""
-    x = tl.load(X + at, mask=live & inside, other=0.0).to(tl.float32)
-    n = (x - mean) * rstd * read(GAIN, columns, inside)
-    if SHIFT is not None:
-        n += read(SHIFT, columns, inside)
-    return tl.where(live & inside, n, 0.0).to(X.dtype.element_ty)
 
 
 @triton.jit
@@ -163,6 +126,9 @@ def forward(
         "norm_qkv", x.device, out, q=(queries, x.dtype), k=(keys, x.dtype), v=(keys, x.dtype),
         mean=rows if kind == "layer" else None, rstd=rows,
     ))  # fmt: skip
+    if is_wide("norm_qkv", width):
+        qkv_library.forward(x, gain, shift, weight, bias, made.q, made.k, made.v, made.mean, made.rstd, base, eps)
+        return made
     tile = configuration("qkv", width=width, dtype=x.dtype, chip=chip_of(x.device))
     tiles = tiles_of(n_head, n_kv_head, d_head, tile["pairs"])
     _qkv_fwd[(triton.cdiv(batch * seq, tile["rows"]) * tiles, models)](
@@ -173,15 +139,11 @@ def forward(
     return made
 
 
-def tiles_of(n_head: int, n_kv_head: int, d_head: int, pairs: int) -> int:
-    """Tiles of ``pairs`` pairs of columns in queries, keys and values: each tensor starts with one of its own."""
-    queries, keys = (triton.cdiv(heads * d_head, 2 * pairs) for heads in (n_head, n_kv_head))
-    return int(queries + 2 * keys)
-
-
-def half(d_head: int, base: float | None, pairs: int) -> int:
-    """How far the columns of a pair lie from one another: half a head where they turn, else half a tile."""
-    return pairs if base is None else d_head // 2
+def is_wide(op: str, width: int) -> bool:
+    """Whether torch's products run ``op``, of which a note is made."""
+    wide = width > library_past("qkv")
+    record(op, "library" if wide else "triton")
+    return wide
 
 
 def flops(rows: int, width: int, outputs: int) -> tuple[int, int]:

@@ -18,13 +18,14 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import norm
+from isoflop.kernels import norm, qkv_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.linear import shared_out
 from isoflop.kernels.partial import add_partials
-from isoflop.kernels.qkv import (
+from isoflop.kernels.qkv import is_wide
+from isoflop.kernels.qkv_tiles import (
     angles,
     half,
     head_column,
@@ -194,12 +195,16 @@ def product_gradients(
     tile = configuration("qkv_weight", width=width, dtype=x.dtype, chip=chip)
     tiles = tiles_of(heads, groups, d_head, tile["pairs"]) * triton.cdiv(width, tile["columns"])
     shares, span = shared_out(rows, tiles, tile)
-    sums = None if shares == 1 else ((models, shares, outputs, width), torch.float32)
+    wide = is_wide("norm_qkv_backward", width)
+    sums = None if wide or shares == 1 else ((models, shares, outputs, width), torch.float32)
     made = Products(*buffers(
         "norm_qkv", x.device, out, dn=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), x.dtype),
         dbias=((models, outputs), x.dtype) if has_bias else None,
         weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias else None,
     ))  # fmt: skip
+    if wide:
+        qkv_library.backward(dq, dk, dv, x, gain, shift, weight, mean, rstd, made.dn, made.dweight, made.dbias, base)
+        return made
     given, table = (dq, dk, dv), turns(seq, d_head, base, x.device)
     _qkv_weight[(tiles, shares, models)](
         *given, x, gain, shift, mean, rstd, *table, *(made[1:3] if sums is None else made[3:]),

@@ -12,7 +12,8 @@ from isoflop.kernels.operators.cross_entropy import linear_cross_entropy  # noqa
 from isoflop.kernels.operators.embed import embed  # noqa: E402
 from isoflop.kernels.operators.linear import linear  # noqa: E402
 from isoflop.kernels.operators.mlp import mlp  # noqa: E402
+from isoflop.kernels.operators.moe import moe  # noqa: E402
 from isoflop.kernels.operators.norm import add_norm, norm  # noqa: E402
 from isoflop.kernels.operators.qkv import norm_qkv  # noqa: E402
 
-__all__ = ["add_norm", "attention", "embed", "linear", "linear_cross_entropy", "mlp", "norm", "norm_qkv"]
+__all__ = ["add_norm", "attention", "embed", "linear", "linear_cross_entropy", "mlp", "moe", "norm", "norm_qkv"]

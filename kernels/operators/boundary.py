@@ -8,7 +8,8 @@ columns (:func:`absent`).
 
 The way through torch's dispatcher costs its caller tens of microseconds a call. Where nothing looks at the call (no
 compiler, no mode, no transform of functions, no subclass of Tensor), it goes to the launchers through one
-``autograd.Function``, with the same results and gradients. A tensor with gaps in memory is copied first.
+``autograd.Function``, with the same results and gradients. A tensor with gaps in memory is copied first, a transposed
+one too where the launcher does not take it as it lies (``turned`` of its row).
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ class Operator:
         ]
         self._passed = [results.index(passed[1]) if each == passed[0] else None for each in inputs]
         self._forms = [takes.index(form) for form in gradients.values()]
-        self._forward, self._backward = self._on_solid(name, forward), self._on_solid(f"{name}_backward", backward)
+        turned = {argument.name for argument in OPS[name].tensors if argument.turned}
+        self._forward, self._backward = (
+            self._on_solid(ran, launcher, [each in turned for each in names])
+            for ran, launcher, names in ((name, forward, inputs), (f"{name}_backward", backward, takes))
+        )
         self._operator = self._define(name, forward, self._forward, fake, costs[0])
         through = self._define(f"{name}_backward", backward, self._backward, self._fake_gradients, costs[1])
         self._operator.register_autograd(partial(self._differentiate, through), setup_context=self._keep)
@@ -111,10 +116,10 @@ class Operator:
         return operator
 
     @staticmethod
-    def _on_solid(name: str, launcher: Callable[..., Any]) -> Callable[..., Any]:
+    def _on_solid(name: str, launcher: Callable[..., Any], turned: Sequence[bool]) -> Callable[..., Any]:
         def launch(*args: Any) -> Any:
             record(name, "triton")
-            return launcher(*(each.contiguous() if isinstance(each, Tensor) else each for each in args))
+            return launcher(*map(_solid, args, turned))
 
         return launch
 
@@ -162,6 +167,12 @@ class Operator:
     def _cast(self, dtype: torch.dtype, args: tuple[Any, ...]) -> tuple[Any, ...]:
         pairs = zip(args, self._data, strict=True)
         return tuple(each.to(dtype) if data and isinstance(each, Tensor) else each for each, data in pairs)
+
+
+def _solid(value: Any, turned: bool) -> Any:
+    if not isinstance(value, Tensor) or (turned and value.mT.is_contiguous()):
+        return value
+    return value.contiguous()
 
 
 def _seen(args: Sequence[Any]) -> bool:

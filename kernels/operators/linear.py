@@ -42,6 +42,7 @@ _LINEAR = Operator(
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
     """x W^T + b + residual, differentiable: x (K, M, I), weight (K, O, I), bias (K, O), residual (K, M, O).
 
-    Raises KernelError as :func:`isoflop.kernels.linear.forward` does.
+    A weight that is the transpose of a tensor (K, I, O) is read as it lies, and so its gradient lies. Raises
+    KernelError as :func:`isoflop.kernels.linear.forward` does.
     """
     return _LINEAR(x, weight, bias, residual)[0]

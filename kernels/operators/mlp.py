@@ -68,6 +68,7 @@ def mlp(
     does.
     """
     if _fits(x.shape[-1], x.dtype, x.device):
+        w_in, w_out = w_in.contiguous(), w_out.contiguous()  # copied here, they are kept for the backward pass
         return _MLP(x, w_in, b_in, w_out, b_out, gain, bias, kind, norm, eps, residual)[0]
     check_mlp(
         "mlp", {"I": w_in.shape[1], "F": w_out.shape[2]}, kind=kind, norm=norm, gain=gain, bias=bias

@@ -34,7 +34,11 @@ def moe(
     x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor, *, kind: str, top_k: int, renormalise: bool = False,
     capacity_factor: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Experts' MLPs, weights (experts, ...), times the gates of ``moe_route``, added up; its loss and count."""
+    """Experts' MLPs, weights (experts, ...), times the gates of ``moe_route``, added up; its loss and count.
+
+    Experts that every row passes, ``n_shared_expert`` of a shape, have no gate (DeepSeekMoE, Dai et al. 2024, section
+    3.2): their sum is one ``mlp`` of n_shared_expert d_expert hidden columns, to be added.
+    """
     rows = x.flatten(0, -2)
     gates, balance, dropped = moe_route(
         rows, router, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor

@@ -68,8 +68,11 @@ class _Seen:
             raise KernelError(f"{self.op}: {name} has shape {shape}, which holds no elements")
         self.same("device", name, tensor.device)
         self._check_dtype(argument, name, tensor.dtype)
-        if not tensor.is_contiguous():
-            raise KernelError(f"{self.op}: {name} has gaps or is transposed in memory", hint=f"{name}.contiguous()")
+        if not (tensor.is_contiguous() or (argument.turned and tensor.mT.is_contiguous())):
+            raise KernelError(
+                f"{self.op}: {name} has gaps {'' if argument.turned else 'or is transposed '}in memory",
+                hint=f"{name}.contiguous()",
+            )
 
     def _check_dtype(self, argument: Argument, name: str, dtype: torch.dtype) -> None:
         exact = getattr(torch, argument.dtype, None)

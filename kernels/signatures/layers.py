@@ -6,6 +6,7 @@ from isoflop.kernels.signatures.op import Argument, Op
 
 _X, _Y = Argument("x", "K M D"), Argument("y", "K M D")
 _GAIN, _BIAS = Argument("gain", "K D"), Argument("bias", "K D", optional=True)
+_WEIGHT = Argument("weight", "K O I", turned=True)
 
 LAYERS: dict[str, Op] = {
     "embed": Op(
@@ -45,14 +46,14 @@ LAYERS: dict[str, Op] = {
     "linear": Op(
         (
             Argument("x", "K M I"),
-            Argument("weight", "K O I"),
+            _WEIGHT,
             Argument("bias", "K O", optional=True),
             Argument("residual", "K M O", optional=True),
         ),
         (Argument("y", "K M O"),),
     ),
     "linear_backward": Op(
-        (Argument("dy", "K M O"), Argument("x", "K M I"), Argument("weight", "K O I")),
+        (Argument("dy", "K M O"), Argument("x", "K M I"), _WEIGHT),
         (Argument("dx", "K M I"), Argument("dweight", "K O I"), Argument("dbias", "K O", optional=True)),
     ),
     "rope": Op((Argument("x", "K B H T C"),), (Argument("y", "K B H T C"),), settings=("base",)),

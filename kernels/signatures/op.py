@@ -14,7 +14,8 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 class Argument:
     """One tensor of an op, or a sequence of them (``many``).
 
-    ``dtype`` is the name of a dtype, or of a group ("data", "gradient") whose tensors share one of ``DTYPES``.
+    ``dtype`` is the name of a dtype, or of a group ("data", "gradient") whose tensors share one of ``DTYPES``. Where
+    ``turned``, the last two axes may lie in memory in the other order, as a transposed tensor's do.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Argument:
     dtype: str = "data"
     optional: bool = False
     many: bool = False
+    turned: bool = False
 
 
 @dataclass(frozen=True)

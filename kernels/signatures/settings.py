@@ -9,7 +9,6 @@ from torch import Tensor
 from isoflop.errors import KernelError, nearest
 
 NORMS = ("layer", "rms")
-ROW_NORMS = (*NORMS, "none")
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu2", "swiglu")
 GATED = ("swiglu",)
 IGNORED = -100
@@ -44,6 +43,9 @@ def refuse_labels(targets: Tensor, vocabulary: int, ignore_index: int = IGNORED)
             f"linear_cross_entropy: targets{at} is {targets[tuple(at)]}; labels are 0 to {vocabulary - 1}, "
             f"or {ignore_index} to be ignored"
         )
+
+
+ROW_NORMS = ("layer", "rms", "none")
 
 
 def check_mask(causal: bool, window: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -40,6 +41,14 @@ class SpecError(IsoflopError, ValueError):
 
 class CorpusError(IsoflopError, ValueError):
     """A corpus is empty, unreadable, or too short for what is asked of it."""
+
+
+class NotEnoughTokens(CorpusError):
+    """A run asks for more tokens than its corpus has to train on: ``epochs`` times as many."""
+
+    def __init__(self, message: str, *, hint: str | None = None, epochs: float = math.inf) -> None:
+        super().__init__(message, hint=hint)
+        self.epochs = epochs
 
 
 class StoreError(IsoflopError, OSError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoflop.data import Corpus, load_corpus, open_corpus
+from isoflop.data import Corpus, Recipe, copy_corpora, load_corpus, open_corpus
 from isoflop.errors import CorpusError
 
 DOCUMENTS = [f"document {index}\n".encode() + b"line of text\n" * (index % 7) for index in range(60)]
@@ -123,6 +123,34 @@ def test_one_byte_changes_the_fingerprint(tmp_path: Path) -> None:
     assert load_corpus(str(folder)).fingerprint == before
     (folder / "007.txt").write_bytes(DOCUMENTS[7][:-1] + b"X")
     assert load_corpus(str(folder)).fingerprint != before
+
+
+def test_fingerprints_of_plain_text_are_those_of_earlier_releases(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"".join(DOCUMENTS))
+    assert load_corpus(str(write_folder(tmp_path / "text", DOCUMENTS))).fingerprint == "d3a8940dced1cd92"
+    assert load_corpus(str(tmp_path / "one")).fingerprint == "f73c0130c2344d39"
+
+
+def test_a_cache_of_format_1_is_read(tmp_path: Path) -> None:
+    corpus = load_corpus(str(write_folder(tmp_path / "text", DOCUMENTS)), tmp_path / "cache")
+    folder = tmp_path / "cache" / corpus.fingerprint
+    (folder / "tokenizer.json").unlink()
+    (folder / "corpus.json").write_text('{"format": 1, "source": "text", "n_vocab": 256}')
+    opened = open_corpus(tmp_path / "cache", corpus.fingerprint)
+    assert opened.n_vocab == 256
+    np.testing.assert_array_equal(opened.train.tokens, corpus.train.tokens)
+
+
+def test_corpora_are_copied_from_cache_to_cache_with_all_that_belongs_to_them(tmp_path: Path) -> None:
+    source = str(write_folder(tmp_path / "text", [*DOCUMENTS, DOCUMENTS[0]]))
+    recipe = Recipe(source=source, deduplicate="exact")
+    made = load_corpus(recipe, tmp_path / "one")
+    copy_corpora(tmp_path / "one", tmp_path / "two")
+    copy_corpora(tmp_path / "one", tmp_path / "two")
+    assert_equal(open_corpus(tmp_path / "two", made.fingerprint), made)
+    files = [sorted(p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*")) for name in ("one", "two")]
+    assert files[0] == files[1]
+    assert (tmp_path / "two" / made.fingerprint / "removed.jsonl").exists()
 
 
 def test_moving_a_document_boundary_changes_the_fingerprint(tmp_path: Path) -> None:

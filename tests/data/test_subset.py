@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop.data import Stream, nested_subset, windows
-from isoflop.errors import CorpusError
+from isoflop.data import Stream, epochs, nested_subset, unique_tokens, windows
+from isoflop.errors import CorpusError, NotEnoughTokens
 
 
 def stream_of(lengths: list[int]) -> Stream:
@@ -78,3 +78,33 @@ def test_each_target_occurs_once_and_follows_its_input(n_tokens: int, n_ctx: int
     assert set(targets.values()) == {1}
     assert sorted(targets) == list(range(1, len(targets) + 1))
     assert n_tokens - 1 - n_ctx < len(targets) <= n_tokens - 1, "less than one context is left over"
+
+
+def test_a_run_longer_than_the_text_says_how_many_epochs_that_is() -> None:
+    stream = stream_of([1001])
+    with pytest.raises(
+        NotEnoughTokens, match=r"2,500 tokens asked of corpus 'mine', .* 1,000 .*: 2\.50 epochs"
+    ) as caught:
+        unique_tokens(stream, 2500, n_ctx=10, source="mine")
+    assert caught.value.epochs == 2.5
+    assert unique_tokens(stream, 2500, n_ctx=10, allow_repeats=True) == 1000
+    assert epochs(2500, 1000) == 2.5
+
+
+def test_unique_tokens_are_what_is_asked_for_where_there_are_enough() -> None:
+    stream = stream_of([1001])
+    assert unique_tokens(stream, 800, n_ctx=10) == 800
+    assert unique_tokens(stream, 2500, n_ctx=10, at_most=500) == 500
+    assert unique_tokens(stream, 300, n_ctx=10, at_most=500) == 300
+
+
+def test_tokens_keep_their_type_through_subsets_and_windows() -> None:
+    stream = Stream(np.arange(10**5, 10**5 + 1000, dtype=np.uint32), np.array([0, 400, 1000]))
+    cut = windows(nested_subset(stream, 900, seed=0), 8)
+    assert cut.dtype == np.uint32
+    assert cut.min() >= 10**5
+
+
+def test_a_subset_of_one_document_is_mapped_where_it_does_not_go_round() -> None:
+    stream = stream_of([1000])
+    assert np.shares_memory(nested_subset(stream, 5, seed=0), stream.tokens)

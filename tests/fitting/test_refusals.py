@@ -195,3 +195,14 @@ def test_questions_that_cannot_be_are_refused() -> None:
             result.holdout("N", top)
     with pytest.raises(LawError, match="N, row 1: -1; every N must be positive"):
         result.predict(N=[1e9, -1.0], D=1e10)
+
+
+@pytest.mark.parametrize("kind", ["case", "sandwich", "profile"])
+def test_a_quantity_that_has_no_value_is_refused(kind: str) -> None:
+    result = fit("chinchilla", runs("chinchilla", 0.01))
+    with pytest.raises(FitError, match=r"(?s)asks for 'alfa', no parameter of chinchilla.*did you mean 'alpha'"):
+        result.derive(lambda p: p["alfa"], kind=kind)
+    with pytest.raises(FitError, match=r"fn is NaN at E = .*beta = "):
+        result.derive(lambda p: float("nan"), kind=kind)
+    with pytest.raises(FitError, match="into a number"):
+        result.derive(lambda p: [p["alpha"], p["beta"]], kind=kind)  # type: ignore[arg-type, return-value]

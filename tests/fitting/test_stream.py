@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from pyarrow import parquet
 
 from isoflop.errors import FitError, NotIdentifiable
-from isoflop.fitting import LAD, Batches, Fit, Huber, LeastSquares, Quantile, fit
+from isoflop.fitting import LAD, Batches, Fit, Huber, LeastSquares, Quantile, fit, laid
+from isoflop.fitting.laid import lend, take_back
 from isoflop.laws import LAWS
 
 TRUTH = {"N_c": 6.5e13, "alpha_N": 0.077, "S_c": 2100.0, "alpha_S": 0.76}
@@ -93,6 +95,23 @@ def test_answer_is_the_same_to_the_bit_on_any_number_of_cores(store: Path, monke
         found = fit("kaplan-steps", store)
         assert found.params == expected.params
         assert found.objective == expected.objective
+
+
+def test_fits_beside_each_other_share_no_memory(columns: dict[str, np.ndarray], store: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.parquet", {**columns, "L": 2.0 * columns["L"]})
+    alone = {path: fit("kaplan-steps", path).params for path in (store, other)}
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda path: (path, fit("kaplan-steps", path).params), 4 * [store, other]))
+    assert all(params == alone[path] for path, params in beside)
+
+
+def test_memory_kept_for_the_next_fit_is_lent_once_and_bounded() -> None:
+    sizes = [2**21, 2**22, 3 * 2**21, 2**22, 2**24]
+    for size in sizes:
+        take_back(np.empty(size))
+    again = [lend(2**22), lend(2**22)]
+    assert not np.shares_memory(*again)
+    assert sum(size * len(some) for size, some in laid._idle.items()) <= 2**23
 
 
 @pytest.mark.parametrize("objective", [LeastSquares(log=False), Huber(5e-3), Huber(0.02, log=False)], ids=str)

@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 
 import torch
 
-from isoflop.benchmark import bench, correctness, run, steps, tune, write
+from isoflop.benchmark import Bench, bench, correctness, run, steps, tune, write
 from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.files import render
@@ -60,11 +60,11 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def made(quiet: None) -> run.Bench:
+def made(quiet: None) -> Bench:
     return bench("cpu", plan=TINY)
 
 
-def test_every_op_is_checked_in_every_dtype_and_every_pass_is_timed(made: run.Bench) -> None:
+def test_every_op_is_checked_in_every_dtype_and_every_pass_is_timed(made: Bench) -> None:
     assert {(each.op, each.dtype) for each in made.verdicts} == {
         (op, str(dtype).removeprefix("torch.")) for op, case in CASES.items() for dtype in case.dtypes
     }
@@ -91,7 +91,7 @@ def test_no_rounding_sends_a_row_to_other_experts(size: Size, dtype: torch.dtype
     assert (dropped > 0).all()
 
 
-def test_tokens_and_utilisation_follow_from_the_time_of_a_step(made: run.Bench) -> None:
+def test_tokens_and_utilisation_follow_from_the_time_of_a_step(made: Bench) -> None:
     (step,) = made.steps
     assert (step.variant, step.models, step.tokens, step.memory) == ("eager", 1, 2 * 4, None)
     assert step.tokens_per_second == pytest.approx(step.tokens / step.with_host)
@@ -168,7 +168,7 @@ def test_a_way_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.Monk
 
 
 def test_a_benchmark_is_written_whole_or_not_at_all(
-    made: run.Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, page = write(made, tmp_path / "new")
     read = json.loads(data.read_text())
@@ -187,7 +187,7 @@ def test_a_benchmark_is_written_whole_or_not_at_all(
     assert [*(tmp_path / "full").iterdir()] == []
 
 
-def test_the_page_is_well_formed_and_says_what_is_arithmetic(made: run.Bench) -> None:
+def test_the_page_is_well_formed_and_says_what_is_arithmetic(made: Bench) -> None:
     open_tags: list[str] = []
 
     class Reader(HTMLParser):

@@ -16,7 +16,8 @@ import torch
 from isoflop.benchmark import tiles, tune
 from isoflop.benchmark.sizes import Size
 from isoflop.benchmark.tables import tuning_table
-from isoflop.benchmark.tune import TARGETS, candidates
+from isoflop.benchmark.targets import TARGETS
+from isoflop.benchmark.tune import candidates
 from isoflop.errors import KernelError
 from isoflop.kernels.configurations import Configuration, configuration, entries, ops
 

@@ -226,45 +226,6 @@ def test_mlp_follows_the_formula_of_each_activation(randn: Callable[..., Tensor]
         assert_close(ops.mlp(x, w_in, None, w_out, None, kind=kind), ops.activation(x @ w_in.T, kind=kind) @ w_out.T)
 
 
-def test_a_mixture_adds_up_its_gated_experts(randn: Callable[..., Tensor]) -> None:
-    x, router, w_in, w_out = randn(2, 3, 4), randn(5, 4), randn(5, 6, 4), randn(5, 4, 6)
-    y, balance, dropped = ops.moe(x, router, w_in, w_out, kind="gelu", top_k=2, renormalise=True)
-    p = (x.view(6, 4) @ router.T).softmax(-1)
-    shares = torch.zeros(5).double()
-    for row, likely in enumerate(p):
-        first, second = sorted(range(5), key=lambda e: -float(likely[e]))[:2]
-        expert = [ops.mlp(x.view(6, 4)[row], w_in[e], None, w_out[e], None, kind="gelu") for e in (first, second)]
-        mass = likely[first] + likely[second]
-        assert_close(y.view(6, 4)[row], (likely[first] * expert[0] + likely[second] * expert[1]) / mass)
-        shares[[first, second]] += 1 / 12
-    assert_close(balance, 5 * (shares * p.mean(0)).sum())
-    assert int(dropped) == 0
-
-
-def test_the_balance_of_even_experts_is_one_and_of_a_single_favourite_their_number() -> None:
-    x, even = torch.eye(4).double(), torch.zeros(4, 4).double()
-    assert_close(ops.moe_route(x, 1e3 * x, top_k=1)[1], torch.tensor(1.0).double())
-    assert_close(ops.moe_route(x, even, top_k=4)[1], torch.tensor(1.0).double())
-    favourite = torch.cat((torch.full((1, 4), 1e3), torch.zeros(3, 4))).double()
-    assert_close(ops.moe_route(x, favourite, top_k=1)[1], torch.tensor(4.0).double())
-
-
-def test_earlier_rows_fill_an_expert_and_later_ones_are_dropped() -> None:
-    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
-    gates, _, dropped = ops.moe_route(x, 10 * torch.eye(2), top_k=1, capacity_factor=1.0)
-    assert (gates > 0).tolist() == [[True, False], [False, True], [True, False], [False, False]]
-    assert int(dropped) == 1
-
-
-@pytest.mark.parametrize(
-    ("top_k", "factor", "message"),
-    [(0, None, "top_k is 0; it must be from 1 to the 2 experts"), (3, 1.0, "top_k is 3"), (1, 0.0, "must be above 0")],
-)
-def test_settings_of_a_mixture_out_of_range_are_refused(top_k: int, factor: float | None, message: str) -> None:
-    with pytest.raises(KernelError, match=message):
-        ops.moe_route(torch.ones(3, 4), torch.ones(2, 4), top_k=top_k, capacity_factor=factor)
-
-
 def test_embedding_adds_the_position_of_each_token(randn: Callable[..., Tensor]) -> None:
     tokens, table, positions = torch.tensor([[2, 0, 2]]), randn(3, 4), randn(5, 4)
     assert torch.equal(ops.embed(tokens, table), table[tokens])

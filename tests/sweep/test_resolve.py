@@ -67,10 +67,52 @@ def test_rules_follow_the_run() -> None:
         assert run.batch_tokens == 16 * round(0.8 * tokens**0.4 / 16)
 
 
+def test_published_rules_follow_the_run_by_name() -> None:
+    named = {"learning_rate": "step-law", "batch_tokens": "step-law"}
+    [run] = specs(tokens=[512000], train=named)
+    assert run.learning_rate == pytest.approx(1.79 * run.shape.n_nonembedding**-0.713 * 512000**0.307)
+    assert run.batch_tokens == 16 * round(0.58 * 512000**0.571 / 16)
+
+
+def test_rules_of_the_loss_ask_for_the_one_expected() -> None:
+    with pytest.raises(SpecError, match=r"batch_tokens = 'minicpm' follows the loss.*\n.*expected_loss"):
+        specs(tokens=[6400], train={"batch_tokens": "minicpm"})
+    [run] = specs(n_train=10**7, tokens=[6400000], train={"batch_tokens": "kaplan", "expected_loss": 20})
+    assert run.batch_tokens == 16 * round(2.1e8 / 20 ** (1 / 0.21) / 16)
+
+
 def test_schedules_are_shares_of_the_run() -> None:
     [run] = specs(tokens=[6400], train={"final_learning_rate_ratio": 0.1, "warmup_share": 0.25, "learning_rate": 0.02})
     assert run.warmup_steps == 25
     assert run.final_learning_rate == pytest.approx(0.002)
+
+
+def test_runs_have_what_the_study_says_of_training() -> None:
+    said = {"schedule": "wsd", "optimizer": "muon", "dropout": 0.1, "z_loss": 1e-4, "averaging": "ema"}
+    [run] = specs(tokens=[6400], train={**said, "warmup_steps": 7, "decay_share": 0.3})
+    assert {name: getattr(run, name) for name in said} == said
+    assert (run.warmup_steps, run.decay_steps) == (7, 30)
+
+
+def test_a_warm_up_longer_than_a_run_is_refused() -> None:
+    with pytest.raises(SpecError, match="warm-up of 3000 steps is longer than the run, 100 steps"):
+        specs(tokens=[6400], train={"warmup_steps": 3000})
+
+
+def test_heads_of_several_widths_need_the_one_of_the_base() -> None:
+    mup = {"parametrisation": "mup", "base_width": 8}
+    shapes = [SHAPE | {"d_model": [8, 16]}]
+    with pytest.raises(SpecError, match=r"'mup' of heads of 8, 16 channels needs base_head\n.*d_head"):
+        specs(shapes=shapes, tokens=[6400], train=mup)
+    runs = specs(shapes=shapes, tokens=[6400], train={**mup, "base_head": 8})
+    assert [(run.base_width, run.base_head) for run in runs] == [(8, 8), (8, 8)]
+    assert len(specs(shapes=[SHAPE, SHAPE | {"d_model": 16, "n_head": 2}], tokens=[6400], train=mup)) == 2
+
+
+def test_budgets_of_experts_count_those_that_a_token_uses() -> None:
+    experts = SHAPE | {"n_expert": 4, "top_k": 1}
+    [run] = specs(shapes=[experts], budgets=[1e9], train={"batch_tokens": 16})
+    assert run.counts()["C"] == pytest.approx(1e9, rel=1e-3)
 
 
 def test_more_tokens_than_the_corpus_has_are_refused_with_the_epochs() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isoflop import Shape
+from isoflop.data import NearDuplicates, Recipe
 from isoflop.errors import ShapeError, SpecError
-from isoflop.sweep.study import PowerRule, parse_study, read_study
+from isoflop.sweep.study import parse_study, read_study
+from isoflop.train.rules import PowerRule
 
 SHAPE: dict[str, Any] = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
 MINIMAL: dict[str, Any] = {"shapes": [SHAPE], "tokens": [1e4]}
@@ -22,6 +26,13 @@ def test_the_shipped_studies_are_read(root: Path) -> None:
         study = read_study(path)
         assert study.shapes
         assert study.tokens or study.budgets
+
+
+def test_the_study_on_the_page_on_data_is_read(root: Path) -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```", (root / "docs" / "data.md").read_text(), re.MULTILINE | re.DOTALL)
+    corpus = parse_study(tomllib.loads(block)).corpus
+    assert corpus.near == NearDuplicates()
+    assert corpus.settings().keys() == {"tokenizer", "n_vocab", "deduplicate", "quality"}
 
 
 def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
@@ -37,8 +48,38 @@ def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
     assert {(s.n_ctx, s.n_vocab) for s in study.shapes} == {(16, 256)}
 
 
+def test_a_family_gives_the_fields_that_are_not_said() -> None:
+    [shape] = parse_study(
+        {
+            "shape": {"family": "modern", "n_ctx": 16},
+            "shapes": [{"n_layer": 1, "d_model": 8, "n_head": 1}],
+            "tokens": [1],
+        }
+    ).shapes
+    assert (shape.norm, shape.activation, shape.position, shape.n_ctx) == ("rms", "swiglu", "rope", 16)
+
+
 def test_a_shape_given_twice_is_one_shape() -> None:
     assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
+
+
+def test_a_corpus_is_a_name_or_a_table() -> None:
+    assert parse_study(MINIMAL).corpus == Recipe(source="stdlib")
+    assert parse_study(MINIMAL | {"corpus": "text/"}).corpus == Recipe(source="text/")
+    table = {
+        "source": "text/",
+        "tokenizer": "bpe",
+        "n_vocab": 512,
+        "deduplicate": {"threshold": 0.7},
+        "quality": "gopher",
+    }
+    assert parse_study(MINIMAL | {"corpus": table}).corpus == Recipe(
+        source="text/",
+        tokenizer="bpe",
+        n_vocab=512,
+        deduplicate=NearDuplicates(threshold=0.7),
+        quality="gopher",
+    )
 
 
 def test_settings_are_numbers_or_rules() -> None:
@@ -48,6 +89,8 @@ def test_settings_are_numbers_or_rules() -> None:
     assert train.batch_tokens == 64.0
     assert train.learning_rate == PowerRule(scale=2.0, N=-0.5, D=1.0)
     assert PowerRule(scale=2, N=-0.5, D=1).at(100, 30) == pytest.approx(2 * 30 / 10)
+    train = parse_study(MINIMAL | {"train": {"batch_tokens": "step-law", "learning_rate": "kaplan"}}).train
+    assert (train.batch_tokens, train.learning_rate) == ("step-law", "kaplan")
 
 
 @pytest.mark.parametrize(
@@ -56,10 +99,17 @@ def test_settings_are_numbers_or_rules() -> None:
         ({"token": [1]}, r"unknown key 'token' in the study\n.*did you mean 'tokens'"),
         ({"train": {"batch_token": 1}}, r"unknown key 'batch_token' in \[train\]\n.*did you mean 'batch_tokens'"),
         ({"plan": {"computes": "1"}}, r"unknown key 'computes' in \[plan\]\n.*did you mean 'compute'"),
+        ({"corpus": {"tokeniser": "bpe"}}, r"unknown key 'tokeniser' in \[corpus\]\n.*did you mean 'tokenizer'"),
+        (
+            {"corpus": {"deduplicate": {"treshold": 0.5}}},
+            r"unknown key 'treshold' in \[corpus\] deduplicate\n.*did you mean 'threshold'",
+        ),
         (
             {"train": {"learning_rate": {"scales": 1}}},
             r"unknown key 'scales' in \[train\] learning_rate\n.*did you mean 'scale'",
         ),
+        ({"train": {"learning_rate": "kapln"}}, r"learning_rate = 'kapln' is no rule\n.*did you mean 'kaplan'"),
+        ({"train": {"batch_tokens": "minicmp"}}, r"batch_tokens = 'minicmp' is no rule\n.*did you mean 'minicpm'"),
     ],
 )
 def test_unknown_keys_are_named_with_the_nearest(values: dict[str, Any], message: str) -> None:
@@ -85,6 +135,12 @@ def test_unknown_fields_of_a_shape_are_named_with_the_nearest(where: str) -> Non
         ({"tokens": [float("nan")]}, r"at `\$.tokens\[0\]`"),
         ({"budgets": [-1e12]}, r"at `\$.budgets\[0\]`"),
         ({"corpus": 3}, r"at `\$.corpus`"),
+        ({"corpus": {"tokenizer": 3}}, r"at `\$.corpus.tokenizer`"),
+        ({"corpus": {"n_vocab": -1}}, r"at `\$.corpus.n_vocab`"),
+        ({"corpus": {"deduplicate": "nearly"}}, r"nearly.* - at `\$.corpus.deduplicate`"),
+        ({"corpus": {"deduplicate": {"threshold": 2}}}, r"at `\$.corpus.deduplicate.threshold`"),
+        ({"corpus": {"quality": {"word": [0, 1]}}}, r"unknown measure 'word' in quality\n.*did you mean 'words'"),
+        ({"corpus": {"quality": {"words": [0]}}}, r"at `\$.corpus.quality"),
         ({"train": {"seeds": []}}, r"length >= 1.* - at `\$.train.seeds`"),
         ({"train": {"seeds": [0.5]}}, r"at `\$.train.seeds\[0\]`"),
         ({"train": {"batch_tokens": 0}}, r"at `\$.train.batch_tokens`"),

@@ -16,7 +16,8 @@ import pytest
 
 from isoflop.errors import ShapeError, SpecError
 from isoflop.runs import run_id
-from isoflop.train.spec import TrainSpec
+from isoflop.train import averaging, optimizers
+from isoflop.train.spec import AVERAGES, OMITTED, OPTIMIZERS, TrainSpec
 
 MakeSpec = Callable[..., TrainSpec]
 
@@ -37,7 +38,17 @@ OTHER: dict[str, Any] = {
     "evaluations": 5,
     "eval_tokens": 4096,
     "patience": 1,
+    "schedule": "wsd",
+    "decay_steps": 3,
+    "optimizer": "muon",
+    "dropout": 0.1,
+    "z_loss": 1e-4,
+    "balance_loss": 0.0,
+    "averaging": "ema",
+    "averaging_share": 0.2,
 }
+
+MUP: dict[str, Any] = {"parametrisation": "mup", "base_width": 8}
 
 BAD: dict[str, list[Any]] = {
     "shape": [{"n_layer": 1}],
@@ -46,7 +57,7 @@ BAD: dict[str, list[Any]] = {
     "unique_tokens": [0, 127, 200.5],
     "batch_tokens": [0, 8, 24, 1024.0],
     "learning_rate": [0, -1e-3, math.nan, math.inf, "1e-3", True],
-    "final_learning_rate": [-1e-9, math.inf],
+    "final_learning_rate": [-1e-9, math.inf, 1.1e-2],
     "warmup_steps": [-1, 0.5],
     "beta1": [-0.1, 1.0, math.nan],
     "beta2": [-0.1, 1.0],
@@ -58,6 +69,17 @@ BAD: dict[str, list[Any]] = {
     "eval_tokens": [0, 15],
     "patience": [-1],
     "engine": ["warp"],
+    "schedule": ["cosin", None, 3],
+    "decay_steps": [-1, 2.5, "3"],
+    "optimizer": ["adam", ["adamw"]],
+    "parametrisation": ["mpu", None],
+    "base_width": [0, 16.0],
+    "base_head": [0, True],
+    "dropout": [-0.1, 1.0, math.nan],
+    "z_loss": [-1e-4, math.inf],
+    "balance_loss": [-1e-4, "0"],
+    "averaging": ["mean"],
+    "averaging_share": [0, 1.1, math.nan],
 }
 
 
@@ -95,11 +117,12 @@ def test_run_ids_are_the_same_in_every_process(make_spec: MakeSpec) -> None:
 def test_every_field_makes_another_run(make_spec: MakeSpec) -> None:
     spec = make_spec()
     others = [replace(spec, **{name: value}) for name, value in OTHER.items()]
+    others += [replace(spec, **MUP | more) for more in ({}, {"base_width": 4}, {"base_head": 4})]
     shapes = [spec.shape.replace(n_layer=2), spec.shape.replace(norm="rms"), spec.shape.replace(tied_embeddings=False)]
     others += [replace(spec, shape=shape) for shape in shapes]
     ids = {run_id(other.to_dict()) for other in [spec, *others]}
     assert len(ids) == 1 + len(others)
-    assert {"shape", "engine", *OTHER} == {field.name for field in fields(TrainSpec)}
+    assert {"shape", "engine", "base_head", *MUP, *OTHER} == {field.name for field in fields(TrainSpec)}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
@@ -122,6 +145,56 @@ def test_unknown_and_missing_keys_are_named(make_spec: MakeSpec) -> None:
         TrainSpec.from_dict(values | {"shape": values["shape"] | {"d_modl": 3}})
 
 
+def test_what_a_run_makes_no_use_of_is_not_in_its_id(make_spec: MakeSpec) -> None:
+    values = make_spec().to_dict()
+    assert not OMITTED.keys() & values.keys()
+    for name, value in OTHER.items():
+        if name in OMITTED:
+            spec = make_spec(**{name: value})
+            assert spec.to_dict() == values | {name: value}
+            assert TrainSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_names_that_a_spec_takes_are_those_of_the_tables() -> None:
+    assert set(OPTIMIZERS) == set(optimizers.OPTIMIZERS)
+    assert set(AVERAGES) == set(averaging.AVERAGES)
+
+
+def test_rates_rise_to_the_peak_and_fall_to_the_final_rate(make_spec: MakeSpec) -> None:
+    rates = make_spec().rates()
+    np.testing.assert_allclose(rates[:4], [0.0025, 0.005, 0.0075, 0.01])
+    assert rates.argmax() in (3, 4)
+    assert rates[-1] == pytest.approx(1e-3)
+    assert make_spec(schedule="constant").rates()[-1] == 1e-2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmup_steps": 41}, "warm-up of 41 steps is longer than the run, 40 steps"),
+        ({"schedule": "wsd", "decay_steps": 37}, "warm-up of 4 steps and a decay of 37 are longer"),
+        ({"parametrisation": "mup"}, "'mup' needs base_width"),
+        ({"base_width": 8}, "base_width = 8; the standard parametrisation has no base"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    make_spec: MakeSpec, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        make_spec(**changes)
+
+
+def test_compute_counts_the_parameters_that_a_token_passes(make_spec: MakeSpec) -> None:
+    shape = make_spec().shape
+    experts, universal = (
+        shape.replace(n_expert=4, top_k=1),
+        shape.replace(architecture="universal", n_recurrence=3),
+    )
+    assert make_spec(shape=shape).counts()["C"] == 6 * shape.n_nonembedding * 40 * 128
+    assert make_spec(shape=experts).counts()["C"] == 6 * experts.n_active_nonembedding * 40 * 128
+    assert make_spec(shape=universal).counts()["C"] == 3 * make_spec(shape=shape).counts()["C"]
+
+
 def test_counts_agree_with_the_shape(make_spec: MakeSpec) -> None:
     spec = make_spec()
     counts = spec.counts()
@@ -132,7 +205,7 @@ def test_counts_agree_with_the_shape(make_spec: MakeSpec) -> None:
     assert counts["C_exact_causal"] > counts["C"], "the unembedding of a tiny model outweighs its blocks"
 
 
-def test_a_shape_that_is_no_plain_decoder_is_refused_by_name(make_spec: MakeSpec) -> None:
-    shape = make_spec().shape.replace(n_expert=4, top_k=2)
-    with pytest.raises(ShapeError, match=r"n_expert = 4, top_k = 2, .* can be counted, not trained"):
+def test_a_shape_that_no_model_has_is_refused_by_name(make_spec: MakeSpec) -> None:
+    shape = make_spec().shape.replace(n_predict=2)
+    with pytest.raises(ShapeError, match=r"n_predict = 2 can be counted, not trained"):
         make_spec(shape=shape)

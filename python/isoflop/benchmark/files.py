@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from isoflop.benchmark.run import Bench
+from isoflop.benchmark.found import Bench
 from isoflop.benchmark.tables import facts, tables
 from isoflop.report.html import page, paragraph, table
 from isoflop.runs.files import explained, replace_file

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
-from isoflop.benchmark import ahead, correctness, steps
+from isoflop.benchmark import ahead, steps
 from isoflop.benchmark.ahead import first_line
-from isoflop.benchmark.budget import Budget, Skipped
+from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.ceilings import DTYPES, Ceilings, board, measured, published
+from isoflop.benchmark.found import Bench, OpTime
 from isoflop.benchmark.plan import PLANS, Plan
-from isoflop.benchmark.sizes import Size
-from isoflop.benchmark.timing import Call, Clock, Time, clock_of
+from isoflop.benchmark.timing import Call, Clock, clock_of
 from isoflop.benchmark.variants import variants
 from isoflop.errors import KernelError, nearest
-from isoflop.hardware import Ceiling, Info, info, peak_of_this_machine
+from isoflop.hardware import Ceiling, info, peak_of_this_machine
 from isoflop.kernels.launch import interpreted
 
 DEVICES = ("cuda", "cpu")
@@ -31,57 +29,6 @@ _SPARE = 0.04  # of the seconds: writing, and what a piece of work takes longer 
 _SHARES = {"check": 0.3, "time": 0.35}  # of the seconds; steps have the rest
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class OpTime:
-    """One op at one size: by way of running it, its time; ``roofline`` is the least time by arithmetic, in seconds."""
-
-    op: str
-    phase: str
-    size: Size
-    dtype: str
-    roofline: float
-    times: dict[str, Time]
-
-
-@dataclass
-class Bench:
-    """What was found, and on what.
-
-    Attributes:
-        device: its name; ``kind`` is "cuda" or "cpu".
-        date: when it began, UTC.
-        ceilings: what rooflines and MFU are relative to, and who says so.
-        measured: the largest products and copies of this machine, for comparison.
-        kernels: whether kernels ran, and not their definition alone.
-    """
-
-    device: str
-    kind: str
-    date: str
-    machine: Info
-    runtime: str
-    quick: bool
-    kernels: bool
-    limit: float
-    ceilings: Ceilings
-    measured: tuple[Ceiling, ...]
-    verdicts: list[correctness.Verdict] = field(default_factory=list)
-    ops: list[OpTime] = field(default_factory=list)
-    steps: list[steps.StepTime] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists and scalars, ready for JSON."""
-        made = {name: value for name, value in self.__dict__.items() if name not in ("machine", "ceilings", "ops")}
-        lists = {name: [asdict(each) for each in made[name]] for name in ("measured", "verdicts", "steps", "skipped")}
-        ops = [
-            asdict(each) | {"size": each.size._asdict(), "times": {n: t._asdict() for n, t in each.times.items()}}
-            for each in self.ops
-        ]
-        return made | {"machine": self.machine.to_dict(), "ceilings": self.ceilings._asdict()} | lists | {"ops": ops}
 
 
 def bench(

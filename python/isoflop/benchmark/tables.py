@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from isoflop.benchmark.budget import Skipped
+from isoflop.benchmark.found import Bench
 from isoflop.benchmark.roofline import Row
-from isoflop.benchmark.run import Bench
 from isoflop.benchmark.tune import Tuning
 from isoflop.benchmark.variants import EXPLAINED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from isoflop.errors import IsoflopError
 if TYPE_CHECKING:
     from isoflop.runs import RunStore
     from isoflop.sweep.study import Study
+    from isoflop.train.spec import TrainSpec
 
 
 @app.command(epilog="Example: isoflop demo")
@@ -97,15 +99,15 @@ def runs_show(store: StorePath, run: Annotated[str, typer.Argument(help="The id,
 
 def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     """Make the missing runs of a study, with progress on standard error; failures are named at the end."""
-    from isoflop.data import load_corpus
+    from isoflop.data import copy_corpora
     from isoflop.runs import RunStore
     from isoflop.sweep.launcher import run_sweep
     from isoflop.sweep.progress import SweepProgress
-    from isoflop.sweep.resolve import resolve
 
-    specs = resolve(study, load_corpus(study.corpus))  # what cannot be run leaves no store behind
-    store = RunStore(where)
-    load_corpus(study.corpus, store.cache)
+    with TemporaryDirectory() as elsewhere:
+        specs = _resolved(study, where, Path(elsewhere))  # what cannot be run leaves no store behind
+        store = RunStore(where)
+        copy_corpora(Path(elsewhere), store.cache)
     with SweepProgress(stderr()) as progress:
         result = run_sweep(specs, store, workers=workers, watcher=progress)
     if failed := [run for run, state in result.states.items() if state == "failed"]:
@@ -116,14 +118,23 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     return store
 
 
-def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
+def _resolved(study: Study, where: Path, elsewhere: Path) -> list[TrainSpec]:
+    """The runs of a study, its corpus made in the cache of the store or, where there is no store yet, ``elsewhere``."""
     from isoflop.data import load_corpus
+    from isoflop.runs import RunStore
+    from isoflop.sweep.resolve import resolve
+
+    cache = RunStore(where, create=False).cache if (where / "store.json").exists() else elsewhere
+    return resolve(study, load_corpus(study.corpus, cache))
+
+
+def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
     from isoflop.hardware import cores
     from isoflop.runs import RunStore
     from isoflop.sweep.cost import estimate
-    from isoflop.sweep.resolve import resolve
 
-    specs = resolve(study, load_corpus(study.corpus))
+    with TemporaryDirectory() as elsewhere:
+        specs = _resolved(study, where, Path(elsewhere))
     store = RunStore(where, create=False) if (where / "store.json").exists() else None
     forecast = estimate(specs, store, workers or int(cores()))
     if as_json:

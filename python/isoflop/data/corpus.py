@@ -1,184 +1,188 @@
-"""A corpus is two token streams, training and held-out, with the boundaries of their documents.
+"""From a source to a corpus: documents, those that are kept, a tokenizer, two token streams, a fingerprint.
 
-Text becomes byte-level tokens (0..255), and every document ends in token 0, which text never holds. One document in
-ten is held out, chosen by a hash of its content, so that the split does not depend on order, machine or seed.
-Prepared corpora are cached as memory-mapped uint16 shards under their fingerprint, the hash of every token: equal
-fingerprints are equal text.
+One document in ten is held out, chosen by a hash of its content, so that the split depends on neither order, machine
+nor seed; of a single document, of shards without a part for validation and of synthetic sources the last tenth is.
+Equal fingerprints are equal tokens, made in the same way.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoflop.data.cache import Corpus, Prepared, fingerprint_of, open_corpus, publish, workshop, write_stream
 from isoflop.data.documents import read_documents
-from isoflop.data.shards import is_shard_source, read_shards
-from isoflop.errors import CorpusError
-
-Tokens = NDArray[np.uint16]
-Offsets = NDArray[np.int64]
-
-BYTE_VOCABULARY = 256
-HELD_OUT_SHARE = 0.1
-_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Tokens (n,) uint16 and the document boundaries (n_documents + 1,) int64: document i is tokens[o[i]:o[i+1]]."""
-
-    tokens: Tokens
-    offsets: Offsets
-
-    @property
-    def n_documents(self) -> int:
-        return len(self.offsets) - 1
-
-    def document(self, index: int) -> Tokens:
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+from isoflop.data.recipe import Preparation, Recipe
+from isoflop.data.rows import read_rows
+from isoflop.data.shards import Integers, is_shard_source, read_shards
+from isoflop.data.sift import Keep, name_of, sift
+from isoflop.data.split import HELD_OUT_SHARE, split
+from isoflop.data.stream import Stream, token_type
+from isoflop.data.synthetic import is_synthetic, synthetic
+from isoflop.data.texts import Texts, refuse_undecodable, write_texts
+from isoflop.data.tokenizer import key_of, make_tokenizer
+from isoflop.errors import CorpusError, SpecError
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Training and held-out tokens with the name they were asked for by and the fingerprint of their content."""
-
-    source: str
-    fingerprint: str
-    n_vocab: int
-    train: Stream
-    held_out: Stream
-
-
-def load_corpus(source: str, cache: Path | None = None) -> Corpus:
-    """Read a corpus: ``"stdlib"``, a text file, a folder of text, or uint16 ``.bin`` shards.
+def load_corpus(
+    source: str | Recipe, cache: Path | None = None, *, keep: Keep | None = None, rows: Iterable[Any] | None = None
+) -> Corpus:
+    """Make a corpus, or open it where it was made before.
 
     Args:
-        source: the name or path. A folder (or file) of ``.bin`` shards is taken as tokens, not as text.
-        cache: a folder in which the prepared tokens are kept and shared, memory-mapped, between processes.
+        source: a recipe, or the source of a plain one: ``"stdlib"``, a file or a folder of text, JSON lines, Parquet or
+            token shards, ``"hf:NAME"``, ``"synthetic:NAME"``.
+        cache: a folder in which prepared corpora are kept and shared, memory-mapped, between processes; without one the
+            tokens are in files that go with the process.
+        keep: a filter of your own: a document is kept where it returns true. Recorded by its name.
+        rows: the documents themselves, as texts or as mappings with the recipe's ``column`` (a dataset, a generator);
+            the source is then no more than their name.
 
     Raises:
-        CorpusError: nothing there, nothing readable, an empty corpus, or nothing left to train on or to hold out.
+        CorpusError: nothing there, nothing readable, an empty corpus, nothing left to train on or to hold out, a torn
+            or foreign shard, text that does not decode, a row without its column, a token beyond the vocabulary.
+        SpecError: a tokenizer, filter or option that there is not.
+        MissingExtra: a library that the recipe needs is not installed.
     """
-    train, held_out, n_vocab = _read_shards(source) if is_shard_source(source) else _read_text(source)
-    corpus = Corpus(source, _fingerprint(train, held_out), n_vocab, train, held_out)
-    if cache is None:
-        return corpus
-    _save(corpus, cache / corpus.fingerprint)
+    recipe = Recipe(source=source) if isinstance(source, str) else source
+    with workshop(recipe.source, cache) as folder:
+        if rows is None and (is_synthetic(recipe.source) or is_shard_source(recipe.source)):
+            corpus = _of_tokens(recipe, keep, folder, copied=cache is not None)
+        else:
+            documents = read_documents(recipe.source, recipe.column) if rows is None else read_rows(rows, recipe.column)
+            texts = write_texts(documents, recipe.source, folder.parent)
+            made = {**recipe.settings(), **({} if keep is None else {"keep": name_of(keep)})}
+            known = _known(texts, recipe, made, cache) if keep is None else None
+            if known is not None and (found := known.corpus()) is not None:
+                return replace(found, source=recipe.source)
+            corpus = _of_texts(texts, recipe, made, keep, folder)
+            if known is not None:
+                known.remember(corpus.fingerprint)
+        if cache is None:
+            return corpus
+        publish(corpus, folder, cache)
     # Another source with the same text may have put it there.
-    return replace(open_corpus(cache, corpus.fingerprint), source=source, n_vocab=n_vocab)
+    return replace(open_corpus(cache, corpus.fingerprint), source=corpus.source, n_vocab=corpus.n_vocab)
 
 
-def open_corpus(cache: Path, fingerprint: str) -> Corpus:
-    """Open a corpus that :func:`load_corpus` has prepared in ``cache``, memory-mapped.
+def _known(texts: Texts, recipe: Recipe, made: dict[str, Any], cache: Path | None) -> Prepared | None:
+    """Where it is written which corpus this leads to; plain bytes are made again faster than looked up."""
+    if cache is None or not made:
+        return None
+    return Prepared(cache, texts.fingerprint, {**made, "tokenizer": key_of(recipe.tokenizer)})
 
-    Raises:
-        CorpusError: no such corpus in the cache, or its files are damaged.
-    """
-    folder = cache / fingerprint
-    if not folder.is_dir():
-        raise CorpusError(f"no corpus {fingerprint} in {cache}", hint="load_corpus(source, cache) puts it there")
-    try:
-        meta = json.loads((folder / "corpus.json").read_text())
-        train, held_out = (
-            Stream(np.memmap(folder / f"{name}.bin", np.uint16, "r"), np.load(folder / f"{name}.offsets.npy"))
-            for name in ("train", "held_out")
-        )
-        whole = all(len(stream.tokens) == stream.offsets[-1] for stream in (train, held_out))
-        corpus = Corpus(meta["source"], fingerprint, meta["n_vocab"], train, held_out)
-    except (OSError, ValueError, LookupError) as error:
+
+def _of_texts(texts: Texts, recipe: Recipe, made: dict[str, Any], keep: Keep | None, folder: Path) -> Corpus:
+    """The corpus of these documents, its files in ``folder``."""
+    kept, removed = sift(texts, recipe, keep, folder / "removed.jsonl")
+    if not removed:
+        (folder / "removed.jsonl").unlink()
+    if not len(kept):
+        why = ", ".join(f"{why} {sums.documents:,}" for why, sums in removed.items() if why != "empty")
+        hint = f"of {len(texts):,} documents, removed: {why}" if why else "it holds no byte of text"
+        raise CorpusError(f"corpus {recipe.source!r} is empty", hint=hint)
+    if recipe.tokenizer != "byte":
+        refuse_undecodable(texts, texts.spans(kept))
+    train, held_out = split(texts, kept)
+    sizes = [int((part[:, 2] - part[:, 1]).sum()) for part in (train, held_out)]
+    if not all(sizes):
         raise CorpusError(
-            f"corpus {folder} cannot be read: {error}", hint="delete that folder; it is made again"
-        ) from error
-    if not whole:
-        raise CorpusError(f"corpus {folder} lacks some of its tokens", hint="delete that folder; it is made again")
-    return corpus
-
-
-def _read_text(source: str) -> tuple[Stream, Stream, int]:
-    documents = [(name, content) for name, content in read_documents(source) if content]
-    if not documents:
-        raise CorpusError(f"corpus {source!r} is empty", hint="it holds no byte of text")
-    for name, content in documents:
-        if b"\0" in content:
-            raise CorpusError(f"{name} in corpus {source!r} is not text: it holds a NUL byte")
-    if len(documents) == 1:
-        train, held_out = _split_one(documents[0][1])
-    else:
-        train, held_out = _split([content for _, content in documents])
-    if not train or not held_out:
-        size = sum(len(content) for _, content in documents)
-        raise CorpusError(
-            f"corpus {source!r}, {len(documents)} documents of {size} bytes, is too little to train on and to hold out",
+            f"corpus {recipe.source!r}, {len(kept)} documents of {sum(sizes)} bytes, "
+            "is too little to train on and to hold out",
             hint="give more text, in documents that differ",
         )
-    return _stream(train), _stream(held_out), BYTE_VOCABULARY
+    tokenizer = make_tokenizer(
+        recipe.tokenizer,
+        recipe.n_vocab,
+        training=lambda: texts.pieces(train),
+        whole=lambda: texts.pieces(texts.spans(kept)),
+    )
+    kind = token_type(tokenizer.n_vocab)
+    streams = [
+        write_stream(tokenizer.encode(texts.pieces(part)), folder, name, kind)
+        for name, part in (("train", train), ("held_out", held_out))
+    ]
+    preparation = Preparation(
+        settings=made,
+        documents=len(texts),
+        bytes=int(texts.contents.offsets[-1]),
+        removed=removed,
+        train_bytes=sizes[0],
+        held_out_bytes=sizes[1],
+    )
+    # The same tokens, made otherwise, are another corpus, so that the runs on it can be told apart.
+    way = {**made, "tokenizer": hashlib.sha256(tokenizer.to_json().encode()).hexdigest()} if made else {}
+    fingerprint = fingerprint_of(streams, json.dumps(way, sort_keys=True) if way else "")
+    return Corpus(recipe.source, fingerprint, tokenizer.n_vocab, streams[0], streams[1], tokenizer, preparation)
 
 
-def _split_one(content: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Hold out the last tenth of a single document, cut at a line end where there is one."""
-    cut = int(len(content) * (1 - HELD_OUT_SHARE))
-    line_end = content.find(b"\n", cut) + 1
-    cut = line_end if 0 < line_end < len(content) else cut
-    return [part for part in (content[:cut],) if part], [part for part in (content[cut:],) if part]
+def _of_tokens(recipe: Recipe, keep: Keep | None, folder: Path, *, copied: bool) -> Corpus:
+    """The corpus of a source that holds tokens; those of a single shard stay where they are, unless ``copied``."""
+    meant_for_text = [name for name in recipe.settings() if name != "n_vocab"] + ["keep"] * (keep is not None)
+    if meant_for_text:
+        raise SpecError(
+            f"{', '.join(meant_for_text)}: for text, while corpus {recipe.source!r} holds tokens", hint="leave it out"
+        )
+    train: list[Integers]
+    held_out: list[Integers]
+    entropy_rate = None
+    if is_synthetic(recipe.source):
+        made = synthetic(recipe.source)
+        entropy_rate = made.entropy_rate
+        train, held_out, n_vocab = [made.sample()], [], made.n_vocab
+    else:
+        train, held_out = read_shards(recipe.source)
+        n_vocab = _vocabulary(recipe.source, [*train, *held_out])
+    if recipe.n_vocab and n_vocab > recipe.n_vocab:
+        raise CorpusError(
+            f"corpus {recipe.source!r} has tokens up to {n_vocab - 1}, beyond its n_vocab = {recipe.n_vocab}",
+            hint=f"n_vocab = {n_vocab} or more, if these are the tokens you mean",
+        )
+    n_vocab = recipe.n_vocab or n_vocab
+    if not held_out:
+        train, held_out = _cut(train)
+    if not sum(map(len, train)) or not sum(map(len, held_out)):
+        raise CorpusError(
+            f"corpus {recipe.source!r} is empty", hint="it needs tokens to train on and tokens to hold out"
+        )
+    streams = [
+        _joined(parts, folder, name, n_vocab, copied) for name, parts in (("train", train), ("held_out", held_out))
+    ]
+    preparation = Preparation(settings=recipe.settings(), entropy_rate=entropy_rate)
+    return Corpus(recipe.source, fingerprint_of(streams, ""), n_vocab, streams[0], streams[1], preparation=preparation)
 
 
-def _split(documents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Hold out the documents whose hash is in the lowest tenth: one at least, and not all."""
-    hashes = [int.from_bytes(hashlib.sha256(content).digest()[:8], "big") for content in documents]
-    bound = min(max(int(HELD_OUT_SHARE * 2**64), min(hashes) + 1), max(hashes))
-    train = [content for content, value in zip(documents, hashes, strict=True) if value >= bound]
-    return train, [content for content, value in zip(documents, hashes, strict=True) if value < bound]
+def _vocabulary(source: str, shards: list[Integers]) -> int:
+    """One more than the largest token."""
+    least, largest = (
+        min((int(s.min()) for s in shards if len(s)), default=0),
+        max(int(s.max()) for s in shards if len(s)),
+    )
+    if least < 0 or largest >= 2**32:
+        raise CorpusError(f"corpus {source!r} has tokens from {least} to {largest}", hint="0 to 2**32 - 1 are tokens")
+    return largest + 1
 
 
-def _stream(documents: list[bytes]) -> Stream:
-    tokens = np.frombuffer(b"".join(content + b"\0" for content in documents), np.uint8).astype(np.uint16)
-    offsets = np.cumsum([0] + [len(content) + 1 for content in documents], dtype=np.int64)
-    return Stream(tokens, offsets)
+def _cut(shards: list[Integers]) -> tuple[list[Integers], list[Integers]]:
+    """Hold out the last tenth of all shards behind each other."""
+    left = int(sum(map(len, shards)) * (1 - HELD_OUT_SHARE))
+    train: list[Integers] = []
+    held_out: list[Integers] = []
+    for shard in shards:
+        train.append(shard[:left])
+        held_out.append(shard[left:])
+        left = max(0, left - len(shard))
+    return [part for part in train if len(part)], [part for part in held_out if len(part)]
 
 
-def _read_shards(source: str) -> tuple[Stream, Stream, int]:
-    train, held_out = read_shards(source)
-    if held_out is None:
-        cut = int(len(train) * (1 - HELD_OUT_SHARE))
-        train, held_out = train[:cut], train[cut:]
-    if not len(train) or not len(held_out):
-        raise CorpusError(f"corpus {source!r} is empty", hint="it needs tokens to train on and tokens to hold out")
-    n_vocab = int(max(train.max(), held_out.max())) + 1
-    whole = [Stream(tokens, np.array([0, len(tokens)], np.int64)) for tokens in (train, held_out)]
-    return whole[0], whole[1], n_vocab
-
-
-def _fingerprint(*streams: Stream) -> str:
-    digest = hashlib.sha256()
-    for stream in streams:
-        digest.update(stream.offsets.tobytes())
-        digest.update(np.ascontiguousarray(stream.tokens).data)
-    return digest.hexdigest()[:16]
-
-
-def _save(corpus: Corpus, folder: Path) -> None:
-    """Publish the tokens by renaming a finished folder, so that no reader sees half of one."""
-    if folder.exists():
-        return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".corpus-", dir=folder.parent) as private:
-            unfinished = Path(private) / folder.name  # unlike the private folder, as readable as the user's other files
-            unfinished.mkdir()
-            for name, stream in (("train", corpus.train), ("held_out", corpus.held_out)):
-                (unfinished / f"{name}.bin").write_bytes(np.ascontiguousarray(stream.tokens).data)
-                np.save(unfinished / f"{name}.offsets.npy", stream.offsets)
-            meta = {"format": _FORMAT, "source": corpus.source, "n_vocab": corpus.n_vocab}
-            (unfinished / "corpus.json").write_text(json.dumps(meta))
-            unfinished.rename(folder)
-    except OSError as error:
-        if not folder.exists():  # else another process published the same tokens first
-            raise CorpusError(
-                f"cannot cache corpus {corpus.source!r} in {folder.parent}: {error.strerror or error}"
-            ) from error
+def _joined(parts: list[Integers], folder: Path, name: str, n_vocab: int, copied: bool) -> Stream:
+    kind = token_type(n_vocab)
+    if not copied and len(parts) == 1 and parts[0].dtype == kind:
+        return Stream(parts[0], np.array([0, len(parts[0])], np.int64))
+    return write_stream(((part, part is parts[-1]) for part in parts), folder, name, kind)

@@ -83,8 +83,7 @@ def covariance(problem: Problem, vector: Array) -> Array:
         here, squares = (
             sums_in_memory(problem, vector, delta, newton=False) for delta in (problem.criterion.delta, np.inf)
         )
-        known = problem.known_noise and bool(np.isinf(problem.criterion.delta))
-        found = covariance_of(problem, vector, here, squares, problem.n_used, known_noise=known)
+        found = covariance_of(problem, vector, here, squares, problem.n_used, known_scale=problem.scale_is_known)
         return in_natural(problem, vector, found)
     linear = Linear.of(problem, vector)
     inner = _variance(problem, linear) * linear.inverse @ linear.inverse.T
@@ -161,7 +160,7 @@ def _variance(problem: Problem, linear: Linear) -> float:
     w, n, free = problem.w, problem.n_used, linear.columns.shape[1]
     delta = problem.criterion.delta
     if delta > 0.0:
-        if problem.known_noise and np.isinf(delta):
+        if problem.scale_is_known:
             return 1.0
         slope = psi(linear.residuals, delta)
         return float(w @ slope**2 / (n - free) / _inside(problem, linear.residuals) ** 2)

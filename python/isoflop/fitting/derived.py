@@ -47,10 +47,30 @@ def parameter(fit: Fit, name: str, level: float | None, kind: str | None) -> Der
 
 
 def derive(fit: Fit, fn: Callable[[Mapping[str, float]], float], level: float | None, kind: str | None) -> Derived:
-    """A function of the parameters by name with its interval."""
+    """A function of the parameters by name with its interval.
+
+    Raises:
+        FitError: the function asks for a parameter that is not there, or gives NaN or no number.
+    """
+    names = fit.law.names
+
+    def value(row: list[float]) -> float:
+        params = dict(zip(names, row, strict=True))
+        try:
+            found = float(fn(params))
+        except KeyError as error:
+            missing = str(error.args[0]) if error.args else ""
+            what = f"fn asks for {missing!r}, no parameter of {fit.law.name}"
+            raise FitError(what, hint=nearest(missing, names)) from error
+        except TypeError as error:
+            raise FitError(f"fn must turn a mapping of parameters into a number: {error}") from error
+        if math.isnan(found):
+            where = ", ".join(f"{name} = {number:g}" for name, number in params.items())
+            raise FitError(f"fn is NaN at {where}", hint="a quantity must have a value wherever parameters may lie")
+        return found
 
     def rows(draws: Array) -> Array:
-        return np.array([[fn(dict(zip(fit.law.names, row, strict=True)))] for row in draws.tolist()], dtype=np.float64)
+        return np.array([[value(row)] for row in draws.tolist()], dtype=np.float64)
 
     return intervals(fit, rows, level, kind)[0]
 

@@ -77,7 +77,7 @@ class Descent:
         return 0.5 * float(here.totals[2]) * unit**2
 
 
-def covariance_of(problem: Problem, v: Array, here: Sums, squares: Sums, n: int, known_noise: bool) -> Array:
+def covariance_of(problem: Problem, v: Array, here: Sums, squares: Sums, n: int, known_scale: bool) -> Array:
     """Of the free coordinates, s^2 (J'WJ)^-1, with s^2 as :func:`~isoflop.fitting.covariance.covariance` has it.
 
     Args:
@@ -86,13 +86,13 @@ def covariance_of(problem: Problem, v: Array, here: Sums, squares: Sums, n: int,
         here: sums there.
         squares: sums there of squares, whatever the criterion.
         n: points of positive weight.
-        known_noise: whether s is 1.
+        known_scale: whether s is 1.
     """
     moving = problem.moving(v)
     spread = problem.coordinates.spread[:, moving]
     _, w, _, _, pull, inside = here.totals
     variance = pull / (n - moving.size) / max(inside / w, 1 / n) ** 2
-    if known_noise:
+    if known_scale:
         variance = 1.0
     found = np.zeros((v.size, v.size))
     found[np.ix_(moving, moving)] = variance * np.linalg.pinv(spread.T @ whole(squares.h[1]) @ spread, hermitian=True)

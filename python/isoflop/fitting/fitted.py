@@ -109,6 +109,9 @@ class Fit(Found):
         """A function of the parameters with its interval, of any kind that :meth:`interval` takes.
 
         ``fn`` takes the parameters by name: ``fit.derive(lambda p: p["beta"] / (p["alpha"] + p["beta"]))``.
+
+        Raises:
+            FitError: ``fn`` asks for a parameter that is not there, or gives NaN or no number.
         """
         from isoflop.fitting.derived import derive
 

@@ -128,7 +128,7 @@ def _flat(problem: Problem, vector: Array, constraints: Constraints, *, sampled:
 
     A sample of a store is looser than the store: nothing is said of it.
     """
-    if sampled or problem.n_used > _PROFILED_UP_TO or problem.known_noise:
+    if sampled or problem.n_used > _PROFILED_UP_TO or problem.scale_is_known:
         return []
     linear = Linear.of(problem, vector)
     spread = np.sqrt(float(linear.weights @ linear.residuals**2) / problem.n_used)

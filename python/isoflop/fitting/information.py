@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.errors import FitError
 from isoflop.fitting.data import FitData
 from isoflop.fitting.likelihood import huber_likelihood, huber_normaliser
-from isoflop.fitting.objective import Objective
+from isoflop.fitting.objective import Objective, scale_is_known
 from isoflop.fitting.rho import rho
 from isoflop.laws.law import Law
 
@@ -59,7 +59,7 @@ def likelihood(fit: Fit) -> Likelihood:
     free = len(fit.law.names) - len(held.fix) - sum(len(group) - 1 for group in held.tie)
     value = log_likelihood(fit.law, fit.params, fit.data, fit.criterion)
     used = fit.data.n_runs if fit.data.weights is None else int(np.count_nonzero(fit.data.weights))
-    return Likelihood(value, free + (not _scale_is_known(fit.data, fit.criterion)), used)
+    return Likelihood(value, free + (not scale_is_known(fit.criterion, fit.data.sigma)), used)
 
 
 def log_likelihood(law: Law, params: Mapping[str, float], data: FitData, criterion: Objective) -> float:
@@ -75,7 +75,7 @@ def log_likelihood(law: Law, params: Mapping[str, float], data: FitData, criteri
     r = (np.log(predicted / y) if criterion.log else predicted - y) / sigma
     w = np.ones_like(y) if data.weights is None else data.weights * np.count_nonzero(data.weights) / data.weights.sum()
     to_outputs = float(w @ np.log(sigma * y if criterion.log else sigma))
-    return _of_residuals(r, w, criterion, _scale_is_known(data, criterion)) - to_outputs
+    return _of_residuals(r, w, criterion, scale_is_known(criterion, data.sigma)) - to_outputs
 
 
 def huber_log_likelihood(residuals: ArrayLike, delta: float = 1e-3) -> float:
@@ -121,7 +121,3 @@ def _least(cost: Callable[[float], float], near: float) -> float:
 
     found = minimize_scalar(cost, bounds=(near - _REACH, near + _REACH), method="bounded", options={"xatol": 1e-9})
     return float(found.fun)
-
-
-def _scale_is_known(data: FitData, criterion: Objective) -> bool:
-    return data.sigma is not None and math.isinf(criterion.delta)

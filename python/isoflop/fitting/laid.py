@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 NO_COLUMN = np.empty(0)
 """Weights, or one over the noise, where all are 1."""
 
+_IDLE = 2**23
+"""Numbers that stay for the next fit."""
+
 
 class Blocks(NamedTuple):
     """Room for points.
@@ -32,11 +36,13 @@ class Blocks(NamedTuple):
     y: Array
 
     @classmethod
-    def empty(cls, law: Law, points: int) -> Blocks:
-        """For as many points."""
-        count, inputs, size = blocks_of(points), len(law.inputs), _block()
-        raw = inputs if any(law.code.RAW) else 0
-        return cls(np.empty((count, inputs, size)), np.empty((count, raw, size)), np.empty((count, size)))
+    def of(cls, law: Law, numbers: Array) -> Blocks:
+        """As many as fit into memory for numbers, (n,)."""
+        inputs, raw, size = len(law.inputs), _raw(law), _block()
+        count = numbers.size // (_width(law) * size)
+        ends = np.cumsum([count * inputs * size, count * raw * size, count * size])
+        z, x, y = np.split(numbers[: ends[-1]], ends[:-1])
+        return cls(z.reshape(count, inputs, size), x.reshape(count, raw, size), y.reshape(count, size))
 
     def part(self, first: int, count: int) -> Blocks:
         """Some of them."""
@@ -85,19 +91,26 @@ class Desk:
     """Memory of one worker: a chunk as doubles and in blocks, overwritten by the next."""
 
     def __init__(self, law: Law) -> None:
-        self.numbers = np.empty((len(law.inputs) + 1) * CHUNK)
-        self.blocks = Blocks.empty(law, CHUNK)
+        self.numbers = lend((len(law.inputs) + 1) * CHUNK)
+        self.room = lend(_width(law) * CHUNK)
+        self.blocks = Blocks.of(law, self.room)
 
     def raw(self, rows: int, n: int) -> Array:
         """Room for ``rows`` columns of n points."""
         return self.numbers[: rows * n].reshape(rows, n)
+
+    def close(self) -> None:
+        """Give the memory back; it is another's then."""
+        take_back(self.numbers)
+        take_back(self.room)
 
 
 class Shelf:
     """Memory for points that stay between passes, given out in stretches."""
 
     def __init__(self, law: Law, points: int) -> None:
-        self.blocks = Blocks.empty(law, points)
+        self.room = lend(_width(law) * points)
+        self.blocks = Blocks.of(law, self.room)
         self.taken, self.lock = 0, threading.Lock()
 
     def take(self, points: int) -> Blocks | None:
@@ -106,6 +119,42 @@ class Shelf:
         with self.lock:
             first, self.taken = self.taken, self.taken + count
         return self.blocks.part(first, count) if first + count <= len(self.blocks.y) else None
+
+    def close(self) -> None:
+        """Give the memory back; it is another's then."""
+        take_back(self.room)
+
+
+_idle: dict[int, list[Array]] = {}
+_counting = threading.Lock()
+
+
+def lend(size: int) -> Array:
+    """Memory for numbers, (size,): of an earlier fit where there is any.
+
+    New pages come from the system one at a time, zeroed: of a million points they took as long as their logarithms.
+    """
+    with _counting:
+        found = _idle.get(size)
+        return found.pop() if found else np.empty(size)
+
+
+def take_back(numbers: Array) -> None:
+    """Keep it for the next fit; all that is kept is no more than 64 MiB, other sizes go first."""
+    with _counting:
+        if sum(size * len(some) for size, some in _idle.items()) + numbers.size > _IDLE:
+            _idle.clear()
+        if numbers.size <= _IDLE:
+            _idle.setdefault(numbers.size, []).append(numbers)
+
+
+def _raw(law: Law) -> int:
+    return len(law.inputs) if any(law.code.RAW) else 0
+
+
+def _width(law: Law) -> int:
+    """Numbers a point."""
+    return len(law.inputs) + _raw(law) + 1
 
 
 def _block() -> int:
@@ -171,18 +220,27 @@ class Sums:
         return float(np.sqrt(self.totals[3] / self.totals[1]))
 
 
-def sums_of(laid: Laid, problem: Problem, v: Array, delta: float, newton: bool, centre: Array) -> Sums:
-    """The sums over a chunk at free coordinates ``v``; ``centre`` (inputs,) is still to be taken off its logarithms."""
+def summing(problem: Problem, v: Array, delta: float, newton: bool, centre: Array) -> Callable[[Iterable[Laid]], Sums]:
+    """What sums over chunks at free coordinates ``v``; ``centre`` (inputs,) is still to be taken off their logarithms.
+
+    What a call needs beside its chunks is made ready once: it took half as long as a small chunk.
+    """
     from isoflop.fitting.solver.accumulate import accumulate
     from isoflop.fitting.solver.compile import pointer
     from isoflop.fitting.solver.sums import DERIVATIVES, derivatives
 
     _, jacobian, curvature = problem.kernels.pointers
+    units = (pointer(derivatives, DERIVATIVES), jacobian, curvature)
     u = np.ascontiguousarray(problem.coordinates.expand(v))
-    found = Sums.zero(u.size)
     _, up, down, logs = problem.rho
-    accumulate(
-        pointer(derivatives, DERIVATIVES), jacobian, curvature, u, centre,
-        *laid.blocks, laid.w, laid.s, laid.n, delta, up, down, logs, newton, found.g, found.h, found.totals,
-    )  # fmt: skip
-    return found
+
+    def over(chunks: Iterable[Laid]) -> Sums:
+        found = Sums.zero(u.size)
+        for laid in chunks:
+            accumulate(
+                *units, u, centre, *laid.blocks, laid.w, laid.s, laid.n,
+                delta, up, down, logs, newton, found.g, found.h, found.totals,
+            )  # fmt: skip
+        return found
+
+    return over

@@ -3,7 +3,7 @@
 A sum S of rho(r) over n runs is the logarithm of a density exp(-rho(r)/s^2)/Z(s) (quantiles: /s), whose scale s is put
 at its best: Gauss for least squares, Gauss with exponential tails for Huber, Laplace for absolute deviations and its
 lopsided form for quantiles. Twice the fall of the logarithm from the optimum is referred to F(1, n - p), exact for a
-linear law under Gaussian noise, or to chi-square where the noise is known.
+linear law under Gaussian noise, or to chi-square where the scale is known.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Array = NDArray[np.float64]
 
 
 def log_likelihood(problem: Problem, total: float) -> float:
-    """Of a sum, at the scale that suits it best, less a constant; with known noise the scale is 1."""
+    """Of a sum, at the scale that suits it best, less a constant; 1 where that is known."""
     n, delta = problem.n_used, problem.criterion.delta
-    if problem.known_noise:
+    if problem.scale_is_known:
         return -total
     total *= n / float(problem.w.sum())
     total = max(total, problem.rounding, 1e-300)
@@ -55,12 +55,12 @@ def threshold(problem: Problem, free: int, level: float) -> float:
     """Twice the fall of the log likelihood that an interval of ``level`` allows.
 
     n ln(1 + t^2/(n - p)) with Student's t, exact for a linear law; for sums other than squares t^2, and the normal's
-    where the noise is known.
+    where the scale is known.
     """
     from scipy.special import ndtri, stdtrit
 
     n = problem.n_used
-    if problem.known_noise:
+    if problem.scale_is_known:
         return float(ndtri(0.5 + level / 2) ** 2)
     t = float(stdtrit(n - free, 0.5 + level / 2))
     return n * math.log1p(t**2 / (n - free))
@@ -73,15 +73,15 @@ def draw_noise(problem: Problem, vector: Array, rng: np.random.Generator, shape:
     w, delta = problem.w, problem.criterion.delta
     n, shares = float(w.sum()), np.where(w > 0, w, 1.0)
     if math.isinf(delta):
-        s = 1.0 if problem.known_noise else math.sqrt(2 * problem.total(vector) / n)
+        s = 1.0 if problem.scale_is_known else math.sqrt(2 * problem.total(vector) / n)
         return np.asarray(s * rng.standard_normal(shape) / np.sqrt(shares))
     if delta == 0.0:
         up, down = problem.criterion.sides
-        s = 1.0 if problem.known_noise else problem.total(vector) / n
+        s = problem.total(vector) / n
         # the law above the run by up, below by down: noise is the run less the law
         high = rng.random(shape) < up / (up + down)
         return np.asarray(s * rng.exponential(size=shape) * np.where(high, 1 / down, -1 / up) / shares)
-    s = 1.0 if problem.known_noise else huber_likelihood(problem.total(vector), n, delta)[1]
+    s = huber_likelihood(problem.total(vector), n, delta)[1]
     low = ndtr(-delta / s)
     core = math.sqrt(2 * math.pi) * (1 - 2 * low) / huber_normaliser(delta / s)
     inside = s * ndtri(low + (1 - 2 * low) * rng.random(shape))

@@ -16,6 +16,14 @@ def _residuals(log: bool) -> str:
     return "log residuals" if log else "residuals"
 
 
+def scale_is_known(criterion: Objective, sigma: object | None) -> bool:
+    """Whether a noise that was given is the scale of the residuals.
+
+    Least squares takes it at its word; sums that bend, asked for where the noise is not as said, estimate its scale.
+    """
+    return sigma is not None and math.isinf(criterion.delta)
+
+
 @dataclass(frozen=True)
 class LeastSquares:
     """Sum of r^2/2.

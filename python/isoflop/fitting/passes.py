@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isoflop.errors import FitError
 from isoflop.fitting.batches import Batches, Columns, Part
 from isoflop.fitting.data import RUN
-from isoflop.fitting.laid import NO_COLUMN, Blocks, Desk, Laid, Sums, blocks_of, lay_out, sums_of
+from isoflop.fitting.laid import NO_COLUMN, Blocks, Desk, Laid, Shelf, Sums, blocks_of, lay_out, summing
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.threads import in_threads
 from isoflop.laws.law import Law
@@ -32,6 +32,7 @@ class Store:
         weights: a column of weights, "run", or nothing.
         sigma: a column of known noise, or nothing.
         kept: parts that stay in memory between passes, by number.
+        shelf: where they stand.
         n_parts: of the store, once it was read.
         desks: memory of workers that have none to do.
     """
@@ -42,6 +43,7 @@ class Store:
     weights: str | None = None
     sigma: str | None = None
     kept: dict[int, list[Laid]] = field(default_factory=dict)
+    shelf: Shelf | None = None
     n_parts: int | None = None
     desks: list[Desk] = field(default_factory=list)
 
@@ -71,6 +73,15 @@ class Store:
         desk = self.desks.pop() if self.desks else Desk(self.law)
         yield desk
         self.desks.append(desk)
+
+    def close(self) -> None:
+        """Give the memory of what was kept, and of workers, to the next fit."""
+        self.kept.clear()
+        for desk in self.desks:
+            desk.close()
+        if self.shelf:
+            self.shelf.close()
+        self.desks, self.shelf = [], None
 
     def widen(self, part: Part, columns: Columns, desk: Desk) -> Array:
         """The law's columns of a chunk as doubles, shape (columns, n), on a desk.
@@ -163,21 +174,21 @@ def sums(
     """
 
     centre = problem.coordinates.centre
+    over = summing(problem, v, delta, newton, centre)
+    slopes = summing(problem, v, delta, False, centre)
 
     def work(task: Part | list[Laid]) -> Sums:
-        own, first = Sums.zero(len(problem.law.names)), 0
         if not isinstance(task, Part):
-            for laid in task:
-                own.add(sums_of(laid, problem, v, delta, newton, centre))
-            return own
+            return over(task)
+        own, first = Sums.zero(len(problem.law.names)), 0
         with store.desk() as desk:
             for columns in task.read():
                 laid = store.lay_out(task, first, columns, points, store.widen(task, columns, desk), desk.blocks)
-                own.add(sums_of(laid, problem, v, delta, newton, centre))
+                own.add(over([laid]))
                 at = first
                 for run, stretch in by_run(columns) if each_run else ():
                     laid = store.lay_out(task, at, stretch, points, store.widen(task, stretch, desk), desk.blocks)
-                    own.add_run(run, sums_of(laid, problem, v, delta, False, centre).g)
+                    own.add_run(run, slopes([laid]).g)
                     at += laid.n
                 first += len(columns[store.law.output])
         return own
@@ -190,9 +201,9 @@ def sums(
 
 def sums_in_memory(problem: Problem, v: Array, delta: float, *, newton: bool = True) -> Sums:
     """The same over the runs of the problem itself."""
-    here = np.zeros(len(problem.law.inputs))
+    over = summing(problem, v, delta, newton, np.zeros(len(problem.law.inputs)))
     total = Sums.zero(len(problem.law.names))
-    for found in in_threads(lambda laid: sums_of(laid, problem, v, delta, newton, here), problem.laid):
+    for found in in_threads(lambda laid: over([laid]), problem.laid):
         total.add(found)
     return total
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoflop.fitting.constraints import Constraints, Coordinates
 from isoflop.fitting.data import FitData
-from isoflop.fitting.objective import Objective
+from isoflop.fitting.objective import Objective, scale_is_known
 from isoflop.fitting.rho import rho
 from isoflop.laws.law import Law
 
@@ -95,9 +95,9 @@ class Problem:
         return of_problem(self)
 
     @property
-    def known_noise(self) -> bool:
-        """Whether residuals are in units of a noise that was given."""
-        return self.data.sigma is not None
+    def scale_is_known(self) -> bool:
+        """Whether the scale of the residuals is 1: that of a noise that was given."""
+        return scale_is_known(self.criterion, self.data.sigma)
 
     @property
     def rho(self) -> tuple[float, float, float, bool]:

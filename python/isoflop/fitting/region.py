@@ -84,7 +84,7 @@ class _Region:
         linear = Linear.of(problem, vector)
         moving = problem.moving(vector)
         r = linear.residuals
-        spread = 1.0 if problem.known_noise else math.sqrt(float(problem.w @ r**2) / problem.w.sum())
+        spread = 1.0 if problem.scale_is_known else math.sqrt(float(problem.w @ r**2) / problem.w.sum())
         _, singular, right = np.linalg.svd(linear.columns, full_matrices=False)
         size = math.sqrt(threshold(problem, moving.size, level))
         least = problem.total(vector)

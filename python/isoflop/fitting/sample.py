@@ -54,7 +54,7 @@ def take_sample(store: Store, size: int = SIZE) -> Sample:
     """
     names, n_inputs = store.names, len(store.law.inputs)
     # what the points of a run weigh is known once all were counted
-    shelf = Shelf(store.law, 0 if store.by_run else KEPT)
+    shelf = store.shelf = Shelf(store.law, 0 if store.by_run else KEPT)
 
     def look(task: tuple[int, Part]) -> tuple[Array, int, dict[Any, int]]:
         number, part = task

@@ -102,7 +102,7 @@ def polish(
         for whole, piece in zip(vars(found).values(), vars(out).values(), strict=True):
             whole[part] = piece
 
-    chunk = _CHUNK if len(weights) > 1 else -(-len(starts) // (4 * cores()))
+    chunk = _CHUNK if len(weights) > 1 else -(-len(starts) // (2 * cores()))
     everything = slice(None)
     if len(weights) > 1:
         parts = [(slice(i, i + chunk), everything) for i in range(0, len(weights), chunk)]

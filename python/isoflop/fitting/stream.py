@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from isoflop.fitting.covariance import in_natural
 from isoflop.fitting.data import RUN, FitData, Given
 from isoflop.fitting.descent import Descent, condition_of, covariance_of, whole
 from isoflop.fitting.laid import Sums
-from isoflop.fitting.objective import Objective
+from isoflop.fitting.objective import Objective, scale_is_known
 from isoflop.fitting.passes import Store, sums
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.sample import Sample, take_sample
@@ -75,9 +76,16 @@ def fit_store(
             f"{objective} cannot be minimised in passes: its second derivatives are zero",
             hint="Huber(1e-3) is close to least absolute deviations; or fit a sample in memory",
         )
-    store = Store(batches, law, objective.log, _column("weights", weights), _column("sigma", sigma))
+    with contextlib.closing(
+        Store(batches, law, objective.log, _column("weights", weights), _column("sigma", sigma))
+    ) as store:
+        return _minimise(store, objective, constraints, n_starts)
+
+
+def _minimise(store: Store, objective: Objective, constraints: Constraints, n_starts: int) -> Streamed:
+    law = store.law
     found = take_sample(store)
-    data = as_data(law, found, batches)
+    data = as_data(law, found, store.batches)
     require_enough_runs(law, data, constraints)
     problem = Problem.of(law, data, objective, constraints)
     require_identifiable(problem)
@@ -128,8 +136,8 @@ def _covariance(
     """
     if not store.by_run:
         squares = here if np.isinf(problem.criterion.delta) else again(v, False, delta=np.inf)
-        known = store.sigma is not None and bool(np.isinf(problem.criterion.delta))
-        found = covariance_of(problem, v, here, squares, sample.n_points, known_noise=known)
+        known = scale_is_known(problem.criterion, store.sigma)
+        found = covariance_of(problem, v, here, squares, sample.n_points, known_scale=known)
         note = f'standard errors take points for independent; weights="{RUN}" asks for those between runs'
         return in_natural(problem, v, found), note
     n_runs, moving = len(sample.runs), problem.moving(v)

@@ -1,7 +1,7 @@
 """A study file: what to train on, which shapes, how many tokens each, and what to ask of the runs.
 
     name = "quickstart"
-    corpus = "stdlib"                       # or a file, a folder of text, uint16 .bin shards
+    corpus = "stdlib"                       # or a path, or { source = PATH, tokenizer = "bpe", ... }
     shapes = [                              # a list in a field makes one shape for each value
       { n_layer = 2, d_model = [64, 128], n_head = 2 },
     ]
@@ -9,7 +9,7 @@
     tokens = [1e5, 1e6]                     # D of each run: every shape with every D ...
     budgets = [1e12, 1e13]                  # ... and, or instead, isoFLOP budgets: D = C / (6 N)
 
-    [shape]                                 # fields that all shapes share
+    [shape]                                 # fields that all shapes share, and the family that gives them others
     [train]                                 # how each model is trained
     [plan]                                  # the budget to plan for
 
@@ -18,7 +18,6 @@ Reading is strict: an unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -28,30 +27,16 @@ from typing import Annotated, Any
 
 import msgspec
 
+from isoflop.data.recipe import NearDuplicates, Recipe
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
+from isoflop.shape.families import family_fields
 from isoflop.sweep.near import NEAR_HINT, Near
+from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PowerRule:
-    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``.
-
-    N are non-embedding parameters, D tokens: the form in which learning-rate and batch-size laws are published, for
-    example Step Law (2025).
-    """
-
-    scale: Positive
-    N: float = 0.0
-    D: float = 0.0
-
-    def at(self, n_nonembedding: int, tokens: float) -> float:
-        return float(self.scale * n_nonembedding**self.N * tokens**self.D)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +47,40 @@ class TrainSettings:
     to 5e5.
 
     Attributes:
-        batch_tokens: tokens a step, a number or a rule; rounded to whole contexts.
-        learning_rate: peak, a number or a rule.
-        final_learning_rate_ratio: the cosine ends at this share of the peak.
+        batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
+        learning_rate: peak, a number or a rule, published ones by name.
+        expected_loss: nats per token, for published rules that follow it.
+        schedule: of :data:`isoflop.train.schedules.FORMS`.
+        final_learning_rate_ratio: its fall ends at this share of the peak.
         warmup_share: share of the steps spent in linear warm-up.
+        warmup_steps: that many instead.
+        decay_share: share of the steps over which it falls; None for that of the schedule.
+        optimizer, parametrisation, dropout, z_loss, balance_loss, averaging, averaging_share: as of
+            :class:`isoflop.train.TrainSpec`.
+        base_width: d_model at which every parametrisation is the standard one.
+        base_head: d_head there; needed where the heads of the study's shapes differ in width.
         seeds: every run is made once with each seed.
         unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
     """
 
-    batch_tokens: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
-    learning_rate: Positive | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
+    batch_tokens: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
+    learning_rate: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
+    expected_loss: Positive | None = None
+    schedule: str = "cosine"
     final_learning_rate_ratio: Share = 0.05
     warmup_share: Share = 0.05
+    warmup_steps: int | None = None
+    decay_share: Share | None = None
+    optimizer: str = "adamw"
+    parametrisation: str = "standard"
+    base_width: int | None = None
+    base_head: int | None = None
+    dropout: float = 0.0
+    z_loss: float = 0.0
+    balance_loss: float = 0.01
+    averaging: str = "none"
+    averaging_share: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
@@ -99,7 +105,7 @@ class PlanSettings:
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     name: str = "study"
-    corpus: str = "stdlib"
+    corpus: Recipe = field(default_factory=Recipe)
     tokens: tuple[Positive, ...] = ()
     budgets: tuple[Positive, ...] = ()
     near: Near | None = None
@@ -140,6 +146,13 @@ def read_study(path: str | Path) -> Study:
 def parse_study(values: Mapping[str, Any]) -> Study:
     """The study that these values, as read from TOML, describe. Raises as :func:`read_study` does."""
     refuse_unknown(values, {*_names(Study), "shape"}, "the study")
+    corpus = values.get("corpus", {})
+    if isinstance(corpus, str):
+        values = {**values, "corpus": {"source": corpus}}
+    elif isinstance(corpus, Mapping):
+        refuse_unknown(corpus, _names(Recipe), "[corpus]")
+        if isinstance(near := corpus.get("deduplicate"), Mapping):
+            refuse_unknown(near, _names(NearDuplicates), "[corpus] deduplicate")
     for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("near", Near), ("shape", None)):
         section = values.get(name, {})
         if not isinstance(section, Mapping):
@@ -149,13 +162,15 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         for key, value in section.items():
             if isinstance(value, Mapping):
                 refuse_unknown(value, _names(PowerRule), f"[{name}] {key}")
-    common = values.get("shape", {})
+    common = family_fields(values.get("shape", {}))
     shapes = _shapes(common, values.get("shapes", []))
     rest = {name: value for name, value in values.items() if name not in ("shape", "shapes")}
     try:
         settings = msgspec.convert(rest, _Settings)
     except msgspec.ValidationError as error:
         raise SpecError(f"in the study: {error}") from error
+    for name in RULES:
+        refuse_unknown_rule(name, getattr(settings.train, name))
     if settings.near is not None:
         shapes = tuple(dict.fromkeys([*shapes, *settings.near.shapes(common)]))
     return Study(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})

@@ -85,7 +85,9 @@ def _train(job: dict[str, Any], progress: Callable[[int], None]) -> RunRecord:
     spec = TrainSpec.from_dict(job["spec"])
     environment = {"torch": str(torch.__version__), "threads": "1"}
     with Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment) as recorder:
-        train(spec, _corpus(store.cache, spec.corpus), recorder, progress)
+        corpus = _corpus(store.cache, spec.corpus)
+        recorder.record.environment["corpus"] = msgspec.json.encode(corpus.described()).decode()
+        train(spec, corpus, recorder, progress)
     return recorder.record
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isoflop.train.model import Transformer
+from isoflop.train.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class HeldOutLoss:
 
 
 @torch.no_grad()
-def evaluate(model: Transformer, windows: Tensor, *, batch: int = 64) -> HeldOutLoss:
+def evaluate(model: LanguageModel, windows: Tensor, *, batch: int = 64) -> HeldOutLoss:
     """Loss of ``model`` on ``windows`` (n, n_ctx + 1) int64: every target once, with the context its window gives."""
+    training = model.training
     model.eval()
     per_window = torch.cat(
         [
@@ -30,7 +31,7 @@ def evaluate(model: Transformer, windows: Tensor, *, batch: int = 64) -> HeldOut
             for part in torch.split(windows, batch)
         ]
     )
-    model.train()
+    model.train(training)
     n = len(per_window)
     spread = float(per_window.std()) / math.sqrt(n) if n > 1 else math.nan
     return HeldOutLoss(float(per_window.mean()), spread, n * (windows.shape[1] - 1))

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Real
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isoflop.counting import flops
 from isoflop.errors import ShapeError, SpecError, nearest
 from isoflop.shape import Shape
 from isoflop.shape.fields import OPTIONAL
+from isoflop.train.parametrisation import PARAMETRISATIONS, Parametrisation
+from isoflop.train.schedules import FORMS, Schedule
 
 ENGINE = "torch"
+OPTIMIZERS = ("adamw", "adafactor", "muon")
+"""Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
+AVERAGES = ("none", "ema", "tail")
+"""Names of :data:`isoflop.train.averaging.AVERAGES`, without torch."""
+_CHOICES: Mapping[str, Collection[str]] = {
+    "schedule": FORMS,
+    "optimizer": OPTIMIZERS,
+    "parametrisation": PARAMETRISATIONS,
+    "averaging": AVERAGES,
+}
+TRAINED = ("decoder", "universal", "lstm")
+UNTRAINED = ("kv_lora_rank", "n_predict")
+"""Architectures that are trained, and fields of theirs that are counted alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +46,8 @@ class TrainSpec:
         unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated
             epochs.
         batch_tokens: B, tokens a step; a whole number of contexts.
-        learning_rate: peak of linear warm-up and cosine decay.
-        final_learning_rate: where the cosine ends.
+        learning_rate: peak of the schedule.
+        final_learning_rate: where its fall ends.
         warmup_steps: steps of linear warm-up.
         beta1, beta2, weight_decay: AdamW; decay acts on matrices and tables, not on gains and biases.
         grad_clip: largest global gradient norm.
@@ -40,6 +58,15 @@ class TrainSpec:
         patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
             end.
         engine: which implementation trains.
+        schedule: how the learning rate holds and falls, of :data:`isoflop.train.schedules.FORMS`.
+        decay_steps: steps of its fall; None for the share of the run that the schedule has.
+        optimizer: of :data:`OPTIMIZERS`.
+        parametrisation, base_width, base_head: as of :class:`isoflop.train.parametrisation.Parametrisation`.
+        dropout: probability.
+        z_loss: weight of the squared logarithm of the softmax's denominator.
+        balance_loss: weight of the load-balancing loss of each layer of experts.
+        averaging: which average of the weights is evaluated, of :data:`AVERAGES`.
+        averaging_share: of the run, that it reaches over.
     """
 
     shape: Shape
@@ -60,6 +87,17 @@ class TrainSpec:
     eval_tokens: int = 65_536
     patience: int = 0
     engine: str = ENGINE
+    schedule: str = "cosine"
+    decay_steps: int | None = None
+    optimizer: str = "adamw"
+    parametrisation: str = "standard"
+    base_width: int | None = None
+    base_head: int | None = None
+    dropout: float = 0.0
+    z_loss: float = 0.0
+    balance_loss: float = 0.01
+    averaging: str = "none"
+    averaging_share: float = 0.1
 
     def __post_init__(self) -> None:
         """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
@@ -72,16 +110,27 @@ class TrainSpec:
             self._set_count(name, least=0, allowed="a whole number, zero or more")
         for name in ("learning_rate", "grad_clip"):
             self._set_number(name, lambda value: value > 0, allowed="a positive number")
-        for name in ("final_learning_rate", "weight_decay"):
+        for name in ("weight_decay", "z_loss", "balance_loss"):
             self._set_number(name, lambda value: value >= 0, allowed="a number, zero or more")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "dropout"):
             self._set_number(name, lambda value: 0 <= value < 1, allowed="a number in [0, 1)")
+        self._set_number("averaging_share", lambda value: 0 < value <= 1, allowed="a share of the run, in (0, 1]")
+        peak = self.learning_rate
+        self._set_number("final_learning_rate", lambda value: 0 <= value <= peak, allowed=f"a number in [0, {peak}]")
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            _demand(isinstance(value, str) and value in known, name, value, f"one of {', '.join(map(repr, known))}")
+        for name in ("decay_steps", "base_width", "base_head"):
+            if getattr(self, name) is not None:
+                self._set_count(name, least=0 if name == "decay_steps" else 1, allowed="a whole number, or None")
         n_ctx, batch = self.shape.n_ctx, self.batch_tokens
         _demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
         _demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
         _demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
         _demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
         _demand(self.engine == ENGINE, "engine", self.engine, repr(ENGINE))
+        self.rate_schedule.decay_steps(self.n_steps)
+        Parametrisation(self.parametrisation, self.base_width, self.base_head)
 
     def _set_count(self, name: str, *, least: int, allowed: str) -> None:
         value = getattr(self, name)
@@ -101,24 +150,43 @@ class TrainSpec:
         return self.tokens // self.batch_tokens
 
     @property
+    def rate_schedule(self) -> Schedule:
+        """Learning rates in multiples of the peak."""
+        final = self.final_learning_rate / self.learning_rate
+        return Schedule(self.schedule, self.warmup_steps, self.decay_steps, final)
+
+    def rates(self) -> NDArray[np.float64]:
+        """The learning rate of every step, (n_steps,)."""
+        return self.learning_rate * self.rate_schedule.rates(self.n_steps)
+
+    @property
+    def parametrised(self) -> Parametrisation:
+        """How first values, learning rates and the forward pass follow from the width."""
+        return Parametrisation(self.parametrisation, self.base_width, self.base_head)
+
+    @property
     def batch_windows(self) -> int:
         """Contexts a step."""
         return self.batch_tokens // self.shape.n_ctx
 
     def counts(self) -> dict[str, float]:
-        """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``)."""
+        """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``).
+
+        The N of C are those that a token passes, each time it does: :func:`flops_per_token`.
+        """
         per_token = flops(self.shape).per_token("exact-causal")
         return {
             "N": self.shape.n_nonembedding,
             "n_params": self.shape.n_params,
             "D": self.tokens,
-            "C": 6.0 * self.shape.n_nonembedding * self.tokens,
+            "C": flops_per_token(self.shape) * self.tokens,
             "C_exact_causal": per_token * self.tokens,
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; what is hashed into the run id."""
-        return {**asdict(self), "shape": self.shape.to_dict()}
+        """Plain JSON values; what is hashed into the run id. Fields of ``OMITTED`` are left out at their defaults."""
+        values = {**asdict(self), "shape": self.shape.to_dict()}
+        return {name: value for name, value in values.items() if name not in OMITTED or value != OMITTED[name]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainSpec:
@@ -138,9 +206,24 @@ class TrainSpec:
         return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
 
 
+_OMITTED = (
+    *("schedule", "decay_steps", "optimizer", "parametrisation", "base_width", "base_head"),
+    *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
+)
+OMITTED = {field.name: field.default for field in fields(TrainSpec) if field.name in _OMITTED}
+"""Fields that a run's dictionary leaves out where they hold these values: runs keep the ids they had without them."""
+
+
+def flops_per_token(shape: Shape) -> float:
+    """6 N: training FLOPs a token of the non-embedding parameters that it passes, as often as it passes them."""
+    return 6.0 * shape.n_active_nonembedding * (shape.n_recurrence or 1)
+
+
 def refuse_untrainable(shape: Shape) -> None:
-    """Raise ShapeError for a shape that can be counted but not trained: all but plain decoders."""
-    used = [name for name, unused in OPTIONAL.items() if getattr(shape, name) != unused]
+    """Raise ShapeError for a shape that can be counted but not trained: what sees both ways, and what no model has."""
+    used = [name for name in UNTRAINED if getattr(shape, name) != OPTIONAL[name]]
+    if shape.architecture not in TRAINED:
+        used.insert(0, "architecture")
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
         raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")

@@ -19,8 +19,7 @@ from isoflop.data import Corpus, nested_subset, windows
 from isoflop.errors import CorpusError
 from isoflop.runs import Recorder
 from isoflop.train.evaluate import HeldOutLoss, evaluate
-from isoflop.train.model import Transformer
-from isoflop.train.schedule import warmup_cosine
+from isoflop.train.learner import Learner
 from isoflop.train.spec import TrainSpec
 
 # Points of the training loss a run, whatever its length; each is the mean since the one before.
@@ -54,8 +53,7 @@ def train(
     """
     _check(spec, corpus)
     began = time.monotonic()
-    model = Transformer(spec.shape, torch.Generator().manual_seed(spec.seed))
-    optimizer = _optimizer(model, spec)
+    learner, rates = Learner(spec), spec.rates()
     held_out = _held_out_windows(spec, corpus)
     evaluate_at = {math.ceil(spec.n_steps * (k + 1) / spec.evaluations) for k in range(spec.evaluations)}
     log_at = _log_steps(spec.n_steps) | evaluate_at
@@ -64,8 +62,8 @@ def train(
     since_best, loss_sum, loss_count = 0, 0.0, 0
     step = 0
     for step, batch in enumerate(_batches(spec, corpus), start=1):
-        rate = _learning_rate(spec, step - 1)
-        loss_sum += _update(model, optimizer, batch, rate, spec.grad_clip)
+        rate = float(rates[step - 1])
+        loss_sum += learner.update(batch[:, :-1], batch[:, 1:], rate)
         loss_count += 1
         if progress is not None:
             progress(step)
@@ -78,7 +76,8 @@ def train(
             _log(recorder, step, point)
             break
         if step in evaluate_at:
-            measured = evaluate(model, held_out)
+            with learner.judged():
+                measured = evaluate(learner.model, held_out)
             point |= {"val_loss": measured.mean, "val_loss_se": measured.standard_error}
             since_best += 1
             if best is None or measured.mean < best[1].mean or not spec.patience:
@@ -103,13 +102,11 @@ def train(
 def steps_on_noise(spec: TrainSpec) -> Iterator[float]:
     """Seconds of one optimizer step after another of the model of ``spec``, on noise and one thread, without end."""
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(spec.seed)
-    model = Transformer(spec.shape, generator)
-    optimizer = _optimizer(model, spec)
+    learner, generator = Learner(spec), torch.Generator().manual_seed(spec.seed)
     batch = torch.randint(spec.shape.n_vocab, (spec.batch_windows, spec.shape.n_ctx + 1), generator=generator)
     while True:
         began = time.perf_counter()
-        _update(model, optimizer, batch, 0.0, spec.grad_clip)
+        learner.update(batch[:, :-1], batch[:, 1:], 0.0)
         yield time.perf_counter() - began
 
 
@@ -122,36 +119,6 @@ def _check(spec: TrainSpec, corpus: Corpus) -> None:
         raise CorpusError(
             f"n_vocab = {spec.shape.n_vocab} is less than the {corpus.n_vocab} tokens of {corpus.source!r}"
         )
-
-
-def _optimizer(model: Transformer, spec: TrainSpec) -> torch.optim.AdamW:
-    """AdamW that decays matrices and tables and leaves gains and biases alone."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim == 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=True)
-
-
-def _learning_rate(spec: TrainSpec, step: int) -> float:
-    return warmup_cosine(
-        step,
-        n_steps=spec.n_steps,
-        warmup_steps=spec.warmup_steps,
-        peak=spec.learning_rate,
-        final=spec.final_learning_rate,
-    )
-
-
-def _update(model: Transformer, optimizer: torch.optim.AdamW, batch: Tensor, rate: float, clip: float) -> float:
-    """One optimizer step on ``batch`` (windows, n_ctx + 1) int64; returns the loss before it, nats/token."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    loss = model(batch[:, :-1], batch[:, 1:])
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return float(loss.detach())
 
 
 def _batches(spec: TrainSpec, corpus: Corpus) -> Iterator[Tensor]:

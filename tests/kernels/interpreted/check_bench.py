@@ -9,8 +9,9 @@ from isoflop.benchmark import ahead, bench, correctness, run, steps, timing, tun
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.plan import Plan
 from isoflop.benchmark.sizes import Size
+from isoflop.benchmark.targets import TARGETS
 from isoflop.benchmark.tiles import tried
-from isoflop.benchmark.tune import TARGETS, measurer
+from isoflop.benchmark.tune import measurer
 from isoflop.benchmark.variants import by_kernels, variants
 from isoflop.errors import KernelError
 from isoflop.hardware import Ceiling

@@ -44,11 +44,16 @@ class Inputs(NamedTuple):
 
 
 def inputs(
-    models: int, rows: int, inner: int, width: int, dtype: torch.dtype, *, bias: bool = True, residual: bool = True
-) -> Inputs:
+    models: int, rows: int, inner: int, width: int, dtype: torch.dtype, *, bias: bool = True, residual: bool = True,
+    turned: bool = False,
+) -> Inputs:  # fmt: skip
     draw = partial(torch.randn, models, generator=torch.Generator().manual_seed(rows + inner + width))
     drawn = [draw(rows, inner), draw(width, inner), draw(width), draw(rows, width), draw(rows, width)]
+    if turned:
+        drawn[1] = drawn[1].mT
     x, weight, shift, stream, dy = (fenced(each.to(dtype)) for each in drawn)
+    if turned:
+        weight = weight.mT
     return Inputs(x, weight, shift if bias else None, stream if residual else None, dy)
 
 
@@ -88,6 +93,20 @@ def test_every_form_of_linear_matches_its_definition(dtype: torch.dtype, bias: b
     assert_right(inputs(2, 37, 23, 41, dtype, bias=bias, residual=residual))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("rows", "bias"), [(17, False), (MANY, True)])
+def test_a_turned_weight_is_read_as_it_lies_and_its_gradient_lies_so(dtype: torch.dtype, rows: int, bias: bool) -> None:
+    given = inputs(2, rows, 7, 5, dtype, bias=bias, turned=True)
+    assert_right(given)
+    made = linear.backward(given.dy, given.x, given.weight, has_bias=bias)
+    assert made.dweight.stride() == given.weight.stride()
+    again = linear.backward(given.dy, given.x, given.weight, has_bias=bias, out=made)
+    assert again.dweight.data_ptr() == made.dweight.data_ptr()
+    one = given.of(slice(1, 2))
+    alone = linear.backward(one.dy, one.x, one.weight, has_bias=bias)
+    assert all(torch.equal(a, b[1:]) for a, b in zip(alone[:3], made[:3], strict=True) if a is not None)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("rows", [15, 16, 17])
 @pytest.mark.parametrize(("inner", "width"), [(15, 31), (16, 32), (17, 33), (31, 15), (32, 16), (33, 17)])
@@ -104,10 +123,11 @@ def test_single_rows_inputs_and_outputs(rows: int, inner: int, width: int) -> No
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
 def test_wide_layers_go_to_the_library_and_say_so(
-    dtype: torch.dtype, bias: bool, residual: bool, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, bias: bool, residual: bool, turned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = inputs(2, 9, 20, 40, dtype, bias=bias, residual=residual)
+    given = inputs(2, 9, 20, 40, dtype, bias=bias, residual=residual, turned=turned)
     for widest, ran in ((40, "triton"), (39, "library")):
         monkeypatch.setattr(linear, "library_past", {"linear": widest}.__getitem__)
         assert_right(given)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,95 +12,13 @@ import isoflop as iso
 from isoflop.errors import KernelError
 from isoflop.kernels import attention as attention_kernel
 from isoflop.kernels import last_dispatch, norm, operators, qkv, reference
+from isoflop.kernels.signatures import OPS
 from proof.interpreter import make_bfloat16_honest
+from proof.operators import CASES, B, C, Case, D, G, H, K, T, gradients, leaves
 
 make_bfloat16_honest()
-K, B, T, D, F, V, H, G, C = 2, 1, 5, 12, 16, 9, 2, 1, 4
-
-
-@dataclass
-class Case:
-    """A call of an operator: shapes of tensors by name, which of them are labels, settings."""
-
-    op: str
-    shapes: dict[str, tuple[int, ...] | None]
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Tensor | None]:
-        torch.manual_seed(0)
-        made: dict[str, Tensor | None] = {}
-        for name, shape in self.shapes.items():
-            if name in ("tokens", "targets"):
-                made[name] = torch.randint(0, V, shape or ())
-            else:
-                made[name] = None if shape is None else torch.randn(shape) / 2
-        return made
-
-    def call(self, implementation: Callable[..., Any], tensors: dict[str, Tensor | None]) -> tuple[Tensor, ...]:
-        made = implementation(**tensors, **self.settings)
-        return made if isinstance(made, tuple) else (made,)
-
-
-MLP = {"x": (K, T, D), "w_in": (K, F, D), "b_in": (K, F), "w_out": (K, D, F), "b_out": (K, D)}
-CASES = {
-    "norm": Case("norm", {"x": (K, T, D), "gain": (K, D), "bias": (K, D)}, {"kind": "layer"}),
-    "rms": Case("norm", {"x": (K, T, D), "gain": (K, D), "bias": None}, {"kind": "rms"}),
-    "add norm": Case(
-        "add_norm", {"x": (K, T, D), "residual": (K, T, D), "gain": (K, D), "bias": (K, D)}, {"kind": "layer"}
-    ),
-    "add rms": Case("add_norm", {"x": (K, T, D), "residual": (K, T, D), "gain": (K, D), "bias": None}, {"kind": "rms"}),
-    "linear": Case("linear", {"x": (K, T, D), "weight": (K, F, D), "bias": (K, F), "residual": (K, T, F)}),
-    "plain linear": Case("linear", {"x": (K, T, D), "weight": (K, F, D)}),
-    "qkv": Case(
-        "norm_qkv",
-        {"x": (K, B, T, D), "gain": (K, D), "shift": (K, D), "weight": (K, 16, D), "bias": (K, 16)},
-        {"kind": "layer", "n_head": H, "n_kv_head": G},
-    ),
-    "rms qkv rope": Case(
-        "norm_qkv",
-        {"x": (K, B, T, D), "gain": (K, D), "shift": None, "weight": (K, 16, D), "bias": None},
-        {"kind": "rms", "n_head": H, "n_kv_head": G, "base": 100.0},
-    ),
-    "attention": Case("attention", {"q": (K, B, H, T, C), "k": (K, B, G, T, C), "v": (K, B, G, T, C)}),
-    "window": Case("attention", {"q": (K, B, H, T, C), "k": (K, B, H, T, C), "v": (K, B, H, T, C)}, {"window": 2}),
-    "mlp": Case(
-        "mlp", MLP | {"gain": (K, D), "bias": (K, D)}, {"kind": "gelu", "norm": "layer", "residual": True}
-    ),
-    "swiglu": Case(
-        "mlp",
-        MLP | {"w_in": (K, 2 * F, D), "b_in": None, "b_out": None, "gain": (K, D)},
-        {"kind": "swiglu", "norm": "rms"},
-    ),
-    "loss": Case("linear_cross_entropy", {"x": (K, T, D), "weight": (K, V, D), "targets": (K, T)}),
-    "weighted losses": Case(
-        "linear_cross_entropy",
-        {"x": (K, T, D), "weight": (K, V, D), "targets": (K, T), "weights": (K, T)},
-        {"reduction": "none", "z_loss": 1e-2, "ignore_index": 3},
-    ),
-    "embed": Case("embed", {"tokens": (K, B, T), "token_table": (K, V, D), "position_table": (K, 7, D)}),
-    "tokens alone": Case("embed", {"tokens": (K, B, T), "token_table": (K, V, D)}),
-}  # fmt: skip
 each_op = pytest.mark.parametrize("case", {case.op: case for case in CASES.values()}.values(), ids=lambda case: case.op)
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-
-
-def leaves(tensors: dict[str, Tensor | None]) -> dict[str, Tensor]:
-    """Those that have a gradient, ready for one."""
-    return {
-        name: each.requires_grad_()
-        for name, each in tensors.items()
-        if each is not None and each.is_floating_point() and name != "weights"
-    }
-
-
-def gradients(case: Case, implementation: Callable[..., Any]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Results, and the gradients of a sum that gives every element of them another weight."""
-    tensors = case.tensors()
-    wanted = leaves(tensors)
-    made = case.call(implementation, tensors)
-    total = sum((each * torch.linspace(0.5, 1.5, each.numel()).view(each.shape)).sum() for each in made)
-    assert isinstance(total, Tensor)
-    return made, torch.autograd.grad(total, list(wanted.values()))
 
 
 def assert_equal(ours: Any, theirs: Any, **tolerances: float) -> None:
@@ -215,8 +131,8 @@ def test_autocast_computes_in_its_own_type(case: Case, seen: bool) -> None:
                 made = case.call(run, tensors)
         else:
             made = case.call(run, tensors)
-    expected = torch.float32 if case.op == "linear_cross_entropy" else torch.bfloat16
-    assert {each.dtype for each in made} == {expected}
+    for result, each in zip(OPS[case.op].results, made, strict=False):
+        assert each.dtype == (torch.bfloat16 if result.dtype == "data" else getattr(torch, result.dtype)), result.name
     grads = torch.autograd.grad(sum(each.float().sum() for each in made), list(wanted.values()))
     assert {each.dtype for each in grads} == {torch.float32}
 

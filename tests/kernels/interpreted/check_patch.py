@@ -21,7 +21,7 @@ def gpt2(**changes: Any) -> nn.Module:
     torch.manual_seed(0)
     plain = {"resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
     sizes = {"vocab_size": VOCAB, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
-    model: nn.Module = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **(plain | changes)))
+    model: nn.Module = transformers.GPT2LMHeadModel(transformers.GPT2Config(**(sizes | plain | changes)))
     return model
 
 
@@ -96,6 +96,25 @@ def test_loss_and_gradients_are_those_of_the_model(make: Make, asked: dict[str, 
         after = loss_and_gradients(model, **asked)
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-5)
     assert last_dispatch()["linear_cross_entropy"] == "triton"
+
+
+def test_products_read_the_transposed_weights_of_gpt2_as_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = gpt2(n_embd=272, n_head=4)
+    before = loss_and_gradients(model)
+    copied: list[int] = []
+    contiguous = Tensor.contiguous
+
+    def watched(tensor: Tensor) -> Tensor:
+        if not tensor.is_contiguous():
+            copied.append(tensor.numel())
+        return contiguous(tensor)
+
+    monkeypatch.setattr(Tensor, "contiguous", watched)
+    with patch(model):
+        after = loss_and_gradients(model)
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-5)
+    assert last_dispatch()["linear"] == "library"
+    assert 4 * 272 * 272 not in copied
 
 
 @every_model

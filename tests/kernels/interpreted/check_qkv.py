@@ -13,6 +13,7 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels import linear, qkv, qkv_backward, reference
 from isoflop.kernels.configurations import table
+from isoflop.kernels.dispatch import last_dispatch
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 from proof.tiles import tiles
@@ -129,6 +130,26 @@ def test_sizes_round_the_edge_of_every_tile(seq: int, width: int, d_head: int, n
 @pytest.mark.parametrize(("n_head", "n_kv_head"), [(1, 1), (4, 4), (6, 2), (5, 1)])
 def test_heads_of_keys_may_be_fewer_than_heads_of_queries(n_head: int, n_kv_head: int) -> None:
     assert_right(Case(n_head=n_head, n_kv_head=n_kv_head))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", [
+    Case(n_head=4, n_kv_head=2, models=2), Case(kind="rms", base=None, d_head=5, shift=False, bias=False),
+    Case(batch=1, seq=33, width=1, n_head=3, d_head=2),
+], ids=["layer, turned", "rms, plain", "one column"])  # fmt: skip
+def test_wide_rows_go_to_the_library_and_say_so(
+    case: Case, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = case._replace(dtype=dtype)
+    for widest, ran in ((case.width, "triton"), (case.width - 1, "library")):
+        monkeypatch.setattr(qkv, "library_past", {"qkv": widest}.__getitem__)
+        assert_right(case)
+        told = last_dispatch()
+        assert (told["norm_qkv"], told["norm_qkv_backward"]) == (ran, ran)
+    given = case.tensors
+    layer = [given[name] for name in ("x", "gain", "shift", "weight")]
+    made = qkv.forward(*layer, given["bias"], **case.settings)
+    assert all(a is b for a, b in zip(qkv.forward(*layer, given["bias"], **case.settings, out=made), made, strict=True))
 
 
 def test_one_row_one_column_and_odd_heads_without_turns() -> None:

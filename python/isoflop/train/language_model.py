@@ -1,0 +1,84 @@
+"""What every model trained here has: tables of tokens, first values, and the loss of the next token."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from isoflop.errors import SpecError
+from isoflop.kernels import reference as ops
+from isoflop.kernels.gpt_parameters import first_value
+from isoflop.shape import Shape
+from isoflop.train.parametrisation import STANDARD, Parametrisation
+from isoflop.train.spec import refuse_untrainable
+
+
+class LanguageModel(nn.Module, ABC):
+    """Token tables around a body that turns embedded tokens into a stream of width d_model.
+
+    Its parameters number exactly ``shape.n_params``; ``isoflop.kernels.gpt_parameters.first_value`` draws them.
+
+    Args:
+        shape: the architecture.
+        parametrisation: how first values and the forward pass change with width.
+        dropout: probability with which numbers are dropped in training.
+
+    Raises:
+        ShapeError: a shape that no model here has.
+        SpecError: a dropout outside [0, 1).
+    """
+
+    def __init__(self, shape: Shape, *, parametrisation: Parametrisation = STANDARD, dropout: float = 0.0) -> None:
+        super().__init__()
+        refuse_untrainable(shape)
+        if not 0 <= dropout < 1:
+            raise SpecError(f"dropout = {dropout!r} must be a probability, in [0, 1)")
+        self.shape, self.parametrisation, self.dropout = shape, parametrisation, dropout
+        self.tokens = nn.Parameter(torch.empty(shape.n_vocab, shape.d_model))
+        learned = shape.position == "learned"
+        self.positions = nn.Parameter(torch.empty(shape.n_ctx, shape.d_model)) if learned else None
+        self.unembed = None if shape.tied_embeddings else nn.Parameter(torch.empty(shape.n_vocab, shape.d_model))
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator | None) -> None:
+        """Give every parameter its first value, in their order, from ``generator``."""
+        for name, parameter in self.named_parameters():
+            first_value(name, parameter, self.shape, generator, scale=self.parametrisation.std(name, self.shape))
+
+    @abstractmethod
+    def stream(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(batch, seq) int64 -> the stream (batch, seq, d_model), and load-balancing losses of experts on its way."""
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """The stream that logits are made from: (batch, seq) int64 -> (batch, seq, d_model)."""
+        return self.stream(tokens)[0]
+
+    def forward(self, tokens: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+        """Cross-entropy in nats/token of ``targets`` (batch, seq) given ``tokens`` (batch, seq)."""
+        return self._cross_entropy(self.hidden(tokens), targets, reduction=reduction)
+
+    def objective(
+        self, tokens: Tensor, targets: Tensor, *, z_loss: float = 0.0, balance_loss: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """What training lowers, and the mean cross-entropy in it, detached.
+
+        The first has beside it ``z_loss`` times the mean of log(sum of exp(logits))^2 (Chowdhery et al. 2022, section
+        5) and ``balance_loss`` times the load-balancing loss of every layer of experts.
+        """
+        stream, balances = self.stream(tokens)
+        lowered = entropy = self._cross_entropy(stream, targets)
+        if z_loss:
+            lowered = self._cross_entropy(stream, targets, z_loss=z_loss)
+        for balance in balances:
+            lowered = lowered + balance_loss * balance
+        return lowered, entropy.detach()
+
+    def _cross_entropy(
+        self, stream: Tensor, targets: Tensor, *, reduction: str = "mean", z_loss: float = 0.0
+    ) -> Tensor:
+        table = self.tokens if self.unembed is None else self.unembed
+        multiplier = self.parametrisation.forward("output", self.shape)
+        scaled = stream if multiplier == 1 else stream * multiplier
+        return ops.linear_cross_entropy(scaled, table, targets, reduction=reduction, z_loss=z_loss)

@@ -1,0 +1,132 @@
+"""Every verb: data on standard output, errors in words on standard error, exit codes that tell them apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.called import GPT2, Call
+from isoflop.runs import RunStore
+
+VERBS = [
+    "demo",
+    "sweep",
+    "fit",
+    "plan",
+    "count",
+    "report",
+    "bench",
+    "info",
+    "laws",
+    "laws show",
+    "runs ls",
+    "runs show",
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_ends_in_an_example(isoflop: Call, verb: str) -> None:
+    called = isoflop(f"{verb} --help")
+    assert called.code == 0
+    assert f"Example: isoflop {verb}" in called.out
+
+
+def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Call, store: RunStore) -> None:
+    listed = json.loads(isoflop(f"runs ls {store.path} --json").out)
+    assert len(listed) == 12
+    assert "12 finished" in isoflop(f"runs ls {store.path}").out
+    shown = json.loads(isoflop(f"runs show {store.path} {listed[0]['id'][:8]}").out)
+    assert shown["id"] == listed[0]["id"]
+    assert shown["state"] == "finished"
+
+
+def test_a_store_that_is_not_there_is_not_made(isoflop: Call, tmp_path: Path) -> None:
+    called = isoflop(f"runs ls {tmp_path / 'nowhere'}")
+    assert called.code == 1
+    assert "no run store" in called.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_unknown_key_in_a_study_names_the_nearest_and_trains_nothing(
+    isoflop: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text("tokns = [1e5]\nshapes = []\n")
+    called = isoflop("sweep study.toml")
+    assert called.code == 2
+    assert "did you mean 'tokens'?" in called.err
+    assert not Path("runs").exists()
+
+
+TINY = """
+corpus = "{corpus}"
+shapes = [{{ n_layer = 1, d_model = [4, 8], n_head = 1, n_ctx = 8, n_vocab = 256 }}]
+tokens = [400]
+train = {{ learning_rate = {rate}, batch_tokens = 8 }}
+"""
+
+
+def test_a_sweep_whose_runs_diverge_says_at_which_step_and_that_fits_leave_them_out(
+    isoflop: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 100)
+    (tmp_path / "study.toml").write_text(TINY.format(corpus=tmp_path / "text.txt", rate="1e38"))
+    called = isoflop(f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'}")
+    assert called.code == 0
+    assert re.search(r"diverged: the loss was not finite at step \d+; left out of fits", called.err)
+    assert "2 diverged" in called.out
+
+
+def test_a_corpus_that_is_too_short_leaves_no_store_behind(isoflop: Call, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("short")
+    (tmp_path / "study.toml").write_text(TINY.format(corpus=tmp_path / "text.txt", rate="0.01"))
+    called = isoflop(f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'}")
+    assert called.code == 1
+    assert "less than one context of 8" in called.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Call, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("tokenizers")
+    text = "".join(f"line {index} of a text, and {index * index} more\n" for index in range(2000))
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for index in range(30):
+        (texts / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
+    (texts / "copy.txt").write_text((texts / "3.txt").read_text())
+    (tmp_path / "study.toml").write_text(
+        f"""tokens = [640]
+        shapes = [{{ n_layer = 1, d_model = 4, n_head = 1, n_ctx = 16, n_vocab = 300 }}]
+        train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1 }}
+        corpus = {{ source = "{texts}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
+    )
+    sweep = f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'} --workers 1"
+    assert isoflop(sweep).code == 0
+    (record,) = RunStore(tmp_path / "store")
+    corpus = json.loads(record.environment["corpus"])
+    assert corpus["fingerprint"] == record.spec["corpus"]
+    assert corpus["settings"]["tokenizer"] == "bpe"
+    assert corpus["removed"]["exact duplicate"]["documents"] == 1
+    assert (tmp_path / "store" / "cache" / record.spec["corpus"] / "removed.jsonl").exists()
+    assert (isoflop(sweep).code, len(list(RunStore(tmp_path / "store")))) == (0, 1)
+
+
+def test_info_as_json_names_the_cpu_and_the_packages(isoflop: Call) -> None:
+    facts = json.loads(isoflop("info --json").out)
+    assert facts["cores"] >= 1
+    assert facts["packages"]["numpy"]
+
+
+def test_a_process_prints_no_colour_where_no_color_is_set() -> None:
+    env = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "isoflop", *GPT2.split()]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "\x1b[" not in done.stdout
