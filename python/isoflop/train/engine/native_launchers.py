@@ -55,8 +55,8 @@ def _embed_backward(
     return embed.backward(dy, tokens, n_vocab=n_vocab, n_positions=n_positions, onto=onto, out=out)
 
 
-def _qkv(x: Tensor, *given: Tensor | None, base: float | None, n_head: int, **settings: Any) -> qkv.Projected:
-    made = qkv.forward(x, *given, base=base, n_head=n_head, **settings)
+def _qkv(*given: Any, base: float | None, **settings: Any) -> qkv.Projected:
+    made = qkv.forward(*given, base=base, **settings)
     _hold_turns(made.q, base)
     return made
 
@@ -89,7 +89,7 @@ def _hold_turns(q: Tensor, base: float | None) -> None:
             constant(table)
 
 
-def _mlp_backward(*given: Tensor | None, saved: Tensor, **settings: Any) -> mlp.Gradients:
+def _mlp_backward(*given: Any, saved: Tensor, **settings: Any) -> mlp.Gradients:
     """Everything is computed again from the rows: nothing of ``saved`` is read."""
     return mlp.backward(*given, **settings)
 

@@ -62,7 +62,7 @@ def _mlp_backward(*given: Tensor, saved: Tensor, **settings: Any) -> mlp_backwar
     return mlp_backward.backward(*given, **settings)
 
 
-def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Loss | None) -> Loss:
+def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Loss | None = None) -> Loss:
     one_pass = gradient and cross_entropy.gives_gradient(x, weight)
     return cross_entropy.forward(x, weight, targets, gradient=one_pass, out=out)
 
