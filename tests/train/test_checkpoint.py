@@ -105,7 +105,7 @@ def test_a_cool_down_that_begins_at_its_trunk_is_the_run_from_the_start(
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"data_seed": 1}, {"learning_rate": 2e-2}, {"weight_decay": 0.2}, {"tokens": 128}], ids=str
+    "change", [{"seed": 1}, {"data_seed": 1}, {"learning_rate": 2e-2}, {"weight_decay": 0.2}, {"tokens": 640}], ids=str
 )
 def test_a_checkpoint_of_another_beginning_is_refused(
     make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, change: dict[str, Any]
