@@ -120,7 +120,7 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
 
 
 def _resolved(study: Study, where: Path, elsewhere: Path) -> list[TrainSpec]:
-    """The runs of a study, its corpora made in the cache of the store or, where there is no store yet, ``elsewhere``."""
+    """The runs of a study, its corpora made in the cache of the store, or ``elsewhere`` where there is no store yet."""
     from isoflop.runs import RunStore
     from isoflop.sweep.resolve import load_corpora, resolve
 

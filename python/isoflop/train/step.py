@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from isoflop.errors import KernelError
 from isoflop.train.spec import TrainSpec
 
 
@@ -57,4 +58,6 @@ def make_step(specs: Sequence[TrainSpec]) -> Step:
     """
     from isoflop.train.plain import PlainStep
 
+    if specs[0].engine != "torch":
+        raise KernelError(f"engine {specs[0].engine!r} does not train stacks of runs", hint="engine = 'torch' does")
     return PlainStep(specs)

@@ -12,7 +12,7 @@ from isoflop.train.spec import TrainSpec
 # Every run of a corpus is judged on the same held-out tokens.
 _EVAL_SEED = 0
 
-Windows = NDArray[np.uint16]
+Windows = NDArray[np.uint16 | np.uint32]
 
 
 class WindowOrder:
