@@ -117,7 +117,7 @@ def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_agai
 
 def test_closing_a_worker_amid_a_run_ends_its_process(store: RunStore, make_specs: MakeSpecs) -> None:
     specs = make_specs(tokens=[128_000], train={"seeds": [0, 1]})[:2]
-    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "checkpoint_every": 0}
+    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
     ends: list[tuple[int, str, str | None]] = []
     with LocalWorker() as worker:
         for _ in range(2):
@@ -133,7 +133,7 @@ def test_each_run_of_a_stack_ends_in_its_own_way(store: RunStore, make_specs: Ma
     lost = replace(good, corpus="0" * 16)
     held = replace(good, seed=7)
     specs = [good, lost, held, diverging, other]
-    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "checkpoint_every": 0}
+    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
     ends: dict[int, tuple[str, str | None, bool]] = {}
     with LocalWorker() as worker, Recorder(store, held.to_dict()) as recorder:
         worker.run(job, lambda k, step: None, lambda k, end: ends.update({k: (end.state, end.error, end.fatal)}))
@@ -156,7 +156,7 @@ def test_a_stack_of_runs_records_what_each_records_alone(
     with LocalWorker() as worker:
         for where, jobs in ((store, [specs]), (alone, [[spec] for spec in specs])):
             for stack in jobs:
-                job = {"store": str(where.path), "specs": [spec.to_dict() for spec in stack], "checkpoint_every": 0}
+                job = {"store": str(where.path), "specs": [spec.to_dict() for spec in stack], "threads": 1, "checkpoint_every": 0}
                 worker.run(job, lambda k, step: None, lambda k, end: None)
     for one in store:
         other = alone.get(one.id)

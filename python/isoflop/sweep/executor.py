@@ -1,7 +1,7 @@
 """Where runs are executed: ``run(job, ...)`` on one worker, start to end; here, processes of this machine.
 
 A job is a stack of runs that are trained together, often of one: ``{"store": PATH, "specs": [{...}, ...],
-"checkpoint_every": 0}``.
+"threads": 1, "checkpoint_every": 0}``; threads are those of engines whose results do not depend on them.
 """
 
 from __future__ import annotations

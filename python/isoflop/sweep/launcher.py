@@ -72,6 +72,7 @@ def run_sweep(
     limit = workers or int(cores())
     sweep = _Sweep(specs, store, watcher, limit, checkpoint_every)
     count = max(1, min(limit, len(sweep.todo)))
+    sweep.threads = max(1, int(cores()) // count)
     crew = [worker() for _ in range(count)]
     try:
         with ThreadPoolExecutor(count) as pool:
@@ -101,6 +102,7 @@ class _Sweep:
         self._store, self._watcher, self._checkpoint_every = store, watcher, checkpoint_every
         self._lock = threading.Lock()
         self._stopped = False
+        self.threads = 1
         self.fatal: str | None = None
         missing = [spec for spec in specs if not store.has_ended(run_id(spec.to_dict()))]
         self.todo = pack(missing, workers)
@@ -134,6 +136,7 @@ class _Sweep:
         job = {
             "store": str(self._store.path.absolute()),
             "specs": [spec.to_dict() for spec in stack],
+            "threads": self.threads,
             "checkpoint_every": self._checkpoint_every,
         }
         worker.run(job, lambda index, step: self._step(stack[index], step), on_end)

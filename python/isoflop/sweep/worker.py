@@ -1,6 +1,6 @@
 """The process that trains: reads a job a line from standard input, answers with events, a line each.
 
-    in   {"store": PATH, "specs": [{...}, ...], "checkpoint_every": 0}
+    in   {"store": PATH, "specs": [{...}, ...], "threads": 1, "checkpoint_every": 0}
     out  {"event": "step", "run": 0, "step": 40}  ...
          {"event": "end", "run": 0, "state": "finished", "error": null, "fatal": false}  ... one for each run of the job
 
@@ -65,6 +65,7 @@ class Job:
     def __init__(self, job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
         self._tell_event = tell
         self._store = RunStore(job["store"], create=False)
+        self._threads: int = job["threads"]
         self._every: int = job["checkpoint_every"]
         self._specs: list[dict[str, Any]] = job["specs"]
         self._runs: dict[int, tuple[TrainSpec, Recorder]] = {}
@@ -85,7 +86,8 @@ class Job:
     def _open(self, index: int, spec: TrainSpec) -> None:
         import torch
 
-        environment = {"torch": str(torch.__version__), "threads": "1"}
+        threads = 1 if spec.engine == "torch" else self._threads
+        environment = {"torch": str(torch.__version__), "threads": str(threads)}
         recorder = Recorder(self._store, spec.to_dict(), counts=spec.counts(), environment=environment)
         self._runs[index] = spec, recorder.__enter__()
 
@@ -109,6 +111,7 @@ class Job:
         import torch
 
         from isoflop.train import Checkpoints, train_stack
+        from isoflop.train.step import make_step
 
         torch.set_num_threads(1)
         specs, recorders = zip(*(self._runs[index] for index in indices), strict=True)
@@ -129,6 +132,7 @@ class Job:
             specs,
             corpora,
             recorders,
+            step=make_step(specs, threads=self._threads),
             transfer=[[_corpus(cache, each) for each in spec.transfer] for spec in specs],
             checkpoints=files,
             progress=lambda k, step: self._step(indices[k], step),

@@ -27,6 +27,15 @@ ENGINES: dict[str, tuple[str, ...]] = {
 }
 """What trains, with the precisions of its matrix products: torch's autograd on the CPU, our kernels on it, on a GPU."""
 
+ENGINE_TRAINS: Mapping[str, object] = {
+    "optimizer": "adamw",
+    "parametrisation": "standard",
+    "dropout": 0.0,
+    "z_loss": 0.0,
+    "averaging": "none",
+}
+"""What all engines but torch's are without."""
+
 ENGINE, PRECISION = "torch", "float32"
 """Those of a study that names none."""
 
@@ -152,6 +161,8 @@ class TrainSpec:
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
         allowed = ENGINES[self.engine]
         _demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
+        for name, only in ENGINE_TRAINS.items() if self.engine != "torch" else ():
+            _demand(getattr(self, name) == only, name, getattr(self, name), f"{only!r} with engine {self.engine!r}")
         self._check_measurements()
 
     def _check_measurements(self) -> None:

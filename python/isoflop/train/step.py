@@ -7,7 +7,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from isoflop.errors import KernelError
 from isoflop.train.spec import TrainSpec
 
 
@@ -49,15 +48,19 @@ class Step(Protocol):
         """Go on from what :meth:`state` gave."""
 
 
-def make_step(specs: Sequence[TrainSpec]) -> Step:
+def make_step(specs: Sequence[TrainSpec], *, threads: int = 1) -> Step:
     """The engine that ``specs`` name, with a model for each: they share what :func:`isoflop.train.spec.stack_key` says.
+
+    ``threads`` are those of the native engine, whose results are the same for any number of them; torch has its own.
 
     Raises:
         MissingExtra: the engine needs a library that is not installed.
         KernelError: the engine cannot train the shape, or not here.
     """
-    from isoflop.train.plain import PlainStep
+    if specs[0].engine == "torch":
+        from isoflop.train.plain import PlainStep
 
-    if specs[0].engine != "torch":
-        raise KernelError(f"engine {specs[0].engine!r} does not train stacks of runs", hint="engine = 'torch' does")
-    return PlainStep(specs)
+        return PlainStep(specs)
+    from isoflop.train.engine_step import EngineStep
+
+    return EngineStep(specs, threads=threads)
