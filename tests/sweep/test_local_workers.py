@@ -156,7 +156,12 @@ def test_a_stack_of_runs_records_what_each_records_alone(
     with LocalWorker() as worker:
         for where, jobs in ((store, [specs]), (alone, [[spec] for spec in specs])):
             for stack in jobs:
-                job = {"store": str(where.path), "specs": [spec.to_dict() for spec in stack], "threads": 1, "checkpoint_every": 0}
+                job = {
+                    "store": str(where.path),
+                    "specs": [spec.to_dict() for spec in stack],
+                    "threads": 1,
+                    "checkpoint_every": 0,
+                }
                 worker.run(job, lambda k, step: None, lambda k, end: None)
     for one in store:
         other = alone.get(one.id)

@@ -31,9 +31,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> str:
     return "reference"
 
 
-def test_points_are_those_of_the_plain_models(
-    make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, engine: str
-) -> None:
+def test_points_are_those_of_the_plain_models(make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, engine: str) -> None:
     changes: list[dict[str, Any]] = [
         {"seed": 3, "measurements": ["accuracy", "position"], "exact_match": [2]},
         {"tokens": 20 * 128, "learning_rate": 3e-2, "beta1": 0.8, "weight_decay": 0.5, "grad_clip": 0.3},
@@ -80,9 +78,7 @@ def test_a_run_of_the_engine_goes_on_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):
         train_stack(specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=stop)
     steps: list[int] = []
-    again = train_stack(
-        specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=lambda k, step: steps.append(step)
-    )
+    again = train_stack(specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=lambda k, step: steps.append(step))
     assert min(steps) == 21
     assert [outcome.held_out for outcome in again] == [outcome.held_out for outcome in whole]
 

@@ -27,10 +27,12 @@ class Step(Protocol):
     eval_batch: int
     active: Tensor
     parts: int
-    squares: Tensor
 
     @property
     def hyper(self) -> Mapping[str, Tensor]: ...
+
+    @property
+    def squares(self) -> Tensor: ...
 
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """One update on (K, batch, n_ctx) int64; the losses (K,) before it, nats/token: NaN where one diverged."""
