@@ -59,6 +59,10 @@ class RunTaken(StoreError):
     """Another process is writing a run, or has ended it."""
 
 
+class CheckpointError(IsoflopError, ValueError):
+    """A checkpoint is damaged, or of a run that made other steps."""
+
+
 class LawError(IsoflopError, ValueError):
     """An unknown law or preset, or inputs a law does not take."""
 

@@ -12,8 +12,8 @@ import pytest
 from isoflop.errors import StoreError
 from isoflop.runs import Recorder, RunStore, run_id
 from isoflop.sweep import launcher
-from isoflop.sweep.cost import TYPICAL
-from isoflop.sweep.executor import RunEnd
+from isoflop.sweep.cost import typical_seconds
+from isoflop.sweep.executor import OnEnd, OnStep, RunEnd
 from isoflop.sweep.launcher import run_sweep
 from isoflop.train.spec import TrainSpec
 
@@ -33,14 +33,17 @@ class Scripted:
         self.jobs: list[TrainSpec] = []
         self.closed = False
 
-    def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
-        spec = TrainSpec.from_dict(job["spec"])
-        self.jobs.append(spec)
-        on_step(1)
-        planned = self.ends.get(run_id(job["spec"]))
+    def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
+        for index, values in enumerate(job["specs"]):
+            self.jobs.append(TrainSpec.from_dict(values))
+            on_step(index, 1)
+            on_end(index, self.end(self.jobs[-1]))
+
+    def end(self, spec: TrainSpec) -> RunEnd:
+        planned = self.ends.get(ident(spec))
         if planned:
             return planned.pop(0)
-        record(RunStore(job["store"], create=False), spec)
+        record(self.store, spec)
         return RunEnd("finished")
 
     def close(self) -> None:
@@ -54,7 +57,7 @@ def ident(spec: TrainSpec) -> str:
 def test_every_run_is_made_once_the_longest_first(store: RunStore, make_specs: MakeSpecs, watch: Any) -> None:
     specs, worker, seen = make_specs(), Scripted(store), watch()
     result = run_sweep(specs, store, workers=1, worker=lambda: worker, watcher=seen)
-    assert worker.jobs == sorted(specs, key=TYPICAL.seconds, reverse=True)
+    assert worker.jobs == sorted(specs, key=typical_seconds, reverse=True)
     assert result.states == {ident(spec): "finished" for spec in specs}
     assert (result.found, result.errors, result.count("finished")) == (0, {}, 4)
     assert (sorted(map(ident, seen.begun)), seen.found) == (sorted(map(ident, specs)), 0)
@@ -108,7 +111,7 @@ def test_a_run_that_ends_badly_is_reported_and_stops_no_other(
 
 
 def test_a_fatal_end_stops_the_sweep_in_its_words(store: RunStore, make_specs: MakeSpecs) -> None:
-    specs = sorted(make_specs(), key=TYPICAL.seconds, reverse=True)
+    specs = sorted(make_specs(), key=typical_seconds, reverse=True)
     worker = Scripted(store, {ident(specs[1]): [RunEnd("failed", "the disk is full", fatal=True)]})
     with pytest.raises(StoreError, match="the disk is full"):
         run_sweep(specs, store, workers=1, worker=lambda: worker)
@@ -118,13 +121,14 @@ def test_a_fatal_end_stops_the_sweep_in_its_words(store: RunStore, make_specs: M
 
 
 def test_a_run_that_another_process_ends_is_counted(store: RunStore, make_specs: MakeSpecs) -> None:
-    specs = sorted(make_specs(), key=TYPICAL.seconds, reverse=True)
+    specs = sorted(make_specs(), key=typical_seconds, reverse=True)
 
     class Overtaken(Scripted):
-        def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
-            if TrainSpec.from_dict(job["spec"]) != specs[0]:
-                return super().run(job, on_step)
+        def end(self, spec: TrainSpec) -> RunEnd:
+            if spec != specs[0]:
+                return super().end(spec)
             record(store, specs[0])
+            self.jobs.pop()
             return RunEnd("taken")
 
     worker = Overtaken(store)
@@ -136,7 +140,7 @@ def test_a_run_that_another_process_drops_is_taken_up(
     store: RunStore, make_specs: MakeSpecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "_POLL_SECONDS", 0.01)
-    specs = sorted(make_specs(), key=TYPICAL.seconds, reverse=True)
+    specs = sorted(make_specs(), key=typical_seconds, reverse=True)
     worker = Scripted(store, {ident(specs[0]): [RunEnd("taken")] * 3})
     assert run_sweep(specs, store, workers=1, worker=lambda: worker).count("finished") == 4
     assert worker.jobs == [*specs[:1], *specs[1:], *[specs[0]] * 3], "the others come first"
@@ -148,8 +152,7 @@ def test_an_interrupt_closes_every_worker(store: RunStore, make_specs: MakeSpecs
             super().__init__(store)
             self.stop = threading.Event()
 
-        def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
-            self.jobs.append(TrainSpec.from_dict(job["spec"]))
+        def end(self, spec: TrainSpec) -> RunEnd:
             if len(crew) == 2 and self is crew[1]:
                 raise KeyboardInterrupt
             self.stop.wait(20)

@@ -10,14 +10,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from isoflop.data import load_corpus
 from isoflop.errors import StoreError
-from isoflop.runs import RunStore, run_id
+from isoflop.runs import Recorder, RunStore, run_id
 from isoflop.sweep.executor import LocalWorker
 from isoflop.sweep.launcher import run_sweep
 from isoflop.train.spec import TrainSpec
@@ -114,12 +116,59 @@ def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_agai
 
 
 def test_closing_a_worker_amid_a_run_ends_its_process(store: RunStore, make_specs: MakeSpecs) -> None:
-    job = {"store": str(store.path), "spec": make_specs(tokens=[128_000])[0].to_dict()}
+    specs = make_specs(tokens=[128_000], train={"seeds": [0, 1]})[:2]
+    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
+    ends: list[tuple[int, str, str | None]] = []
     with LocalWorker() as worker:
-        end = worker.run(job, lambda step: worker.close())
-        assert (end.state, end.error) == ("failed", "its process ended by SIGKILL")
-        assert worker.run(job, lambda step: None).state == "failed", "a closed worker begins nothing"
+        for _ in range(2):
+            worker.run(job, lambda k, step: worker.close(), lambda k, end: ends.append((k, end.state, end.error)))
+    assert ends[:2] == [(k, "failed", "its process ended by SIGKILL") for k in (0, 1)]
+    assert ends[2:] == [(k, "failed", "stopped before it began") for k in (0, 1)]
     assert workers_on(store) == set()
+
+
+def test_each_run_of_a_stack_ends_in_its_own_way(store: RunStore, make_specs: MakeSpecs) -> None:
+    good, other = make_specs(shapes=[{"d_model": [4]}], train={"seeds": [0, 1]}, tokens=[3200])
+    diverging = replace(good, learning_rate=1e30, final_learning_rate=1e30, warmup_steps=0)
+    lost = replace(good, corpus="0" * 16)
+    held = replace(good, seed=7)
+    specs = [good, lost, held, diverging, other]
+    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
+    ends: dict[int, tuple[str, str | None, bool]] = {}
+    with LocalWorker() as worker, Recorder(store, held.to_dict()) as recorder:
+        worker.run(job, lambda k, step: None, lambda k, end: ends.update({k: (end.state, end.error, end.fatal)}))
+        recorder.finish(loss=1.0)
+    assert {k: state for k, (state, _, _) in ends.items()} == {
+        0: "finished", 1: "failed", 2: "taken", 3: "diverged", 4: "finished",
+    }  # fmt: skip
+    assert f"no corpus {'0' * 16} in {store.cache}" in (ends[1][1] or "")
+    assert not any(fatal for _, _, fatal in ends.values())
+    assert store.summary() == {"finished": 3, "failed": 1, "diverged": 1}
+    assert {record.attempt for record in store} == {1}
+
+
+def test_a_stack_of_runs_records_what_each_records_alone(
+    store: RunStore, make_specs: MakeSpecs, tmp_path: Path
+) -> None:
+    specs = make_specs(shapes=[{"d_model": [4]}], train={"seeds": [0, 1]})
+    alone = RunStore(tmp_path / "alone")
+    shutil.copytree(store.cache, alone.cache)
+    with LocalWorker() as worker:
+        for where, jobs in ((store, [specs]), (alone, [[spec] for spec in specs])):
+            for stack in jobs:
+                job = {
+                    "store": str(where.path),
+                    "specs": [spec.to_dict() for spec in stack],
+                    "threads": 1,
+                    "checkpoint_every": 0,
+                }
+                worker.run(job, lambda k, step: None, lambda k, end: None)
+    for one in store:
+        other = alone.get(one.id)
+        assert other is not None
+        assert one.result == other.result
+        for name, values in store.points(one.id).items():
+            np.testing.assert_array_equal(values, alone.points(one.id)[name])
 
 
 @pytest.mark.slow

@@ -46,6 +46,9 @@ OTHER: dict[str, Any] = {
     "balance_loss": 0.0,
     "averaging": "ema",
     "averaging_share": 0.2,
+    "measurements": ("noise",),
+    "exact_match": (2, 3),
+    "transfer": ("another",),
 }
 
 MUP: dict[str, Any] = {"parametrisation": "mup", "base_width": 8}
@@ -80,6 +83,10 @@ BAD: dict[str, list[Any]] = {
     "balance_loss": [-1e-4, "0"],
     "averaging": ["mean"],
     "averaging_share": [0, 1.1, math.nan],
+    "precision": ["bfloat16", "half"],
+    "measurements": [["entropy"], "noise", [3]],
+    "exact_match": [[0], [17], [2.0], [True], 2],
+    "transfer": [[1], "abc"],
 }
 
 
@@ -118,11 +125,13 @@ def test_every_field_makes_another_run(make_spec: MakeSpec) -> None:
     spec = make_spec()
     others = [replace(spec, **{name: value}) for name, value in OTHER.items()]
     others += [replace(spec, **MUP | more) for more in ({}, {"base_width": 4}, {"base_head": 4})]
+    others += [replace(spec, engine="native"), replace(spec, engine="native", precision="bfloat16")]
     shapes = [spec.shape.replace(n_layer=2), spec.shape.replace(norm="rms"), spec.shape.replace(tied_embeddings=False)]
     others += [replace(spec, shape=shape) for shape in shapes]
     ids = {run_id(other.to_dict()) for other in [spec, *others]}
     assert len(ids) == 1 + len(others)
-    assert {"shape", "engine", "base_head", *MUP, *OTHER} == {field.name for field in fields(TrainSpec)}
+    named = {"shape", "engine", "precision", "base_head", *MUP, *OTHER}
+    assert named == {field.name for field in fields(TrainSpec)}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
@@ -133,6 +142,17 @@ def test_bad_values_are_refused_by_name(make_spec: MakeSpec, name: str, value: A
 
 def test_every_field_has_a_bad_value_tested() -> None:
     assert set(BAD) == {field.name for field in fields(TrainSpec)}
+
+
+def test_noise_is_measured_over_two_halves_of_a_batch(make_spec: MakeSpec) -> None:
+    with pytest.raises(SpecError, match="batch_tokens = 48 must be an even number of contexts of 16 to measure noise"):
+        make_spec(batch_tokens=48, tokens=480, measurements=["noise"])
+
+
+def test_measurements_in_any_order_make_the_same_run(make_spec: MakeSpec) -> None:
+    one, other = make_spec(measurements=["noise", "gap"]), make_spec(measurements=("gap", "noise", "gap"))
+    assert run_id(one.to_dict()) == run_id(other.to_dict())
+    assert TrainSpec.from_dict(json.loads(json.dumps(one.to_dict()))) == other
 
 
 def test_unknown_and_missing_keys_are_named(make_spec: MakeSpec) -> None:

@@ -15,11 +15,13 @@ import torch
 from isoflop.data import Corpus, Stream, load_corpus, nested_subset, windows
 from isoflop.errors import CorpusError
 from isoflop.runs import Recorder, RunStore, run_id
-from isoflop.train import trainer
-from isoflop.train.evaluate import HeldOutLoss, evaluate
+from isoflop.train.course import Outcome
+from isoflop.train.evaluate import evaluate
 from isoflop.train.model import Transformer
+from isoflop.train.plain import PlainStep
 from isoflop.train.spec import TrainSpec
-from isoflop.train.trainer import Outcome, train
+from isoflop.train.trainer import train
+from isoflop.train.windows import WindowOrder
 
 MakeSpec = Callable[..., TrainSpec]
 Columns = dict[str, np.ndarray]
@@ -99,7 +101,8 @@ def test_logged_losses_are_means_since_the_point_before(make_spec: MakeSpec, cor
 def test_every_window_is_seen_once_an_epoch(make_spec: MakeSpec, corpus: Corpus) -> None:
     n_windows, batch_windows, epochs = 10, 4, 6
     spec = make_spec(tokens=epochs * n_windows * 16, unique_tokens=n_windows * 16, batch_tokens=batch_windows * 16)
-    seen = np.concatenate([batch.numpy() for batch in trainer._batches(spec, corpus)])
+    order = WindowOrder(spec, corpus)
+    seen = np.concatenate([order.take(spec.batch_windows) for _ in range(spec.n_steps)])
     subset = windows(nested_subset(corpus.train, n_windows * 16 + 1, seed=0), 16)
     expected = sorted(map(tuple, subset.tolist()))
     orders = seen.reshape(epochs, n_windows, 17).tolist()
@@ -110,7 +113,7 @@ def test_every_window_is_seen_once_an_epoch(make_spec: MakeSpec, corpus: Corpus)
 
 def test_a_longer_run_sees_what_a_shorter_one_saw(make_spec: MakeSpec, corpus: Corpus) -> None:
     short, long = (
-        {tuple(window) for batch in trainer._batches(make_spec(tokens=tokens), corpus) for window in batch.tolist()}
+        set(map(tuple, WindowOrder(make_spec(tokens=tokens), corpus).take(tokens // 16).tolist()))
         for tokens in (1280, 5120)
     )
     assert len(short) == 80
@@ -152,7 +155,7 @@ def test_a_loss_that_is_not_finite_makes_a_diverged_run(make_spec: MakeSpec, cor
 def test_a_held_out_loss_that_is_not_finite_diverges_too(
     make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "evaluate", lambda model, windows: HeldOutLoss(math.nan, math.nan, 0))
+    monkeypatch.setattr(PlainStep, "evaluate", lambda step, tokens, targets: torch.full(tokens.shape, torch.nan))
     spec = make_spec()
     recorded(spec, corpus, tmp_path)
     record = RunStore(tmp_path).get(run_id(spec.to_dict()))

@@ -108,8 +108,9 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
         specs = _resolved(study, where, Path(elsewhere))  # what cannot be run leaves no store behind
         store = RunStore(where)
         copy_corpora(Path(elsewhere), store.cache)
+    every = study.checkpoint_every
     with SweepProgress(stderr()) as progress:
-        result = run_sweep(specs, store, workers=workers, watcher=progress)
+        result = run_sweep(specs, store, workers=workers, watcher=progress, checkpoint_every=every)
     if failed := [run for run, state in result.states.items() if state == "failed"]:
         raise IsoflopError(
             f"{len(failed)} of {len(specs)} runs failed: {result.errors[failed[0]]}",
@@ -119,13 +120,12 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
 
 
 def _resolved(study: Study, where: Path, elsewhere: Path) -> list[TrainSpec]:
-    """The runs of a study, its corpus made in the cache of the store or, where there is no store yet, ``elsewhere``."""
-    from isoflop.data import load_corpus
+    """The runs of a study, its corpora made in the cache of the store, or ``elsewhere`` where there is no store yet."""
     from isoflop.runs import RunStore
-    from isoflop.sweep.resolve import resolve
+    from isoflop.sweep.resolve import load_corpora, resolve
 
     cache = RunStore(where, create=False).cache if (where / "store.json").exists() else elsewhere
-    return resolve(study, load_corpus(study.corpus, cache))
+    return resolve(study, *load_corpora(study, cache))
 
 
 def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from isoflop.runs.record import RunRecord, run_id
 from isoflop.runs.recorder import Recorder
+from isoflop.runs.scan import batch_scan
 from isoflop.runs.store import RunStore
 
-__all__ = ["Recorder", "RunRecord", "RunStore", "run_id"]
+__all__ = ["Recorder", "RunRecord", "RunStore", "batch_scan", "run_id"]

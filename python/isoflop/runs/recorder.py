@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from isoflop.errors import RunTaken, SpecError, StoreError
-from isoflop.runs.files import cut_torn_tail, explained, replace_file
+from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
 from isoflop.runs.lease import Lease
 from isoflop.runs.record import ENDED, RunRecord, Status, read_record, run_id
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 _FLUSH_POINTS = 100
 _FLUSH_SECONDS = 2.0
+
+
+class _Step(msgspec.Struct):
+    """The one field that every point has."""
+
+    step: float
 
 
 class Recorder:
@@ -124,6 +130,25 @@ class Recorder:
                 os.ftruncate(self._descriptor, size)
                 raise
 
+    def sync(self) -> None:
+        """Bring what was logged to the disk, through every cache."""
+        self.flush()
+        with explained("sync", self._folder / "points.jsonl"):
+            os.fdatasync(self._descriptor)
+
+    def rewind(self, step: int) -> None:
+        """Go on after ``step``: what earlier attempts logged up to there is this one's too; later points are not."""
+        decoder = msgspec.json.Decoder(_Step)
+        kept: list[bytes] = []
+        for attempt in range(1, self.record.attempt):
+            earlier = self._folder / f"points.{attempt}.jsonl"
+            with explained("read", earlier):
+                lines = whole_lines(earlier).splitlines() if earlier.exists() else []
+            until = [line for line in lines if decoder.decode(line).step <= step]
+            kept = max(kept, until, key=len)  # an attempt may have been killed before it copied its forerunner's
+        self._lines = kept + self._lines
+        self.flush()
+
     def finish(self, *, loss: float, **result: float) -> None:
         """State the outcome: ``loss`` (held-out, nats/token), ``tokens``, ...; what is not finite is left out.
 
@@ -140,9 +165,7 @@ class Recorder:
             if error is not None:
                 self._salvage(error)
                 return
-            self.flush()
-            with explained("sync", self._folder / "points.jsonl"):
-                os.fdatasync(self._descriptor)
+            self.sync()
             if self._diverged_at is not None:
                 self._end("diverged", f"the loss was not finite at step {self._diverged_at}")
             elif self._result is None:

@@ -1,8 +1,12 @@
-"""How long runs take: seconds = steps x (overhead + FLOPs / speed), the two constants measured on this machine."""
+"""How long runs take: seconds = steps x (overhead + FLOPs / speed), the two constants measured on this machine.
+
+Evaluations count as the forward passes that they are: a third of the FLOPs of training on as many tokens.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -18,8 +22,10 @@ class StepTime:
     flops_per_second: float
 
     def seconds(self, spec: TrainSpec) -> float:
-        """The whole run."""
-        return spec.n_steps * self.overhead + spec.counts()["C_exact_causal"] / self.flops_per_second
+        """The whole run, its evaluations too."""
+        judged = spec.evaluations * spec.eval_tokens * (1 + len(spec.transfer)) / 3
+        flops = spec.counts()["C_exact_causal"] * (1 + judged / spec.tokens)
+        return spec.n_steps * self.overhead + flops / self.flops_per_second
 
 
 @dataclass(frozen=True)
@@ -43,19 +49,34 @@ class Forecast:
         )
 
 
-# A typical core under eager torch: good enough to put the longest run first and to weigh what is left.
-TYPICAL = StepTime(overhead=1.5e-3, flops_per_second=6e10)
+# A typical core: good enough to put the longest run first and to weigh what is left.
+_TYPICAL = {
+    "torch": StepTime(overhead=1.5e-3, flops_per_second=6e10),
+    "native": StepTime(overhead=1e-4, flops_per_second=2e11),
+    "triton": StepTime(overhead=1e-4, flops_per_second=1e14),
+}
 
 _WARM_STEPS, _TIMED_SECONDS, _TIMED_STEPS = 2, 0.4, 20
 
 
+def typical_seconds(spec: TrainSpec) -> float:
+    """Of the whole run on a typical core, by its engine: nothing is measured."""
+    return _TYPICAL[spec.engine].seconds(spec)
+
+
 def estimate(specs: Sequence[TrainSpec], store: RunStore | None, workers: int) -> Forecast:
-    """Forecast the runs of ``specs`` that ``store`` lacks, on ``workers`` workers, from steps timed here and now."""
+    """Forecast the runs of ``specs`` that ``store`` lacks, on ``workers`` workers, from steps timed here and now.
+
+    Each engine and precision among them is timed by itself.
+    """
     todo = [spec for spec in specs if store is None or not store.has_ended(run_id(spec.to_dict()))]
     flops = sum(spec.counts()["C_exact_causal"] for spec in todo)
-    step_time = measure(todo) if todo else TYPICAL
+    kinds: dict[tuple[str, str], list[TrainSpec]] = defaultdict(list)
+    for spec in todo:
+        kinds[spec.engine, spec.precision].append(spec)
+    timed = {kind: measure(of_kind) for kind, of_kind in kinds.items()}
     busy = [0.0] * workers
-    for seconds in sorted((step_time.seconds(spec) for spec in todo), reverse=True):
+    for seconds in sorted((timed[spec.engine, spec.precision].seconds(spec) for spec in todo), reverse=True):
         busy[busy.index(min(busy))] += seconds
     return Forecast(len(specs), len(todo), flops, max(busy) / 60, workers)
 

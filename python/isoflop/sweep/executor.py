@@ -1,4 +1,8 @@
-"""Where runs are executed: ``run(job, on_step)`` on one worker, start to end; here, processes of this machine."""
+"""Where runs are executed: ``run(job, ...)`` on one worker, start to end; here, processes of this machine.
+
+A job is a stack of runs that are trained together, often of one: ``{"store": PATH, "specs": [{...}, ...],
+"threads": 1, "checkpoint_every": 0}``; threads are those of engines whose results do not depend on them.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +34,18 @@ class RunEnd:
     fatal: bool = False
 
 
+OnStep = Callable[[int, int], None]
+OnEnd = Callable[[int, RunEnd], None]
+
+
 class Worker(Protocol):
     """Executes one job at a time."""
 
-    def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
-        """Execute ``job``, calling ``on_step(step)`` as it goes; never raises for what goes wrong inside the job."""
+    def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
+        """Execute ``job``; never raises for what goes wrong inside it.
+
+        Calls ``on_step(index, step)`` as its runs go, and ``on_end(index, end)`` once for each of them, as it ends.
+        """
 
     def close(self) -> None:
         """Stop at once, also amid a job."""
@@ -50,10 +61,22 @@ class LocalWorker:
         self._busy = self._closed = False
         self._lock = threading.Lock()  # close() comes from another thread than run()
 
-    def run(self, job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd:
+    def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
+        left = set(range(len(job["specs"])))
+
+        def end(index: int, how: RunEnd) -> None:
+            left.remove(index)
+            on_end(index, how)
+
+        cause = self._run(job, on_step, end)
+        for index in sorted(left):
+            on_end(index, RunEnd("failed", cause))
+
+    def _run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> str | None:
+        """Why runs are left without an end, if any are."""
         with self._lock:
             if self._closed:
-                return RunEnd("failed", "stopped before it began")
+                return "stopped before it began"
             if self._process is None:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "isoflop.sweep.worker"],
@@ -63,18 +86,18 @@ class LocalWorker:
                 )
             process, self._busy = self._process, True
         try:
-            end = _converse(process, job, on_step)
+            lived = _converse(process, job, on_step, on_end)
         finally:
             with self._lock:
                 self._busy = False
-        return self._died(process) if end is None else end
+        return None if lived else self._died(process)
 
-    def _died(self, process: subprocess.Popen[bytes]) -> RunEnd:
+    def _died(self, process: subprocess.Popen[bytes]) -> str:
         with self._lock:
             self._process = None
             code = _reap(process)
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return RunEnd("failed", f"its process ended by {cause}")
+        return f"its process ended by {cause}"
 
     def close(self) -> None:
         with self._lock:
@@ -91,21 +114,26 @@ class LocalWorker:
         self.close()
 
 
-def _converse(process: subprocess.Popen[bytes], job: dict[str, Any], on_step: Callable[[int], None]) -> RunEnd | None:
-    """Hand ``job`` to the process and listen until the run ends; None where the process ends first."""
+def _converse(process: subprocess.Popen[bytes], job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> bool:
+    """Hand ``job`` to the process and listen until all of its runs end; false where the process ends first."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
-        return None
+        return False
+    left = len(job["specs"])
     for line in process.stdout:
         event = msgspec.json.decode(line)
-        if event["event"] == "end":
-            return RunEnd(event["state"], event["error"], event["fatal"])
-        on_step(event["step"])
-    return None
+        if event["event"] == "step":
+            on_step(event["run"], event["step"])
+            continue
+        on_end(event["run"], RunEnd(event["state"], event["error"], event["fatal"]))
+        left -= 1
+        if not left:
+            return True
+    return False
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from isoflop.sweep.cost import TYPICAL
+from isoflop.sweep.cost import typical_seconds
 from isoflop.train.spec import TrainSpec
 
 
@@ -44,7 +44,7 @@ class SweepProgress:
 
     def begin(self, specs: Sequence[TrainSpec], ended: int) -> None:
         self._total = len(specs)
-        self._costs = {spec: TYPICAL.seconds(spec) for spec in specs}
+        self._costs = {spec: typical_seconds(spec) for spec in specs}
         self._flops = {spec: spec.counts()["C_exact_causal"] for spec in specs}
         self._began = time.monotonic()
         if ended:

@@ -33,8 +33,10 @@ from isoflop.shape import Shape
 from isoflop.shape.families import family_fields
 from isoflop.sweep.near import NEAR_HINT, Near
 from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
+from isoflop.train.spec import ENGINE, PRECISION
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Multiples = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
 
@@ -48,6 +50,8 @@ class TrainSettings:
 
     Attributes:
         batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
+        batch_scan: every run is made once with each of these multiples of its batch: [0.25, 0.5, 1, 2, 4] shows the
+            critical batch size.
         learning_rate: peak, a number or a rule, published ones by name.
         expected_loss: nats per token, for published rules that follow it.
         schedule: of :data:`isoflop.train.schedules.FORMS`.
@@ -62,6 +66,11 @@ class TrainSettings:
         seeds: every run is made once with each seed.
         unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
+        engine, precision: what trains: see :data:`isoflop.train.spec.ENGINES`.
+        measurements: what is measured besides the held-out loss: see
+            :data:`isoflop.train.measurements.MEASUREMENTS`.
+        exact_match: lengths of stretches of tokens that count as known where each of them is the likeliest.
+        transfer: other corpora, named as ``corpus`` is, whose held-out loss is measured too.
     """
 
     batch_tokens: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
@@ -85,6 +94,7 @@ class TrainSettings:
     beta2: float = 0.95
     weight_decay: float = 0.1
     grad_clip: float = 1.0
+    batch_scan: Multiples = (1.0,)
     seeds: Seeds = (0,)
     data_seed: int = 0
     unique_tokens: int = 0
@@ -92,6 +102,11 @@ class TrainSettings:
     evaluations: int = 4
     eval_tokens: int = 65_536
     patience: int = 0
+    engine: str = ENGINE
+    precision: str = PRECISION
+    measurements: tuple[str, ...] = ()
+    exact_match: tuple[int, ...] = ()
+    transfer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +123,7 @@ class _Settings:
     corpus: Recipe = field(default_factory=Recipe)
     tokens: tuple[Positive, ...] = ()
     budgets: tuple[Positive, ...] = ()
+    checkpoint_every: Annotated[int, msgspec.Meta(ge=0)] = 0
     near: Near | None = None
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
@@ -115,7 +131,11 @@ class _Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Study(_Settings):
-    """A study file, read and checked. ``tokens`` are D; ``budgets`` are C = 6 N D in FLOPs."""
+    """A study file, read and checked.
+
+    ``tokens`` are D; ``budgets`` are C = 6 N D in FLOPs; a run that is interrupted goes on from where it stood at most
+    ``checkpoint_every`` steps before, from the beginning where that is 0.
+    """
 
     shapes: tuple[Shape, ...]
 

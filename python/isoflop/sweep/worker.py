@@ -1,7 +1,8 @@
 """The process that trains: reads a job a line from standard input, answers with events, a line each.
 
-    in   {"store": PATH, "spec": {...}}
-    out  {"event": "step", "step": 40}  ...  {"event": "end", "state": "finished", "error": null, "fatal": false}
+    in   {"store": PATH, "specs": [{...}, ...], "threads": 1, "checkpoint_every": 0}
+    out  {"event": "step", "run": 0, "step": 40}  ...
+         {"event": "end", "run": 0, "state": "finished", "error": null, "fatal": false}  ... one for each run of the job
 
 It serves jobs until its input closes, and ends at once when that happens, also amid a run: a launcher that is killed
 leaves no trainer behind. ``state`` is ``taken`` where another process writes or has ended the run. ``fatal`` says
@@ -19,13 +20,17 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from isoflop.data import Corpus, open_corpus
 from isoflop.errors import IsoflopError, RunTaken, StoreError
-from isoflop.runs import Recorder, RunRecord, RunStore
+from isoflop.runs import Recorder, RunStore
+from isoflop.train.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from isoflop.train import Outcome
 
 _TELL_SECONDS = 0.2
 
@@ -38,7 +43,7 @@ def main() -> None:
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        _send(events, _serve(msgspec.json.decode(jobs.get()), events))
+        Job(msgspec.json.decode(jobs.get()), lambda event: _send(events, event)).serve()
 
 
 def _read_jobs(jobs: queue.SimpleQueue[bytes]) -> None:
@@ -54,41 +59,98 @@ def _send(events: IO[bytes], event: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def _serve(job: dict[str, Any], events: IO[bytes]) -> dict[str, Any]:
-    told = time.monotonic()
+class Job:
+    """A stack of runs being made, each with its recorder; ``tell`` is given the events."""
 
-    def on_step(step: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
-            _send(events, {"event": "step", "step": step})
+    def __init__(self, job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell_event = tell
+        self._store = RunStore(job["store"], create=False)
+        self._threads: int = job["threads"]
+        self._every: int = job["checkpoint_every"]
+        self._specs: list[dict[str, Any]] = job["specs"]
+        self._runs: dict[int, tuple[TrainSpec, Recorder]] = {}
+        self._told: dict[int, float] = {}
 
-    try:
-        record = _train(job, on_step)
-        return {"event": "end", "state": record.status, "error": record.error, "fatal": False}
-    except RunTaken:
-        return {"event": "end", "state": "taken", "error": None, "fatal": False}
-    except Exception as error:
+    def serve(self) -> None:
+        """Make every run of the job that nobody else makes or has made."""
+        for index, values in enumerate(self._specs):
+            try:
+                self._open(index, TrainSpec.from_dict(values))
+            except RunTaken:
+                self._end(index, "taken", None)
+            except Exception as error:
+                self._fail(index, error)
+        if self._runs:
+            self._train(list(self._runs))
+
+    def _open(self, index: int, spec: TrainSpec) -> None:
+        import torch
+
+        threads = 1 if spec.engine == "torch" else self._threads
+        environment = {"torch": str(torch.__version__), "threads": str(threads)}
+        recorder = Recorder(self._store, spec.to_dict(), counts=spec.counts(), environment=environment)
+        self._runs[index] = spec, recorder.__enter__()
+
+    def _train(self, indices: list[int]) -> None:
+        """Train these runs as one stack; where it cannot begin, each alone, so that a fault is its own run's."""
+        begun = self._told.copy()
+        try:
+            self._train_stack(indices)
+        except Exception as error:
+            if len(indices) > 1 and self._told == begun:
+                for index in indices:
+                    self._train([index])
+                return
+            for index in indices:
+                if index in self._runs:
+                    _, recorder = self._runs.pop(index)
+                    recorder.__exit__(type(error), error, error.__traceback__)
+                    self._fail(index, error)
+
+    def _train_stack(self, indices: list[int]) -> None:
+        import torch
+
+        from isoflop.train import Checkpoints, train_stack
+        from isoflop.train.step import make_step
+
+        torch.set_num_threads(1)
+        specs, recorders = zip(*(self._runs[index] for index in indices), strict=True)
+        cache = self._store.cache
+        files = [Checkpoints(self._store.folder(recorder.id), self._every) for recorder in recorders]
+
+        def close(k: int, outcome: Outcome) -> None:
+            index, recorder = indices[k], recorders[k]
+            recorder.__exit__(None, None, None)
+            files[k].clear()
+            del self._runs[index]
+            self._end(index, recorder.record.status, recorder.record.error)
+
+        corpora = [_corpus(cache, spec.corpus) for spec in specs]
+        for recorder, corpus in zip(recorders, corpora, strict=True):
+            recorder.record.environment["corpus"] = msgspec.json.encode(corpus.described()).decode()
+        train_stack(
+            specs,
+            corpora,
+            recorders,
+            step=make_step(specs, threads=self._threads),
+            transfer=[[_corpus(cache, each) for each in spec.transfer] for spec in specs],
+            checkpoints=files,
+            progress=lambda k, step: self._step(indices[k], step),
+            ended=close,
+        )
+
+    def _step(self, index: int, step: int) -> None:
+        now = time.monotonic()
+        if now - self._told.setdefault(index, now) > _TELL_SECONDS:
+            self._told[index] = now
+            self._tell_event({"event": "step", "run": index, "step": step})
+
+    def _fail(self, index: int, error: Exception) -> None:
         words = str(error) if isinstance(error, IsoflopError) else f"{type(error).__name__}: {error}"
-        fatal = isinstance(error, StoreError)
-        return {"event": "end", "state": "failed", "error": words, "fatal": fatal}
+        self._end(index, "failed", words, fatal=isinstance(error, StoreError))
 
-
-def _train(job: dict[str, Any], progress: Callable[[int], None]) -> RunRecord:
-    import torch
-
-    from isoflop.train import TrainSpec, train
-
-    torch.set_num_threads(1)
-
-    store = RunStore(job["store"], create=False)
-    spec = TrainSpec.from_dict(job["spec"])
-    environment = {"torch": str(torch.__version__), "threads": "1"}
-    with Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment) as recorder:
-        corpus = _corpus(store.cache, spec.corpus)
-        recorder.record.environment["corpus"] = msgspec.json.encode(corpus.described()).decode()
-        train(spec, corpus, recorder, progress)
-    return recorder.record
+    def _end(self, index: int, state: str, error: str | None, *, fatal: bool = False) -> None:
+        self._tell_event({"event": "end", "run": index, "state": state, "error": error, "fatal": fatal})
 
 
 @cache

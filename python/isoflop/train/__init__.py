@@ -9,19 +9,33 @@ from isoflop.errors import require
 from isoflop.train.spec import TrainSpec
 
 if TYPE_CHECKING:
+    from isoflop.train.checkpoint import Checkpoints
+    from isoflop.train.course import Outcome
     from isoflop.train.evaluate import evaluate
+    from isoflop.train.loop import train_stack
     from isoflop.train.model import Transformer
-    from isoflop.train.trainer import Outcome, steps_on_noise, train
+    from isoflop.train.trainer import steps_on_noise, train
 
 _HOME = {
-    "Outcome": "trainer",
+    "Checkpoints": "checkpoint",
+    "Outcome": "course",
     "Transformer": "model",
     "evaluate": "evaluate",
     "steps_on_noise": "trainer",
     "train": "trainer",
+    "train_stack": "loop",
 }
 
-__all__ = ["Outcome", "TrainSpec", "Transformer", "evaluate", "steps_on_noise", "train"]
+__all__ = [
+    "Checkpoints",
+    "Outcome",
+    "TrainSpec",
+    "Transformer",
+    "evaluate",
+    "steps_on_noise",
+    "train",
+    "train_stack",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,10 +16,29 @@ from isoflop.counting import flops
 from isoflop.errors import ShapeError, SpecError, nearest
 from isoflop.shape import Shape
 from isoflop.shape.fields import OPTIONAL
+from isoflop.train.measurements import MEASUREMENTS
 from isoflop.train.parametrisation import PARAMETRISATIONS, Parametrisation
 from isoflop.train.schedules import FORMS, Schedule
 
-ENGINE = "torch"
+ENGINES: dict[str, tuple[str, ...]] = {
+    "torch": ("float32",),
+    "native": ("float32", "bfloat16"),
+    "triton": ("float32", "bfloat16"),
+}
+"""What trains, with the precisions of its matrix products: torch's autograd on the CPU, our kernels on it, on a GPU."""
+
+ENGINE_TRAINS: Mapping[str, object] = {
+    "optimizer": "adamw",
+    "parametrisation": "standard",
+    "dropout": 0.0,
+    "z_loss": 0.0,
+    "averaging": "none",
+}
+"""What all engines but torch's are without."""
+
+ENGINE, PRECISION = "torch", "float32"
+"""Those of a study that names none."""
+
 OPTIMIZERS = ("adamw", "adafactor", "muon")
 """Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
 AVERAGES = ("none", "ema", "tail")
@@ -29,6 +48,7 @@ _CHOICES: Mapping[str, Collection[str]] = {
     "optimizer": OPTIMIZERS,
     "parametrisation": PARAMETRISATIONS,
     "averaging": AVERAGES,
+    "engine": ENGINES,
 }
 TRAINED = ("decoder", "universal", "lstm")
 UNTRAINED = ("kv_lora_rank", "n_predict")
@@ -57,7 +77,6 @@ class TrainSpec:
         eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
         patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
             end.
-        engine: which implementation trains.
         schedule: how the learning rate holds and falls, of :data:`isoflop.train.schedules.FORMS`.
         decay_steps: steps of its fall; None for the share of the run that the schedule has.
         optimizer: of :data:`OPTIMIZERS`.
@@ -67,6 +86,12 @@ class TrainSpec:
         balance_loss: weight of the load-balancing loss of each layer of experts.
         averaging: which average of the weights is evaluated, of :data:`AVERAGES`.
         averaging_share: of the run, that it reaches over.
+        engine: which implementation trains, of :data:`ENGINES`: losses of two differ by rounding.
+        precision: of its matrix products.
+        measurements: what is measured besides the held-out loss, of :data:`isoflop.train.measurements.MEASUREMENTS`;
+            each once, kept in alphabetical order.
+        exact_match: lengths k of stretches of tokens that count as known where every one of them is the likeliest.
+        transfer: fingerprints of other corpora, whose held-out loss is measured too.
     """
 
     shape: Shape
@@ -86,7 +111,7 @@ class TrainSpec:
     evaluations: int = 4
     eval_tokens: int = 65_536
     patience: int = 0
-    engine: str = ENGINE
+    engine: str = "torch"
     schedule: str = "cosine"
     decay_steps: int | None = None
     optimizer: str = "adamw"
@@ -98,6 +123,10 @@ class TrainSpec:
     balance_loss: float = 0.01
     averaging: str = "none"
     averaging_share: float = 0.1
+    precision: str = "float32"
+    measurements: tuple[str, ...] = ()
+    exact_match: tuple[int, ...] = ()
+    transfer: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
@@ -128,9 +157,27 @@ class TrainSpec:
         _demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
         _demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
         _demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
-        _demand(self.engine == ENGINE, "engine", self.engine, repr(ENGINE))
         self.rate_schedule.decay_steps(self.n_steps)
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
+        allowed = ENGINES[self.engine]
+        _demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
+        for name, only in ENGINE_TRAINS.items() if self.engine != "torch" else ():
+            _demand(getattr(self, name) == only, name, getattr(self, name), f"{only!r} with engine {self.engine!r}")
+        self._check_measurements()
+
+    def _check_measurements(self) -> None:
+        n_ctx = self.shape.n_ctx
+        lists: dict[str, tuple[str, Callable[[Any], bool]]] = {
+            "measurements": (f"a list of {', '.join(MEASUREMENTS)}", lambda one: one in list(MEASUREMENTS)),
+            "exact_match": (f"a list of whole numbers from 1 to n_ctx = {n_ctx}", lambda one: _is_count(one, n_ctx)),
+            "transfer": ("a list of fingerprints of corpora", lambda one: isinstance(one, str)),
+        }
+        for name, (allowed, holds) in lists.items():
+            given = getattr(self, name)
+            _demand(isinstance(given, (list, tuple)) and all(map(holds, given)), name, given, allowed)
+            object.__setattr__(self, name, tuple(sorted(set(given))))
+        two = "noise" not in self.measurements or self.batch_windows % 2 == 0
+        _demand(two, "batch_tokens", self.batch_tokens, f"an even number of contexts of {n_ctx} to measure noise")
 
     def _set_count(self, name: str, *, least: int, allowed: str) -> None:
         value = getattr(self, name)
@@ -207,6 +254,7 @@ class TrainSpec:
 
 
 _OMITTED = (
+    *("precision", "measurements", "exact_match", "transfer"),
     *("schedule", "decay_steps", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
 )
@@ -227,6 +275,15 @@ def refuse_untrainable(shape: Shape) -> None:
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
         raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")
+
+
+def stack_key(spec: TrainSpec) -> tuple[object, ...]:
+    """Runs for which this is equal can be trained as one stack."""
+    return spec.shape, spec.batch_tokens, spec.engine, spec.precision, "noise" in spec.measurements
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _demand(holds: bool, name: str, value: object, allowed: str) -> None:

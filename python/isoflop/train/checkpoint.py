@@ -1,0 +1,117 @@
+"""Where a run stands, in one file: parameters, moments, step and bookkeeping; going on from it changes no bit.
+
+A file is a safetensors file, replaced by renaming: a reader, or a run that is killed while it writes one, finds the one
+before or the new one. The data position is the step: the order of a run's windows follows from its seed. A checkpoint
+says what was trained, so that another run whose first steps are the same may begin from it: a cool-down from its trunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from isoflop.errors import CheckpointError, require
+from isoflop.runs.files import explained, replace_file
+from isoflop.train.course import Course
+from isoflop.train.step import Step
+
+NAME = "checkpoint.safetensors"
+_FORMAT = "1"
+# What does not change the steps already made, or shows in their rates.
+_FREE = {
+    *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps"),
+    *("evaluations", "eval_tokens", "patience", "measurements", "exact_match", "transfer"),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the checkpoints of one run go, and when.
+
+    Attributes:
+        folder: of the run; the newest is ``checkpoint.safetensors`` in it, and where a run goes on from.
+        every: steps between two; 0 writes none but those to keep.
+        keep: steps whose checkpoint stays, as ``checkpoint.STEP.safetensors``.
+    """
+
+    folder: Path
+    every: int = 0
+    keep: Collection[int] = ()
+
+    def due(self, step: int) -> bool:
+        return bool(self.every and step % self.every == 0) or step in self.keep
+
+    def save(self, model: int, step: Step, course: Course) -> None:
+        """Write where ``course`` stands, with its ``model`` of ``step``; its points so far are on disk before.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        course.sync()
+        content = _encode(step.state(model), course)
+        kept = [f"checkpoint.{course.step}.safetensors"] if course.step in self.keep else []
+        latest = [NAME] if self.every and course.step % self.every == 0 else []
+        for name in kept + latest:
+            with explained("write", self.folder / name):
+                replace_file(self.folder / name, content)
+
+    def resume(self, model: int, step: Step, course: Course) -> bool:
+        """Go on from the newest checkpoint; whether there was one.
+
+        Raises:
+            CheckpointError: it is damaged, or of a run whose steps so far were others.
+            StoreError: the disk refuses.
+        """
+        file = self.folder / NAME
+        if not file.exists():
+            return False
+        tensors, state, trained = _decode(file)
+        made = json.loads(state)["step"]
+        if made > course.spec.n_steps or trained != trained_so_far(course, made):
+            raise CheckpointError(
+                f"{file} is of a run whose first {made} steps are not those of this one",
+                hint="a run goes on from what has its seeds, data, batch, optimizer and, so far, learning rates",
+            )
+        step.load_state(model, tensors)
+        course.resume(state)
+        return True
+
+    def clear(self) -> None:
+        """Remove the newest: the run has ended."""
+        (self.folder / NAME).unlink(missing_ok=True)
+
+
+def trained_so_far(course: Course, step: int) -> str:
+    """A hash of everything in a run that its first ``step`` steps depend on."""
+    spec = course.spec
+    same = {name: value for name, value in spec.to_dict().items() if name not in _FREE}
+    same["noise"] = "noise" in spec.measurements
+    same["n_steps"] = None if spec.averaging == "none" else spec.n_steps  # averages reach over a share of them
+    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
+    digest.update(course.rates[:step].tobytes())
+    return digest.hexdigest()
+
+
+def _encode(tensors: dict[str, Tensor], course: Course) -> bytes:
+    safetensors = require("safetensors.torch", extra="train")
+    told = {"format": _FORMAT, "course": course.to_json(), "trained": trained_so_far(course, course.step)}
+    packed: bytes = safetensors.save({name: value.contiguous() for name, value in tensors.items()}, told)
+    return packed
+
+
+def _decode(file: Path) -> tuple[dict[str, Tensor], str, str]:
+    safetensors = require("safetensors", extra="train")
+    try:
+        with explained("read", file), safetensors.safe_open(file, "pt") as opened:
+            told = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118, not a mapping
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged: {error}", hint="delete it; the run begins anew") from error
+    if told.get("format") != _FORMAT:
+        raise CheckpointError(f"{file} is not a checkpoint of format {_FORMAT}", hint="delete it; the run begins anew")
+    return tensors, told["course"], told["trained"]

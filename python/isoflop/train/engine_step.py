@@ -1,0 +1,83 @@
+"""Models trained beside each other by the engine, as the training loop asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from isoflop.train.engine.step import KINDS, Step
+from isoflop.train.model import Transformer
+from isoflop.train.spec import TrainSpec
+
+_EVAL_BATCH = 64
+
+
+class EngineStep:
+    """A :class:`~isoflop.train.step.Step` over :class:`isoflop.train.engine.step.Step`: a model a spec.
+
+    Args:
+        specs: of one stack.
+        threads: of the native engine; its results are the same for any number of them.
+    """
+
+    def __init__(self, specs: Sequence[TrainSpec], *, threads: int = 1) -> None:
+        spec = specs[0]
+        settings = {
+            "native": {"products": spec.precision, "threads": threads},
+            "triton": {"dtype": getattr(torch, spec.precision)},
+        }
+        self._step = Step(
+            spec.shape,
+            models=len(specs),
+            batch=spec.batch_windows,
+            backend=spec.engine,
+            micro_batches=2 if "noise" in spec.measurements else None,
+            seeds=[each.seed for each in specs],
+            beta1=[each.beta1 for each in specs],
+            beta2=[each.beta2 for each in specs],
+            weight_decay=[each.weight_decay for each in specs],
+            clip=[each.grad_clip for each in specs],
+            **settings.get(spec.engine, {}),
+        )
+        self.batch, self.eval_batch = self._step.batch, max(_EVAL_BATCH, self._step.batch)
+        self.parts = self._step.micro_batches if "noise" in spec.measurements else 1
+        self.active, self.hyper = self._step.active, self._step.hyper
+        self._judged = Transformer(spec.shape)
+
+    @property
+    def squares(self) -> Tensor:
+        """The engine counts each part's gradient as a share of the whole one: its mean has ``parts`` times less."""
+        of_parts, whole = self._step.noise.unbind(1)
+        return torch.stack([self.parts * of_parts, whole], dim=1)
+
+    def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        return self._step.step(tokens, targets)
+
+    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        return self._step.evaluate(tokens, targets)
+
+    @torch.no_grad()
+    def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """By the plain model with the engine's parameters."""
+        found = torch.zeros(tokens.shape, dtype=torch.bool)
+        table = self._judged.tokens if self._judged.unembed is None else self._judged.unembed
+        for k in self.active.nonzero().flatten().tolist():
+            self._judged.load_state_dict({name: value[k] for name, value in self._step.params.items()})
+            found[k] = (self._judged.hidden(tokens[k]) @ table.T).argmax(dim=-1) == targets[k]
+        return found
+
+    def state(self, model: int) -> dict[str, Tensor]:
+        """Parameters and moments as ``KIND.NAME``, and the updates made."""
+        held = self._step.state()
+        named = {f"{kind}.{name}": value[model] for kind in KINDS for name, value in held[kind].items()}
+        return {**named, "steps": held["steps"][model]}
+
+    def load_state(self, model: int, state: Mapping[str, Tensor]) -> None:
+        held = self._step.state()
+        for kind in KINDS:
+            for name, value in held[kind].items():
+                value[model] = state[f"{kind}.{name}"]
+        held["steps"][model] = state["steps"]
+        self._step.load_state(held)

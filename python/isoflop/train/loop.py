@@ -1,0 +1,150 @@
+"""Train runs of one shape and batch together: each sees what it would see alone, and ends when it would end.
+
+What a run is given (its windows, its learning rates) is laid out some steps ahead for all runs at once, so that a step
+costs Python little beside the engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from isoflop.data import Corpus
+from isoflop.errors import SpecError
+from isoflop.runs import Recorder
+from isoflop.train.checkpoint import Checkpoints
+from isoflop.train.course import Course, Outcome
+from isoflop.train.judge import Judge, judge
+from isoflop.train.measurements.cost import Shares
+from isoflop.train.spec import TrainSpec, stack_key
+from isoflop.train.step import Step, make_step
+from isoflop.train.windows import WindowOrder
+
+Progress = Callable[[int, int], None]
+Ended = Callable[[int, Outcome], None]
+
+# What is laid out at a time: many steps of small runs, one of large ones.
+_AHEAD_STEPS, _AHEAD_TOKENS = 256, 1 << 18
+
+
+def train_stack(
+    specs: Sequence[TrainSpec],
+    corpora: Sequence[Corpus],
+    recorders: Sequence[Recorder | None],
+    *,
+    step: Step | None = None,
+    transfer: Sequence[Sequence[Corpus]] | None = None,
+    checkpoints: Sequence[Checkpoints] | None = None,
+    progress: Progress | None = None,
+    ended: Ended | None = None,
+) -> list[Outcome]:
+    """Train the models of ``specs``, each on its corpus; log points to its recorder and finish it.
+
+    Runs that are over, or have diverged, rest while the others go on. The losses of a run are those it has alone.
+
+    Args:
+        specs: K runs; equal in what :func:`isoflop.train.spec.stack_key` says.
+        corpora: of each run.
+        recorders: of each run, entered; None records nothing.
+        step: the engine, with a model for each run; by default the one that the specs name.
+        transfer: of each run, the corpora that its ``transfer`` names.
+        checkpoints: of each run: where it goes on from, if anything is there, and where and when it writes them.
+        progress: is called with the index of a run and its step, after each of its steps.
+        ended: is called with the index and the outcome of a run that has just ended.
+
+    Raises:
+        SpecError: runs that do not go together.
+        CorpusError: a corpus lacks the tokens, the held-out tokens or the vocabulary that its spec asks for.
+        CheckpointError: a checkpoint is damaged, or of another run.
+        StoreError: points or checkpoints cannot be written.
+    """
+    refuse_mixture(specs)
+    began = time.monotonic()
+    orders = [WindowOrder(spec, corpus) for spec, corpus in zip(specs, corpora, strict=True)]
+    courses = [Course(spec, recorder) for spec, recorder in zip(specs, recorders, strict=True)]
+    others = transfer or [()] * len(specs)
+    judges = [Judge(*each) for each in zip(specs, corpora, others, strict=True)]
+    engine = make_step(specs) if step is None else step
+    for k, files in enumerate(checkpoints or ()):
+        if files.resume(k, engine, courses[k]):
+            orders[k].skip(courses[k].step * engine.batch)
+
+    live = list(range(len(specs)))
+    outcomes: dict[int, Outcome] = {}
+    ahead, shares = _Ahead(courses, orders), Shares()
+    while live:
+        training = len(live)
+        rates, tokens, targets = ahead.next(live)
+        engine.hyper["lr"].copy_(rates)
+        losses = engine.step(tokens, targets).tolist()
+        if engine.parts > 1:
+            squares = engine.squares.numpy(force=True)
+            for k in live:
+                courses[k].add_squares(squares[k])
+        due = [k for k in live if courses[k].advance(losses[k])]
+        if progress is not None:
+            for k in live:
+                progress(k, courses[k].step)
+        if due:
+            shares.advance(training)
+            found = judge(engine, {k: judges[k] for k in due if courses[k].evaluation_due})
+            shares.rest(training)
+            for k in due:
+                courses[k].log(shares, found.get(k))
+        if checkpoints is not None:
+            for k in live:
+                if not courses[k].over and checkpoints[k].due(courses[k].step):
+                    checkpoints[k].save(k, engine, courses[k])
+        for k in due:
+            if courses[k].over:
+                live.remove(k)
+                engine.active[k] = False
+                outcomes[k] = courses[k].finish(time.monotonic() - began)
+                if ended is not None:
+                    ended(k, outcomes[k])
+        if due:
+            shares.rest(training)
+    return [outcomes[k] for k in range(len(specs))]
+
+
+def refuse_mixture(specs: Sequence[TrainSpec]) -> None:
+    """Raise SpecError where ``specs`` are none, or cannot be trained as one stack."""
+    if len(keys := {stack_key(spec) for spec in specs}) != 1:
+        raise SpecError(
+            f"{len(specs)} runs of {len(keys)} kinds cannot be trained together",
+            hint="the runs of a stack share shape, batch, engine and precision, and whether noise is measured",
+        )
+
+
+class _Ahead:
+    """The next steps of every run: learning rates (K,) and windows (K, batch, n_ctx) int64, a step at a time."""
+
+    def __init__(self, courses: Sequence[Course], orders: Sequence[WindowOrder]) -> None:
+        self._courses, self._orders = courses, orders
+        spec = courses[0].spec
+        form = len(courses), spec.batch_windows, spec.shape.n_ctx
+        steps = max(1, min(_AHEAD_STEPS, _AHEAD_TOKENS // (len(courses) * spec.batch_tokens)))
+        self._rates = torch.zeros(steps, len(courses), dtype=torch.float64)
+        self._tokens, self._targets = (torch.zeros(steps, *form, dtype=torch.int64) for _ in range(2))
+        self._at = steps
+
+    def next(self, live: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the ``live`` runs; what is there for the others means nothing, but is in the vocabulary."""
+        if self._at == len(self._rates):
+            for k in live:
+                self._lay_out(k)
+            self._at = 0
+        at, self._at = self._at, self._at + 1
+        return self._rates[at], self._tokens[at], self._targets[at]
+
+    def _lay_out(self, k: int) -> None:
+        course, batch = self._courses[k], self._tokens.shape[2]
+        rates = course.rates[course.step : course.step + len(self._rates)]
+        count = len(rates)
+        windows = self._orders[k].take(count * batch).reshape(count, batch, -1)
+        self._rates.numpy()[:count, k] = rates
+        self._tokens.numpy()[:count, k] = windows[..., :-1]
+        self._targets.numpy()[:count, k] = windows[..., 1:]

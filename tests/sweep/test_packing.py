@@ -1,0 +1,69 @@
+"""Runs are stacked with their kind, the longest last, so that no worker waits long for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from isoflop.sweep import packing
+from isoflop.sweep.cost import typical_seconds
+from isoflop.sweep.packing import LARGEST, pack
+from isoflop.train.spec import TrainSpec, stack_key
+
+MakeSpecs = Callable[..., list[TrainSpec]]
+
+
+def seconds(stack: list[TrainSpec]) -> float:
+    return sum(map(typical_seconds, stack))
+
+
+@pytest.fixture
+def specs(make_specs: MakeSpecs) -> list[TrainSpec]:
+    """Six kinds, 36 runs of different lengths of each."""
+    return make_specs(
+        shapes=[{"d_model": [4, 8, 16]}],
+        tokens=[3200, 6400, 12_800],
+        train={"seeds": list(range(12)), "engine": "native", "batch_scan": [1, 2]},
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_every_run_is_in_one_stack_of_its_kind(specs: list[TrainSpec], workers: int) -> None:
+    stacks = pack(specs, workers)
+    packed = [spec for stack in stacks for spec in stack]
+    assert len(packed) == len(specs) == 216
+    assert set(packed) == set(specs)
+    for stack in stacks:
+        assert len({stack_key(spec) for spec in stack}) == 1
+        assert 1 <= len(stack) <= LARGEST["native"]
+    assert max(map(len, stacks)) > 1
+    assert [seconds(stack) for stack in stacks] == sorted(seconds(stack) for stack in stacks)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_workers_end_together_but_for_a_quarter_of_their_share(specs: list[TrainSpec], workers: int) -> None:
+    stacks, busy = pack(specs, workers), [0.0] * workers
+    share = seconds(specs) / workers
+    while stacks:
+        busy[busy.index(min(busy))] += seconds(stacks.pop())
+    assert max(busy) <= 1.25 * share
+    assert max(busy) - min(busy) <= share / 4
+
+
+def test_torch_trains_runs_one_by_one(make_specs: MakeSpecs) -> None:
+    assert [len(stack) for stack in pack(make_specs(), 2)] == [1] * 4
+
+
+def test_models_that_fill_the_memory_are_not_stacked(specs: list[TrainSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = max(spec.shape.n_params for spec in specs)
+    monkeypatch.setattr(packing, "memory_bytes", lambda: 20 * largest * 3 * 2 * 2)
+    by_size = {spec.shape.n_params: 0 for spec in specs}
+    for stack in pack(specs, 2):
+        assert sum(20 * spec.shape.n_params for spec in stack) <= 20 * largest * 3
+        by_size[stack[0].shape.n_params] = max(by_size[stack[0].shape.n_params], len(stack))
+    assert by_size[largest] <= 3 < max(by_size.values())
+
+
+def test_nothing_packs_into_nothing() -> None:
+    assert pack([], 2) == []

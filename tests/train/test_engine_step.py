@@ -1,0 +1,92 @@
+"""The engine, driven by the training loop, gives the losses, accuracies and noise of the plain models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from isoflop.data import Corpus
+from isoflop.errors import SpecError
+from isoflop.runs import Recorder, RunStore
+from isoflop.train import spec as specs_module
+from isoflop.train.checkpoint import Checkpoints
+from isoflop.train.engine_step import EngineStep
+from isoflop.train.loop import train_stack
+from isoflop.train.plain import PlainStep
+from isoflop.train.spec import TrainSpec
+from isoflop.train.windows import WindowOrder
+
+MakeSpec = Callable[..., TrainSpec]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The engine's definitions, as one that a spec may name."""
+    monkeypatch.setitem(specs_module.ENGINES, "reference", ("float32",))
+    return "reference"
+
+
+def test_points_are_those_of_the_plain_models(make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, engine: str) -> None:
+    changes: list[dict[str, Any]] = [
+        {"seed": 3, "measurements": ["accuracy", "position"], "exact_match": [2]},
+        {"tokens": 20 * 128, "learning_rate": 3e-2, "beta1": 0.8, "weight_decay": 0.5, "grad_clip": 0.3},
+    ]
+    found = []
+    for name in ("torch", engine):
+        specs = [make_spec(engine=name, **each) for each in changes]
+        store = RunStore(tmp_path / name)
+        recorders = [Recorder(store, spec.to_dict()).__enter__() for spec in specs]
+        train_stack(specs, [corpus] * 2, recorders)
+        for recorder in recorders:
+            recorder.__exit__(None, None, None)
+        found.append([store.points(recorder.id) for recorder in recorders])
+    for plain, made in zip(*found, strict=True):
+        assert plain.keys() == made.keys()
+        for column, values in plain.items():
+            np.testing.assert_allclose(made[column], values, rtol=2e-3, atol=2e-3, err_msg=column)
+
+
+def test_squared_gradients_are_those_of_the_plain_model(make_spec: MakeSpec, corpus: Corpus, engine: str) -> None:
+    made = []
+    for name in ("torch", engine):
+        spec = make_spec(engine=name, measurements=["noise"])
+        step = PlainStep([spec]) if name == "torch" else EngineStep([spec])
+        batch = torch.from_numpy(WindowOrder(spec, corpus).take(8).astype(np.int64))[None]
+        step.step(batch[..., :-1].contiguous(), batch[..., 1:].contiguous())
+        made.append(step.squares.numpy())
+    np.testing.assert_allclose(made[1], made[0], rtol=1e-4)
+
+
+def test_a_run_of_the_engine_goes_on_bit_for_bit(
+    make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, engine: str
+) -> None:
+    specs = [make_spec(engine=engine, seed=seed) for seed in range(2)]
+    whole = train_stack(specs, [corpus] * 2, [None] * 2)
+
+    def stop(index: int, step: int) -> None:
+        if step == 25:
+            raise KeyboardInterrupt
+
+    for k in range(2):
+        (tmp_path / str(k)).mkdir()
+    files = [Checkpoints(tmp_path / str(k), every=10) for k in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        train_stack(specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=stop)
+    steps: list[int] = []
+    again = train_stack(specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=lambda k, step: steps.append(step))
+    assert min(steps) == 21
+    assert [outcome.held_out for outcome in again] == [outcome.held_out for outcome in whole]
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "muon"}, {"dropout": 0.1}, {"z_loss": 1e-4}, {"averaging": "ema"}], ids=str
+)
+def test_what_the_engine_is_without_is_refused_by_name(make_spec: MakeSpec, change: dict[str, Any]) -> None:
+    [name] = change
+    with pytest.raises(SpecError, match=f"^{name} = .* must be .* with engine 'native'"):
+        make_spec(engine="native", **change)
