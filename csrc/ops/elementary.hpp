@@ -19,6 +19,9 @@ inline Vector nearest(Vector x) {
   return (x + shift) - shift;
 }
 
+// x from low to high, or no number.
+inline Vector bounded(Vector x, float low, float high) { return smaller(broadcast(high), larger(broadcast(low), x)); }
+
 // 2^n of whole n from -252 to 254, in two steps: the smallest numbers have fewer bits than the others.
 inline Vector scaled(Vector x, Vector n) {
 #if defined(__AVX512F__)
@@ -31,19 +34,17 @@ inline Vector scaled(Vector x, Vector n) {
 
 // e^x; at most 1 ulp, at most 1 of the smallest numbers where the result is below 2^-126.
 inline Vector exp(Vector x) {
-  constexpr float low = -104.0F, high = 89.0F;  // beyond: nought and infinity
-  const Vector bounded = x < low ? broadcast(low) : x > high ? broadcast(high) : x;
-  const Vector n = nearest(bounded * 0x1.715476p0F);
-  const Vector r = (bounded - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F;  // ln 2 in two parts: the first times n is exact
+  x = bounded(x, -104.0F, 89.0F);  // beyond: nought and infinity
+  const Vector n = nearest(x * 0x1.715476p0F);
+  const Vector r = (x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F;  // ln 2 in two parts: the first times n is exact
   const Vector tail = polynomial(r, 0.49999994F, 0.1666652F, 0.0416684F, 0.008368852F, 0.0013814318F);
   return scaled(r * r * tail + r + 1.0F, n);
 }
 
 // 2^x; as exp.
 inline Vector exp2(Vector x) {
-  constexpr float low = -151.0F, high = 129.0F;
-  const Vector bounded = x < low ? broadcast(low) : x > high ? broadcast(high) : x;
-  const Vector n = nearest(bounded), r = bounded - n;
+  x = bounded(x, -151.0F, 129.0F);
+  const Vector n = nearest(x), r = x - n;
   return scaled(polynomial(r, 1.0F, 0.6931472F, 0.24022648F, 0.05550332F, 0.00961844F, 0.0013399133F, 0.00015353152F),
                 n);
 }
@@ -85,7 +86,7 @@ inline Vector erf(Vector x) {
   const Vector size = magnitude(x), square = x * x;
   const Vector near = x + x * polynomial(square, 0.12837917F, -0.37612632F, 0.11283679F, -0.0268585F, 0.005198835F,
                                          -0.00081181194F, 8.2676146e-05F);
-  const Vector inner = size > 4.0F ? broadcast(4.0F) : size;  // 1 from there on
+  const Vector inner = smaller(broadcast(4.0F), size);  // 1 from there on
   const Vector h = polynomial(inner, 0.0002234943F, 1.1275613F, 0.63737375F, 0.10376436F, -0.022146672F, 0.0030231704F,
                               -0.00019390146F);
   const Vector far = 1.0F - exp(-h);

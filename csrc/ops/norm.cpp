@@ -1,5 +1,5 @@
 // Layer and RMS norm of rows, y = (x - mean) rstd gain + bias, and their gradients. Statistics in float32.
-#include "simd.hpp"
+#include "row_norm.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
@@ -11,9 +11,8 @@ void norm(const Arguments& arguments, Context&) {
   float *total = arguments.tensor(4), *y = arguments.tensor(5), *means = arguments.tensor(6),
         *rstds = arguments.tensor(7);
   const std::int64_t rows = arguments.sizes[0], width = arguments.sizes[1];
-  const auto eps = static_cast<float>(arguments.settings[0]);
-  const bool centred = arguments.settings[1] != 0;
-  const float share = 1.0F / static_cast<float>(width);
+  const Norm kind = arguments.settings[1] != 0 ? Norm::layer : Norm::rms;
+  const RowNorm of{kind, gain, bias, width, static_cast<float>(arguments.settings[0])};
   for (std::int64_t row = 0; row < rows; ++row, x += width, y += width) {
     const float* source = x;
     if (residual != nullptr) {
@@ -23,24 +22,11 @@ void norm(const Arguments& arguments, Context&) {
       source = total;
       residual += width, total += width;
     }
-    float mean = 0;
-    if (centred) {
-      Vector sums{};
-      each_vector(width, [&](std::int64_t column, std::int64_t count) { sums += load(source + column, count); });
-      mean = sum(sums) * share;
-      means[row] = mean;
-    }
-    Vector squares{};
+    const Statistics found = of.measure(source);
+    if (kind == Norm::layer) means[row] = found.mean;
+    rstds[row] = found.rstd;
     each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      const Vector away = first_lanes(load(source + column, count) - mean, count);
-      squares += away * away;
-    });
-    const float rstd = 1.0F / __builtin_sqrtf(sum(squares) * share + eps);
-    rstds[row] = rstd;
-    each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      Vector out = (load(source + column, count) - mean) * rstd * load(gain + column, count);
-      if (bias != nullptr) out += load(bias + column, count);
-      store(y + column, out, count);
+      store(y + column, of.normed(source, found, column, count), count);
     });
   }
 }

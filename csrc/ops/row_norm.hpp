@@ -29,12 +29,10 @@ struct RowNorm {
     }
     Vector squares{};
     each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      const Vector away = load(x + column, count) - mean;
+      const Vector away = first_lanes(load(x + column, count) - mean, count);
       squares += away * away;
     });
-    // Lanes past the end held 0 - mean.
-    const auto past = static_cast<float>((lanes - width % lanes) % lanes);
-    return {mean, 1.0F / __builtin_sqrtf((sum(squares) - past * mean * mean) * share + eps)};
+    return {mean, 1.0F / __builtin_sqrtf(sum(squares) * share + eps)};
   }
 
   Vector normed(const float* x, Statistics of, std::int64_t column, std::int64_t count) const {

@@ -74,7 +74,26 @@ inline Vector first_lanes(Vector vector, std::int64_t count) {
   return count == lanes ? vector : lane_numbers() < static_cast<std::int32_t>(count) ? vector : Vector{};
 }
 
-inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+// a > b ? a : b, so b where either is no number; `smaller` likewise. Compilers make no such instruction of that.
+inline Vector larger(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+inline Vector smaller(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
 
 inline Vector square_root(Vector x) {
 #if defined(__AVX512F__)
