@@ -13,7 +13,7 @@ from isoflop.errors import CorpusError, SpecError
 from isoflop.shape import Shape
 from isoflop.sweep.study import Study
 from isoflop.train.rules import value_of
-from isoflop.train.spec import TrainSpec, flops_per_token
+from isoflop.train.spec import TrainSpec, default_engine, flops_per_token
 
 
 def load_corpora(study: Study, cache: Path) -> tuple[Corpus, list[Corpus]]:
@@ -63,7 +63,7 @@ def resolve(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()) -> li
 _AS_SAID = (
     *("schedule", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
-    *("engine", "precision", "measurements", "exact_match"),
+    *("precision", "measurements", "exact_match"),
 )
 """Settings of a study that each of its runs has as they stand there."""
 
@@ -95,6 +95,7 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, multiple: f
     n_steps = max(1, round(wanted / batch))
     tokens = n_steps * batch
     peak = _ruled(study, "learning_rate", shape, wanted)
+    said = {name: getattr(settings, name) for name in _AS_SAID}
     return TrainSpec(
         shape=shape,
         corpus=corpus.fingerprint,
@@ -121,7 +122,8 @@ def _spec(study: Study, corpus: Corpus, shape: Shape, wanted: float, multiple: f
         evaluations=settings.evaluations,
         eval_tokens=settings.eval_tokens,
         patience=settings.patience,
-        **{name: getattr(settings, name) for name in _AS_SAID},
+        **said,
+        engine=settings.engine or default_engine(shape, said),
     )
 
 

@@ -36,8 +36,11 @@ ENGINE_TRAINS: Mapping[str, object] = {
 }
 """What all engines but torch's are without."""
 
+ENGINE_SHAPES = ("window", "global_every")
+"""What decoders may have beyond dense blocks on engines but torch's."""
+
 ENGINE, PRECISION = "torch", "float32"
-"""Those of a study that names none."""
+"""Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
 
 OPTIMIZERS = ("adamw", "adafactor", "muon")
 """Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
@@ -275,6 +278,13 @@ def refuse_untrainable(shape: Shape) -> None:
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
         raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")
+
+
+def default_engine(shape: Shape, settings: Mapping[str, object]) -> str:
+    """The C++ engine where it trains ``shape`` with these settings of a spec, torch's autograd where it does not."""
+    dense = all(getattr(shape, name) == unused for name, unused in OPTIONAL.items() if name not in ENGINE_SHAPES)
+    plain = all(settings.get(name, only) == only for name, only in ENGINE_TRAINS.items())
+    return "native" if dense and plain else "torch"
 
 
 def stack_key(spec: TrainSpec) -> tuple[object, ...]:
