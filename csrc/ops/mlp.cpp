@@ -10,6 +10,7 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr std::int64_t hidden_columns = 128;  // made at a time
+constexpr std::int64_t hidden_rows = 128;     // of them, likewise, in the backward pass
 constexpr std::int64_t rows_summed = 32;      // one by one, before their sum is added: long sums lose digits
 
 struct Mlp {
@@ -123,16 +124,20 @@ void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, C
   for (std::int64_t half = 0; half < halves; ++half)
     into[half] = kept.take(of.w_in + half * deep * width, width, true, width, deep);
   out = kept.take(of.w_out, deep, false, width, deep);
+  const std::byte* back = kept.take(of.w_in, width, false, halves * deep, width);
 
   const std::int64_t at_a_time = least(of.rows, sum_rows);
   Panel u(context, at_a_time, width), dy(context, at_a_time, width);
-  Turned dy_turned(context, at_a_time, width), dz_turned(context, at_a_time, hidden_columns);
+  const Panel dz(context, at_a_time, halves * deep);
+  Turned dy_turned(context, at_a_time, width);
+  Turned dz_turned[2] = {{context, at_a_time, hidden_columns}, {context, gated(kind) ? at_a_time : 0, hidden_columns}};
   Stacked u_stacked(context, at_a_time, width), a_stacked(context, at_a_time, hidden_columns);
   auto take = [&](std::int64_t floats) { return context.scratch.take<float>(static_cast<std::size_t>(floats)); };
   float* const normed = of.norm.kind == Norm::none ? nullptr : take(at_a_time * width);
   auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
-  float* const z[2] = {take(at_a_time * hidden_columns), gated(kind) ? take(at_a_time * hidden_columns) : nullptr};
-  float* const a = take(at_a_time * hidden_columns);
+  float* const z[2] = {take(hidden_rows * hidden_columns), gated(kind) ? take(hidden_rows * hidden_columns) : nullptr};
+  float* const da = take(hidden_rows * hidden_columns);
+  float* const db_in = take(2 * hidden_columns);
   float* const both = take(2 * width);
   float* const sums[2] = {both, both + width};  // of the gradients of gain and bias
   bool add = context.accumulate;
@@ -156,37 +161,54 @@ void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, C
     dy.read(given, width, rows);
     u_stacked.read(us, width, rows, width);
     dy_turned.read(given, width, rows, width);
-    Kept back = kept;
     for (std::int64_t begin = 0; begin < deep; begin += hidden_columns) {
       const std::int64_t columns = least(hidden_columns, deep - begin);
-      for (std::int64_t half = 0; half < halves; ++half)
-        multiply(u, rows, columns_of(into[half], begin, width, products), columns, z[half], columns, false);
-      multiply(dy, rows, columns_of(out, begin, width, products), columns, a, columns, false);
-      each_hidden(rows, columns, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-        const std::int64_t at = row * columns + column;
-        Vector of_z = load(z[0] + at, count), of_v{};
-        if constexpr (gated(kind)) of_v = load(z[1] + at, count);
-        if (of.b_in != nullptr) {
-          of_z += load(of.b_in + begin + column, count);
-          if constexpr (gated(kind)) of_v += load(of.b_in + deep + begin + column, count);
-        }
-        const ActivationGradient gradient = activation_gradient<kind>(of_z, of_v, load(a + at, count));
-        store(a + at, activate<kind>(of_z, of_v), count);
-        store(z[0] + at, gradient.z, count);
-        if constexpr (gated(kind)) store(z[1] + at, gradient.value, count);
-      });
-      a_stacked.read(a, columns, rows, columns);
+      a_stacked.begin(rows, columns);
+      for (std::int64_t half = 0; half < halves; ++half) dz_turned[half].begin(rows, columns);
+      __builtin_memset(db_in, 0, 2 * hidden_columns * sizeof(float));
+      for (std::int64_t top = 0; top < rows; top += hidden_rows) {
+        const std::int64_t here = least(hidden_rows, rows - top);
+        for (std::int64_t half = 0; half < halves; ++half)
+          multiply(u.from(top), here, columns_of(into[half], begin, width, products), columns, z[half], columns, false);
+        multiply(dy.from(top), here, columns_of(out, begin, width, products), columns, da, columns, false);
+        each_block(here, columns,
+                   [&](std::int64_t row, std::int64_t count_rows, std::int64_t column, std::int64_t count) {
+                     Vector of_bias[2] = {};
+                     if (of.b_in != nullptr)
+                       for (std::int64_t half = 0; half < halves; ++half)
+                         of_bias[half] = load(of.b_in + half * deep + begin + column, count);
+                     BlockOfRows a, gradients[2];
+                     Vector totals[2] = {};
+                     for (std::int64_t i = 0; i < count_rows; ++i) {
+                       const std::int64_t at = (row + i) * columns + column;
+                       const Vector of_z = load(z[0] + at, count) + of_bias[0];
+                       Vector of_v{};
+                       if constexpr (gated(kind)) of_v = load(z[1] + at, count) + of_bias[1];
+                       const ActivationGradient gradient = activation_gradient<kind>(of_z, of_v, load(da + at, count));
+                       a[i] = activate<kind>(of_z, of_v);
+                       gradients[0][i] = gradient.z;
+                       totals[0] += gradient.z;
+                       if constexpr (gated(kind)) gradients[1][i] = gradient.value, totals[1] += gradient.value;
+                     }
+                     for (std::int64_t i = count_rows; i < block_of_rows; ++i)
+                       a[i] = gradients[0][i] = gradients[1][i] = Vector{};
+                     a_stacked.put(top + row, column, a);
+                     for (std::int64_t half = 0; half < halves; ++half) {
+                       dz_turned[half].put(top + row, column, gradients[half]);
+                       dz.put(top + row, half * deep + begin + column, gradients[half], count_rows, count);
+                       float* const sum = db_in + half * hidden_columns + column;
+                       store(sum, load(sum) + totals[half]);
+                     }
+                   });
+      }
       multiply(dy_turned, a_stacked, to.dw_out + begin, deep, add);
       for (std::int64_t half = 0; half < halves; ++half) {
         const std::int64_t row = half * deep + begin;
-        dz_turned.read(z[half], columns, rows, columns);
-        multiply(dz_turned, u_stacked, to.dw_in + row * width, width, add);
-        const std::byte* weight = back.take(of.w_in + row * width, width, false, columns, width);
-        multiply(z[half], columns, rows, weight, columns, width, dx, width, row > 0, context);
-        if (to.db_in != nullptr) add_up_rows(z[half], rows, columns, to.db_in + row, add);
+        multiply(dz_turned[half], u_stacked, to.dw_in + row * width, width, add);
+        if (to.db_in != nullptr) add_up_rows(db_in + half * hidden_columns, 1, columns, to.db_in + row, add);
       }
     }
-    kept.first = false;
+    multiply(dz, rows, back, width, dx, width, false);
     if (to.db_out != nullptr) add_up_rows(given, rows, width, to.db_out, add);
     const float* past = of.residual ? given : nullptr;
     if (normed == nullptr) {

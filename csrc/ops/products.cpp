@@ -97,6 +97,20 @@ void Panel::put(std::int64_t row, std::int64_t column, Vector values, std::int64
   }
 }
 
+void Panel::put(std::int64_t row, std::int64_t column, const Vector* values, std::int64_t rows,
+                std::int64_t count) const {
+#if defined(__AVX512BF16__)
+  if (products_ == Products::bfloat16) {
+    auto* to = reinterpret_cast<std::uint16_t*>(own_ + row * steps_) + column;
+    const auto there = static_cast<__mmask16>((1U << count) - 1);
+    for (std::int64_t i = 0; i < rows; ++i, to += 2 * steps_)
+      _mm256_mask_storeu_epi16(to, there, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values[i])));
+    return;
+  }
+#endif
+  for (std::int64_t i = 0; i < rows; ++i) put(row + i, column, values[i], count);
+}
+
 void Panel::read(const float* a, std::int64_t lda, std::int64_t rows) {
   if (form_of(products_) == Form::floats) {
     data_ = a, stride_ = lda;
@@ -146,28 +160,52 @@ Turned::Turned(Context& context, std::int64_t rows, std::int64_t m) : m_(m), pro
   const std::int64_t elements = form == Form::tiles   ? rounded_up(m, 32)
                                 : form == Form::pairs ? rounded_up(m, lanes)
                                                       : m;
-  if (form != Form::floats)
-    own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
+  own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
 #if defined(__AMX_BF16__)
   if (form == Form::tiles) configure_tiles();
 #endif
 }
 
-void Turned::read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m) {
+void Turned::begin(std::int64_t rows, std::int64_t m) {
   const Form form = form_of(products_);
-  m_ = m;
-  steps_ = steps_of(rows, form);
-  data_ = own_, apart_ = 1, step_ = m_;
-  switch (form) {
+  m_ = m, rows_ = rows, steps_ = steps_of(rows, form);
+  data_ = own_, apart_ = 1, step_ = form == Form::pairs ? rounded_up(m_, lanes) : m_;
+  if (form == Form::tiles) apart_ = steps_, step_ = 1;
+}
+
+void Turned::put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const {
+  const Form form = form_of(products_);
+#if defined(__AVX512BF16__)
+  if (form == Form::tiles || form == Form::pairs) {
+    __m512i pairs[16];
+    for (std::int64_t i = 0; i < 16; ++i) pairs[i] = pair_rows(values[2 * i], values[2 * i + 1]);
+    if (form == Form::tiles) {
+      alignas(64) float turned[16 * 16];
+      transpose(pairs, turned);
+      float* const to = own_ + column * steps_ + row / 2;
+      for (std::int64_t i = 0; i < 16; ++i) store(to + i * steps_, load(turned + 16 * i));
+    } else {
+      for (std::int64_t i = 0; i < least(16, steps_ - row / 2); ++i)
+        _mm512_storeu_si512(own_ + (row / 2 + i) * step_ + column, pairs[i]);
+    }
+    return;
+  }
+#endif
+  for (std::int64_t i = 0; i < least(block_of_rows, rows_ - row); ++i)
+    store(own_ + (row + i) * m_ + column, form == Form::rounded ? round_to_bfloat16(values[i]) : values[i],
+          least(lanes, m_ - column));
+}
+
+void Turned::read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m) {
+  begin(rows, m);
+  switch (form_of(products_)) {
     case Form::tiles:
 #if defined(__AMX_BF16__)
       turn_into_pairs(a, lda, rows, m_, steps_, own_);
-      apart_ = steps_, step_ = 1;
 #endif
       break;
     case Form::pairs:
 #if defined(__AVX512BF16__)
-      step_ = rounded_up(m_, lanes);
       pack_pairs(a, lda, false, rows, steps_, m_, step_, own_);
 #endif
       break;
@@ -185,8 +223,26 @@ Stacked::Stacked(Context& context, std::int64_t rows, std::int64_t n) : n_(n), p
   own_ = context.scratch.take<float>(packed_bytes(rows, n, products_) / sizeof(float));
 }
 
+void Stacked::begin(std::int64_t rows, std::int64_t n) { n_ = n, rows_ = rows; }
+
+void Stacked::put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const {
+  const Form form = form_of(products_);
+  const std::int64_t steps = steps_of(rows_, form), width = form == Form::tiles ? lanes : panel_width;
+  const std::int64_t first = column / width * width, wide = rounded_up(least(width, n_ - first), lanes);
+  float* const to = own_ + first * steps + column - first;
+#if defined(__AVX512BF16__)
+  if (form == Form::tiles || form == Form::pairs) {
+    for (std::int64_t i = 0; i < least(16, steps - row / 2); ++i)
+      _mm512_storeu_si512(to + (row / 2 + i) * wide, pair_rows(values[2 * i], values[2 * i + 1]));
+    return;
+  }
+#endif
+  for (std::int64_t i = 0; i < least(block_of_rows, steps - row); ++i)
+    store(to + (row + i) * wide, form == Form::rounded ? round_to_bfloat16(values[i]) : values[i]);
+}
+
 void Stacked::read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n) {
-  n_ = n;
+  begin(rows, n);
   pack(b, ldb, false, rows, n_, products_, own_);
 }
 

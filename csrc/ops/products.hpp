@@ -24,8 +24,18 @@ class Panel {
   // Columns of a row, `count` of them from `column` on, a multiple of the lanes.
   void put(std::int64_t row, std::int64_t column, Vector values, std::int64_t count) const;
 
+  // A block of `rows` rows from `row` on, likewise.
+  void put(std::int64_t row, std::int64_t column, const Vector* values, std::int64_t rows, std::int64_t count) const;
+
   // The first `rows` rows become those of `a`, `lda` apart; float32 is read where it stands.
   void read(const float* a, std::int64_t lda, std::int64_t rows);
+
+  // The rows from `row` on, a multiple of what the kernels take at a time.
+  Panel from(std::int64_t row) const {
+    Panel rest = *this;
+    rest.data_ += row * stride_;
+    return rest;
+  }
 
   // Addresses of 32-bit elements: a float, or a pair of bfloat16.
   const float* data() const { return data_; }
@@ -54,12 +64,30 @@ void multiply(const float* a, std::int64_t lda, std::int64_t m, const void* pack
 // Rows that a sum over rows best takes at a time: what is made of them stays in the second cache.
 inline constexpr std::int64_t sum_rows = 256;
 
+// Rows of a block of a matrix that is made ready as it is computed: a vector of columns of each.
+inline constexpr std::int64_t block_of_rows = 32;
+using BlockOfRows = Vector[block_of_rows];
+
+// visit(row, rows, column, columns) for blocks of 32 rows by a vector of columns.
+template <class Visit>
+void each_block(std::int64_t rows, std::int64_t columns, Visit&& visit) {
+  for (std::int64_t row = 0; row < rows; row += block_of_rows)
+    each_vector(columns, [&](std::int64_t column, std::int64_t count) {
+      visit(row, least(block_of_rows, rows - row), column, count);
+    });
+}
+
 // The two sides of a sum over rows, A (rows x m) and B (rows x n) of A^T B, each made ready once for all the products
 // that it has a part in; `rows`, `m` and `n` are the most there will be. Their memory is the context's scratch.
+//
+// Either reads a matrix that stands in memory, or begins one and is given its blocks: columns from `column` on, a
+// multiple of the lanes, of rows from `row` on, a multiple of 32; noughts past the last row and the last column.
 class Turned {
  public:
   Turned(Context& context, std::int64_t rows, std::int64_t m);
   void read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m);
+  void begin(std::int64_t rows, std::int64_t m);
+  void put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const;
 
   const float* data() const { return data_; }
   std::int64_t m() const { return m_; }
@@ -69,9 +97,9 @@ class Turned {
   Products products() const { return products_; }
 
  private:
-  float* own_ = nullptr;
+  float* own_;
   const float* data_ = nullptr;
-  std::int64_t m_, steps_ = 0, apart_ = 1, step_ = 0;
+  std::int64_t m_, rows_ = 0, steps_ = 0, apart_ = 1, step_ = 0;
   Products products_;
 };
 
@@ -79,13 +107,15 @@ class Stacked {
  public:
   Stacked(Context& context, std::int64_t rows, std::int64_t n);
   void read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n);
+  void begin(std::int64_t rows, std::int64_t n);
+  void put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const;
 
   const float* data() const { return own_; }
   std::int64_t n() const { return n_; }
 
  private:
   float* own_;
-  std::int64_t n_;
+  std::int64_t n_, rows_ = 0;
   Products products_;
 };
 

@@ -71,7 +71,7 @@ def backward(
     call(
         "mlp_backward", [dy, x, gain, bias, w_in, b_in, w_out, b_out, *made], [rows, width, deep],
         _settings(kind, norm, eps, residual),
-        kept=(halves + 1) * packed_bytes(width, deep) + halves * packed_bytes(deep + 16, width),
+        kept=(halves + 1) * packed_bytes(width, deep) + packed_bytes(halves * deep, width),
     )  # fmt: skip
     return made
 
