@@ -1,4 +1,4 @@
-// Cross-entropy of the logits x W^T, of which a few rows at a time are in memory, with its gradients by x and W.
+// Cross-entropy of the logits x W^T, of which 32 rows at a time are in memory, with its gradients by x and W.
 //
 //   loss_i = weight_i (lse_i - z_it + zeta lse_i^2),   mean = share sum(loss)
 //   q_ij = share weight_i (exp(z_ij - lse_i) (1 + 2 zeta lse_i) - [j = t_i]),   dx = q W,   dW = q^T x
@@ -9,7 +9,7 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 namespace {
 
-constexpr std::int64_t tile_logits = 1 << 16;  // half of a second cache of 512 KB
+constexpr std::int64_t tile_logits = 1 << 16;  // whose gradients are in memory: half of a second cache of 512 KB
 
 constexpr std::int64_t rows_of_tile(std::int64_t vocabulary) {
   const std::int64_t rows = tile_logits / vocabulary / 32 * 32;
@@ -23,6 +23,8 @@ struct Labels {
 
   bool counted(std::int64_t row) const { return targets[row] != ignored; }
   bool known(std::int64_t row) const { return targets[row] >= 0 && targets[row] < vocabulary; }
+  // -1 where a row has none.
+  std::int64_t known_label(std::int64_t row) const { return counted(row) && known(row) ? targets[row] : -1; }
   // Not a number where no label is that.
   float weight(std::int64_t row) const {
     if (!counted(row)) return 0;
@@ -31,24 +33,37 @@ struct Labels {
   }
 };
 
+// Four maxima, and four sums below: one alone would wait for each step.
 float largest_of(const float* z, std::int64_t size) {
   const std::int64_t whole = size / lanes * lanes;
-  Vector highest = broadcast(z[0]);
-  for (std::int64_t at = 0; at < whole; at += lanes) highest = larger(load(z + at), highest);
-  float top = largest(highest);
-  for (std::int64_t at = whole; at < size; ++at) top = z[at] > top ? z[at] : top;
+  Vector highest[4] = {broadcast(z[0]), broadcast(z[0]), broadcast(z[0]), broadcast(z[0])};
+  std::int64_t at = 0;
+  for (; at + 4 * lanes <= whole; at += 4 * lanes)
+    for (std::int64_t i = 0; i < 4; ++i) highest[i] = larger(load(z + at + i * lanes), highest[i]);
+  for (; at < whole; at += lanes) highest[0] = larger(load(z + at), highest[0]);
+  float top = largest(larger(larger(highest[0], highest[1]), larger(highest[2], highest[3])));
+  for (; at < size; ++at) top = z[at] > top ? z[at] : top;
   return top;
 }
 
 // e^(z - top) in place, and their sum.
 float exponentials(float* z, std::int64_t size, float top) {
-  Vector totals{};
-  each_vector(size, [&](std::int64_t at, std::int64_t count) {
+  Vector totals[4] = {};
+  std::int64_t at = 0;
+  for (; at + 4 * lanes <= size; at += 4 * lanes) {
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const Vector e = exp(load(z + at + i * lanes) - top);
+      store(z + at + i * lanes, e);
+      totals[i] += e;
+    }
+  }
+  for (; at < size; at += lanes) {
+    const std::int64_t count = least(lanes, size - at);
     const Vector e = exp(load(z + at, count) - top);
     store(z + at, e, count);
-    totals += first_lanes(e, count);
-  });
-  return sum(totals);
+    totals[0] += first_lanes(e, count);
+  }
+  return sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
 }
 
 // Whether the label has the largest logit, and no other before it has.
@@ -86,33 +101,54 @@ void linear_cross_entropy(const Arguments& arguments, Context& context) {
   const auto* given = arguments.tensor<const float>(4);
   const float share = given == nullptr ? static_cast<float>(1 / total) : *given;
   const std::int64_t at_once = least(rows, rows_of_tile(vocabulary));
-  auto* logits = context.scratch.take<float>(static_cast<std::size_t>(at_once * vocabulary));
+  auto* logits = context.scratch.take<float>(static_cast<std::size_t>(block_of_rows * vocabulary));
+  Panel inputs(context, at_once, width);
+  const Panel q(context, dx == nullptr ? 0 : at_once, vocabulary);
+  Turned q_turned(context, dx == nullptr ? 0 : at_once, vocabulary);
+  Stacked inputs_stacked(context, dx == nullptr ? 0 : at_once, width);
   bool add = context.accumulate;
-  const std::size_t mark = context.scratch.mark();
   for (std::int64_t start = 0; start < rows; start += at_once, add = true) {
-    context.scratch.rewind(mark);
     const std::int64_t here = least(at_once, rows - start);
-    multiply(x + start * width, width, here, into_logits, width, vocabulary, logits, vocabulary, false, context);
-    for (std::int64_t row = start; row < start + here; ++row) {
-      float* const z = logits + (row - start) * vocabulary;
-      const std::int64_t label = labels.counted(row) && labels.known(row) ? labels.targets[row] : -1;
-      const float top = largest_of(z, vocabulary), own = label < 0 ? 0.0F : z[label], of_row = labels.weight(row);
-      if (hits != nullptr) hits[row] = label >= 0 && hit(z, label, top);
-      const float sum_of_row = exponentials(z, vocabulary, top);
-      lse[row] = top + log(broadcast(sum_of_row))[0];
-      losses[row] = of_row == 0 ? 0.0F : of_row * (lse[row] - own + zeta * lse[row] * lse[row]);
-      loss += static_cast<double>(losses[row]);
+    inputs.read(x + start * width, width, here);
+    if (dx != nullptr) q_turned.begin(here, vocabulary);
+    for (std::int64_t top = 0; top < here; top += block_of_rows) {
+      const std::int64_t of_block = least(block_of_rows, here - top);
+      multiply(inputs.from(top), of_block, into_logits, vocabulary, logits, vocabulary, false);
+      float highest[block_of_rows], own[block_of_rows], sums[block_of_rows], logs[block_of_rows], each[block_of_rows];
+      for (std::int64_t i = 0; i < block_of_rows; ++i) sums[i] = 1;
+      for (std::int64_t i = 0; i < of_block; ++i) highest[i] = largest_of(logits + i * vocabulary, vocabulary);
+      for (std::int64_t i = 0; i < of_block; ++i) {
+        float* const z = logits + i * vocabulary;
+        const std::int64_t row = start + top + i, label = labels.known_label(row);
+        own[i] = label < 0 ? 0.0F : z[label];
+        if (hits != nullptr) hits[row] = label >= 0 && hit(z, label, highest[i]);
+        sums[i] = exponentials(z, vocabulary, highest[i]);
+      }
+      for (std::int64_t at = 0; at < block_of_rows; at += lanes) store(logs + at, log(load(sums + at)));
+      for (std::int64_t i = 0; i < of_block; ++i) {
+        const std::int64_t row = start + top + i, label = labels.known_label(row);
+        const float of_row = labels.weight(row), whole = of_row * share;
+        lse[row] = highest[i] + logs[i];
+        losses[row] = of_row == 0 ? 0.0F : of_row * (lse[row] - own[i] + zeta * lse[row] * lse[row]);
+        loss += static_cast<double>(losses[row]);
+        const float growth = (1 + 2 * zeta * lse[row]) / sums[i];
+        each[i] = whole * growth;
+        if (label >= 0) logits[i * vocabulary + label] -= 1 / growth;
+      }
       if (dx == nullptr) continue;
-      const float whole = of_row * share, each = whole * (1 + 2 * zeta * lse[row]) / sum_of_row;
-      each_vector(vocabulary, [&](std::int64_t at, std::int64_t count) {
-        store(z + at, of_row == 0 ? Vector{} : load(z + at, count) * each, count);
-      });
-      if (label >= 0) z[label] -= whole;
+      each_block(of_block, vocabulary,
+                 [&](std::int64_t, std::int64_t count_rows, std::int64_t column, std::int64_t count) {
+                   BlockOfRows values = {};
+                   for (std::int64_t i = 0; i < count_rows; ++i)
+                     if (each[i] != 0) values[i] = load(logits + i * vocabulary + column, count) * each[i];
+                   q.put(top, column, values, count_rows, count);
+                   q_turned.put(top, column, values);
+                 });
     }
     if (dx == nullptr) continue;
-    multiply(logits, vocabulary, here, into_rows, vocabulary, width, dx + start * width, width, false, context);
-    multiply_transposed(logits, vocabulary, x + start * width, width, here, vocabulary, width, dweight, width, add,
-                        context);
+    multiply(q, here, into_rows, width, dx + start * width, width, false);
+    inputs_stacked.read(x + start * width, width, here, width);
+    multiply(q_turned, inputs_stacked, dweight, width, add);
   }
   *arguments.tensor(5) = static_cast<float>(loss * static_cast<double>(share));
   *arguments.tensor(6) = static_cast<float>(total);
