@@ -25,11 +25,16 @@ from isoflop.train.engine.state import State, refuse_sizes
 
 RESIDENT = 192 * 1024
 """Bytes of a part's residual stream, of which a dozen tensors of that size are live at once, in 2 MiB of cache."""
+STREAMED = 1024 * 1024
+"""The same where the weights come from memory for every part, and what parts there are is read and added to each."""
+CACHED_WEIGHTS = 8 * 1024 * 1024
+"""Bytes of parameters up to which they and their gradients stay in outer caches from part to part."""
 
 
-def part_of(shape: Shape, batch: int, micro_batches: int) -> int:
+def part_of(shape: Shape, batch: int, micro_batches: int, n_params: int) -> int:
     """Sequences of a part: as many as stay in cache, and as divide a micro-batch; one at least."""
-    whole, fit = batch // micro_batches, RESIDENT // (4 * shape.d_model * shape.n_ctx)
+    room = RESIDENT if 4 * n_params <= CACHED_WEIGHTS else STREAMED
+    whole, fit = batch // micro_batches, room // (4 * shape.d_model * shape.n_ctx)
     return max(count for count in range(1, whole + 1) if whole % count == 0 and count <= max(fit, 1))
 
 
@@ -42,7 +47,7 @@ class NativeBackend(State):
     ) -> None:  # fmt: skip
         super().__init__(shape, seeds, hyper)
         refuse_sizes(threads=threads)
-        self.threads, self._part = threads, part_of(shape, batch, micro_batches)
+        self.threads, self._part = threads, part_of(shape, batch, micro_batches, self.flat.numbers)
         self._use = partial(use, products=products, instruction_set=instruction_set or choose())
         models, flat, parts = len(seeds), self.flat, batch // micro_batches // self._part
         self._batch = [torch.zeros(models, batch, shape.n_ctx, dtype=torch.int64) for _ in range(2)]
