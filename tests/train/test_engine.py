@@ -166,6 +166,20 @@ def test_training_goes_on_from_a_state_with_the_same_bits(backend: str) -> None:
         other.load_state(step.state() | {"params": {}})
 
 
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_the_state_of_one_model_moves_to_another_place_of_another_stack(backend: str) -> None:
+    shape = SHAPES["relu2"]
+    step, other = (Step(shape, models=count, batch=BATCH, backend=backend, lr=1e-2) for count in (3, 2))
+    losses(step, [0, 1, 2], 3)
+    untouched = other.state([1])
+    other.load_state(step.state([2]), [0])
+    assert torch.equal(other.state([1])["params"]["tokens"], untouched["params"]["tokens"])
+    assert other.steps.tolist() == [3, 0]
+    assert torch.equal(losses(other, [2, 0], 3)[:, 0], losses(step, [0, 1, 2], 3)[:, 2])
+    with pytest.raises(KernelError, match=r"tokens is \(3, .*\); needed: \(1, "):
+        other.load_state(step.state(), [0])
+
+
 def test_rates_written_between_steps_are_the_next_steps() -> None:
     still, moved = (Step(SHAPES["relu2"], models=1, batch=BATCH, backend="native", lr=rate) for rate in (0.0, 1e-2))
     first = losses(still, [0], 2)
@@ -189,6 +203,19 @@ def test_evaluation_gives_the_loss_of_every_position(backend: str, sequences: in
         with torch.no_grad():
             expected = model(tokens[k], targets[k], reduction="none")
         torch.testing.assert_close(found[k], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_models_that_are_not_active_are_not_evaluated(backend: str) -> None:
+    step = Step(SHAPES["relu2"], models=3, batch=BATCH, backend=backend)
+    given = torch.randint(SMALL["n_vocab"], (2, 3, 5, SMALL["n_ctx"]))
+    whole = step.evaluate(*given)
+    step.active[1] = False
+    found = step.evaluate(*given)
+    assert torch.equal(found[[0, 2]], whole[[0, 2]])
+    assert found[1].isnan().all()
+    step.active.fill_(False)
+    assert step.evaluate(*given).isnan().all()
 
 
 def test_ignored_targets_count_in_no_part_of_the_batch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,14 +71,14 @@ class EngineStep:
 
     def state(self, model: int) -> dict[str, Tensor]:
         """Parameters and moments as ``KIND.NAME``, and the updates made."""
-        held = self._step.state()
-        named = {f"{kind}.{name}": value[model] for kind in KINDS for name, value in held[kind].items()}
-        return {**named, "steps": held["steps"][model]}
+        held = self._step.state([model])
+        named = {f"{kind}.{name}": value[0] for kind in KINDS for name, value in held[kind].items()}
+        return {**named, "steps": held["steps"][0]}
 
     def load_state(self, model: int, state: Mapping[str, Tensor]) -> None:
-        held = self._step.state()
-        for kind in KINDS:
-            for name, value in held[kind].items():
-                value[model] = state[f"{kind}.{name}"]
-        held["steps"][model] = state["steps"]
-        self._step.load_state(held)
+        held: dict[str, Any] = {kind: {} for kind in KINDS}
+        for key, value in state.items():
+            kind, _, name = key.partition(".")
+            if kind in held:
+                held[kind][name] = value[None]
+        self._step.load_state({**held, "steps": state["steps"][None]}, [model])

@@ -84,7 +84,7 @@ class NativeBackend(State):
         self.steps[active] += 1
         self.losses[active] = self._losses[active].sum((1, 2))
 
-    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
+    def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor:
         models, batch, seq = tokens.shape
         units = -(-batch // self._part)
         spare = torch.zeros(models, units * self._part - batch, seq, dtype=torch.int64)
@@ -95,7 +95,7 @@ class NativeBackend(State):
         program, places = self._evaluations[units]
         for place, each in zip(places, [*given, losses], strict=True):
             program.replace(place, each, model=_row(each), unit=self._part * seq * each.itemsize)
-        program.run(range(models))
+        program.run(active)
         return losses[:, :batch]
 
     def _pass(self) -> Stage:

@@ -33,10 +33,11 @@ class ReferenceBackend(State):
         for k in active:
             self._update(k, tokens[k : k + 1], targets[k : k + 1])
 
-    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        net = Network(self.shape, self.named["params"], launchers())
-        loss, _ = forward(net, tokens, targets, gradient=False)
-        found: Tensor = loss.losses.view_as(targets)
+    def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor:
+        weights = {name: held[active] for name, held in self.named["params"].items()}
+        loss, _ = forward(Network(self.shape, weights, launchers()), tokens[active], targets[active], gradient=False)
+        found = torch.empty(targets.shape)
+        found[active] = loss.losses.view(-1, *targets.shape[1:])
         return found
 
     def _update(self, k: int, tokens: Tensor, targets: Tensor) -> None:

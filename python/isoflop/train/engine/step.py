@@ -22,7 +22,8 @@ class Backend(Protocol):
 
     ``named`` are ``params`` and the moments ``first`` and ``second``, (K, ...) float32 by name; ``steps`` (K,) int64
     updates made; ``hyper`` (K,) float64 by name. Of the last update of each model: ``losses``, ``grad_norm`` (K,)
-    float32, ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind.
+    float32, ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind. ``update`` and
+    ``evaluate`` are of the models that are ``active``: others stay as they are, and have losses that mean nothing.
     """
 
     ran: str
@@ -42,7 +43,7 @@ class Backend(Protocol):
     @property
     def memory(self) -> Mapping[str, int]: ...
     def update(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> None: ...
-    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor: ...
+    def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor: ...
     def changed(self) -> None:
         """Told after something else has written to ``named``."""
 
@@ -139,8 +140,7 @@ class Step:
         """
         for name, given in (("tokens", tokens), ("targets", targets)):
             refuse_form(name, given, (self.models, self.batch, self.shape.n_ctx))
-        active = self.active.nonzero().flatten().tolist()
-        if active:
+        if active := self._active():
             self._backend.update(tokens, targets, active)
         return self.losses
 
@@ -148,31 +148,47 @@ class Step:
     def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """The loss of every position, (K, B, n_ctx) float32, of int64 tokens and targets of any number B of sequences.
 
-        Those of all models, active or not; 0 where the target is -100. Raises KernelError as :meth:`step` does.
+        NaN for a model that is not active; 0 where the target is -100. Raises KernelError as :meth:`step` does.
         """
         form = self.models, *tokens.shape[1:2], self.shape.n_ctx
         for name, given in (("tokens", tokens), ("targets", targets)):
             refuse_form(name, given, form)
-        return self._backend.evaluate(tokens, targets)
+        active = self._active()
+        found = self._backend.evaluate(tokens, targets, active) if active else torch.empty(targets.shape)
+        found[~self.active] = torch.nan
+        return found
 
-    def state(self) -> dict[str, Any]:
-        """Copies, on the host, of all that a step depends on: parameters and moments by name, updates made."""
-        named = {kind: {n: t.cpu().clone() for n, t in self._backend.named[kind].items()} for kind in KINDS}
-        return {**named, "steps": self.steps.cpu().clone()}
+    def state(self, models: Sequence[int] | None = None) -> dict[str, Any]:
+        """Copies, on the host, of all that a step depends on: parameters and moments by name, updates made.
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` gave.
+        Of ``models``, each (len(models), ...); all K of them by default.
+        """
+        chosen, named = self._chosen(models), self._backend.named
+        kept = {kind: {name: held[chosen].cpu() for name, held in named[kind].items()} for kind in KINDS}
+        return {**kept, "steps": self.steps[chosen].cpu()}
+
+    def load_state(self, state: Mapping[str, Any], models: Sequence[int] | None = None) -> None:
+        """Let ``models``, all by default, go on from what :meth:`state` gave of as many.
 
         Raises:
             KernelError: a name that is missing or unknown, or a tensor of another shape.
         """
+        chosen, named = self._chosen(models), self._backend.named
         for kind in KINDS:
-            held, given = self._backend.named[kind], state[kind]
+            held, given = named[kind], state[kind]
             for name in given.keys() ^ held.keys():
                 raise KernelError(f"no parameter {name!r} " + ("given" if name in held else "in this shape"))
             for name, tensor in held.items():
-                if given[name].shape != tensor.shape:
-                    raise KernelError(f"{name} is {tuple(given[name].shape)}; needed: {tuple(tensor.shape)}")
-                tensor.copy_(given[name])
-        self.steps.copy_(state["steps"])
+                needed = len(chosen), *tensor.shape[1:]
+                if given[name].shape != needed:
+                    raise KernelError(f"{name} is {tuple(given[name].shape)}; needed: {needed}")
+                tensor[chosen] = given[name].to(tensor)
+        self.steps[chosen] = state["steps"].to(self.steps)
         self._backend.changed()
+
+    def _active(self) -> list[int]:
+        active: list[int] = self.active.nonzero().flatten().tolist()
+        return active
+
+    def _chosen(self, models: Sequence[int] | None) -> list[int]:
+        return list(range(self.models) if models is None else models)

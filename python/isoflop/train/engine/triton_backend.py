@@ -82,7 +82,7 @@ class TritonBackend:
         for each, value in zip(held, before, strict=bool(frozen)):
             each[frozen] = value
 
-    def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
+    def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor:
         step = self._step
         fused = holds_mlp(step.shape.d_model, next(iter(step.params.values())).dtype, step.device)
         net = Network(step.shape, step.params, launchers(torch.ones(step.models, device=step.device)), fused)
