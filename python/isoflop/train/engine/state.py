@@ -26,8 +26,10 @@ class State:
         self.params, self.first, self.second = (torch.zeros(models, self.flat.numbers) for _ in range(3))
         self.steps = torch.zeros(models, dtype=torch.int64)
         self.rows = torch.stack([hyper[name] for name in DEFAULTS], dim=1)
-        for name, value in first_values(shape, seeds).items():
-            self.named["params"][name].copy_(value)
+        named = self.named["params"]
+        for k, seed in enumerate(seeds):  # one by one: no second copy of the stack
+            for name, value in first_values(shape, [seed]).items():
+                named[name][k] = value[0]
 
     @property
     def named(self) -> dict[str, dict[str, Tensor]]:
