@@ -30,7 +30,7 @@ from isoflop.train.engine.step import Step
 
 @dataclass(frozen=True)
 class Workload:
-    """Layers, width, heads, context, sequences of a batch; how many models are trained beside each other."""
+    """Layers, width, heads, context, sequences of a batch; models beside each other; the vocabulary."""
 
     n_layer: int
     d_model: int
@@ -38,11 +38,14 @@ class Workload:
     n_ctx: int
     batch: int
     models: int | None = None
+    n_vocab: int = 256
+    bias: bool = True
 
     @property
     def shape(self) -> iso.Shape:
         return iso.Shape(
-            n_layer=self.n_layer, d_model=self.d_model, n_head=self.n_head, n_ctx=self.n_ctx, n_vocab=256
+            n_layer=self.n_layer, d_model=self.d_model, n_head=self.n_head, n_ctx=self.n_ctx, n_vocab=self.n_vocab,
+            bias=self.bias,
         )  # fmt: skip
 
     @property
@@ -69,12 +72,12 @@ Rate = Callable[[float], float]
 
 
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.fc, self.out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
+        self.qkv, self.proj = nn.Linear(width, 3 * width, bias), nn.Linear(width, width, bias)
+        self.fc, self.out = nn.Linear(width, 4 * width, bias), nn.Linear(4 * width, width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
@@ -88,9 +91,9 @@ class Block(nn.Module):
 class Plain(nn.Module):
     def __init__(self, load: Workload) -> None:
         super().__init__()
-        self.tokens, self.places = nn.Embedding(256, load.d_model), nn.Embedding(load.n_ctx, load.d_model)
-        self.blocks = nn.Sequential(*(Block(load.d_model, load.n_head) for _ in range(load.n_layer)))
-        self.norm = nn.LayerNorm(load.d_model)
+        self.tokens, self.places = nn.Embedding(load.n_vocab, load.d_model), nn.Embedding(load.n_ctx, load.d_model)
+        self.blocks = nn.Sequential(*(Block(load.d_model, load.n_head, load.bias) for _ in range(load.n_layer)))
+        self.norm = nn.LayerNorm(load.d_model, bias=load.bias)
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         x = self.tokens(tokens) + self.places.weight
