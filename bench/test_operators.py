@@ -61,5 +61,5 @@ def test_the_way_past_the_dispatcher_costs_less(benchmark, backward: bool, monke
     benchmark.pedantic(turn, rounds=TURNS)
     median = {name: statistics.median(times) for name, times in taken.items()}
     benchmark.extra_info |= {"us_a_call": median}
-    print({name: f"{each:.1f} us" for name, each in median.items()})  # noqa: T201
+    print({name: f"{each:.1f} us" for name, each in median.items()})
     assert statistics.median(a - b for a, b in zip(taken["through the dispatcher"], taken["direct"], strict=True)) > 0

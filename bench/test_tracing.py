@@ -86,5 +86,5 @@ def test_a_trace_adds_at_most_a_third_of_what_torchs_counter_adds(
     }
     ratios = {name: added[name] / added["FlopCounterMode"] for name in ("isoflop", "isoflop with modules")}
     benchmark.extra_info |= {"median_ms": {name: 1e3 * time for name, time in median.items()}, "ratio": ratios}
-    print({name: f"{1e3 * time:.2f} ms" for name, time in median.items()}, ratios)  # noqa: T201
+    print({name: f"{1e3 * time:.2f} ms" for name, time in median.items()}, ratios)
     assert max(ratios.values()) <= 1 / 3
