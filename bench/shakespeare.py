@@ -2,8 +2,8 @@
 
 The setting is that of nanoGPT's README for computers without a GPU: characters of Shakespeare (FILE is
 ``tinyshakespeare.txt``), 4 layers, 4 heads, width 128, context 64, batch 12, 2000 steps, no dropout, no biases. All
-begin from parameters drawn by the same rule, see the same windows in the same order, and are judged on the same
-held-out windows; judging is not timed. The loop is run in the setting of threads and precision that is fastest.
+begin from the same parameters, drawn by isoflop's rule, see the same windows in the same order, and are judged on the
+same held-out windows; judging is not timed. The loop is run in the setting of threads and precision that is fastest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from isoflop.data import Corpus, Recipe, load_corpus, unique_tokens
 from isoflop.hardware import cores
+from isoflop.kernels.gpt_parameters import first_values
 from isoflop.runs import Recorder, RunStore
 from isoflop.train import TrainSpec, train_stack
 from isoflop.train.step import make_step
@@ -32,6 +34,17 @@ from isoflop.train.windows import WindowOrder, held_out_windows
 
 STEPS, LEVEL = 2000, 1.90
 SETTINGS = [(threads, dtype) for threads in sorted({1, int(cores())}) for dtype in (torch.float32, torch.bfloat16)]
+
+
+_LOOPS = {
+    "positions": "places",
+    "attention.qkv.weight": "qkv",
+    "attention.proj.weight": "proj",
+    "mlp.fc.weight": "fc",
+    "mlp.proj.weight": "out",
+    ".gain": "",
+}
+_NAMES = re.compile("|".join(map(re.escape, _LOOPS)))
 
 
 @dataclass
@@ -67,13 +80,10 @@ def native(spec: TrainSpec, corpus: Corpus) -> Curve:
 
 
 def plain_model(load: Workload, spec: TrainSpec) -> tuple[Plain, torch.optim.Optimizer]:
-    """nanoGPT's: normal values of 0.02, smaller where blocks write to the residual stream; matrices alone decay."""
-    torch.manual_seed(spec.seed)
+    """The first parameters of the engine's model of that seed, in the loop's; matrices alone decay."""
     model = Plain(load)
-    for name, value in model.named_parameters():
-        if value.ndim > 1:
-            last = name.endswith(("proj.weight", "out.weight"))
-            nn.init.normal_(value, std=0.02 / math.sqrt(2 * load.n_layer) if last else 0.02)
+    first = {name: value[0] for name, value in first_values(spec.shape, [spec.seed]).items()}
+    model.load_state_dict({_NAMES.sub(lambda found: _LOOPS[found[0]], name) + ".weight": first[name] for name in first})
     decays: dict[bool, list[Tensor]] = {True: [], False: []}
     for value in model.parameters():
         decays[value.ndim > 1].append(value)
