@@ -95,6 +95,7 @@ def public_names(holder: object) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the ops of the CPU are compiled for five instruction sets
 def test_a_build_holds_exactly_the_files_meant(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("build", reason="build is not installed: isoflop[dev] brings it")
     tree = tmp_path / "isoflop"

@@ -18,6 +18,7 @@ STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "e
 NO_NORM = {"NORM": "none", "G": None, "B": None}
 
 
+@pytest.mark.timeout(900)  # two cores that others use compile a chip in minutes
 @pytest.mark.parametrize(
     "chip", [pytest.param(chip, marks=() if chip in QUICK else pytest.mark.slow) for chip in CHIPS]
 )

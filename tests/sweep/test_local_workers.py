@@ -91,7 +91,7 @@ def test_one_sweep_reports_divergence_and_refusals_run_by_run(store: RunStore, m
 def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_again(
     store: RunStore, make_specs: MakeSpecs, watch: Any
 ) -> None:
-    long, short = make_specs(tokens=[51_200])[0], make_specs()[0]
+    long, short = make_specs(tokens=[10_240_000], train={"allow_repeats": True})[0], make_specs()[0]
     victims: list[int] = []
 
     def kill_once(spec: TrainSpec, step: int) -> None:
@@ -172,8 +172,15 @@ def test_a_stack_of_runs_records_what_each_records_alone(
 
 
 @pytest.mark.slow
-def test_kill_at_random_moments_loses_no_finished_run(store: RunStore, make_specs: MakeSpecs, launch: Launch) -> None:
-    specs = make_specs(shapes=[{"d_model": [4, 8, 12]}], tokens=[6400, 12800, 25600])
+@pytest.mark.parametrize(("engine", "times"), [("torch", 1), ("native", 100)])
+def test_kill_at_random_moments_loses_no_finished_run(
+    store: RunStore, make_specs: MakeSpecs, launch: Launch, engine: str, times: int
+) -> None:
+    specs = make_specs(
+        shapes=[{"d_model": [4, 8, 12]}],
+        tokens=[6400 * times, 12800 * times, 25600 * times],
+        train={"engine": engine, "allow_repeats": True},
+    )
     kept: dict[Path, tuple[bytes, int]] = {}
     delays = [random.uniform(0.0, 0.8) for _ in range(3)]
     for delay in delays:
