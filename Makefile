@@ -18,7 +18,7 @@ CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint con
 .PHONY: help demo test lint cpp bench docs laws budgets wheel clean
 
 help:
-	@echo "make demo    a small scaling study, start to end, in about three minutes"
+	@echo "make demo    a small scaling study, start to end, in one to three minutes"
 	@echo "make test    all tests"
 	@echo "make lint    ruff, clang-format, mypy, import contracts"
 	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
