@@ -27,7 +27,7 @@ def demo(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """A small but real scaling study, start to end: train, record, fit, plan, report: one to three minutes on two cores."""
+    """A small but real scaling study, start to end: train, record, fit, plan, report: minutes on two cores."""
     from isoflop.sweep.study import read_study
 
     with ExitStack() as stack:
