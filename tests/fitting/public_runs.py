@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isoflop.laws import PRESETS, Preset
+
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -32,3 +34,10 @@ def gadre(dataset: str) -> dict[str, np.ndarray]:
     rows = [row for row in _rows("gadre2024/runs_flat.csv") if row["dataset"].startswith(dataset)]
     columns = {"N": "N", "D": "D", "L": "loss__c4_val"}
     return {name: np.array([float(row[key]) for row in rows]) for name, key in columns.items()}
+
+
+def constants(name: str) -> dict[str, float]:
+    """Those of a published set."""
+    published = PRESETS[name]
+    assert isinstance(published, Preset)
+    return dict(published.values)

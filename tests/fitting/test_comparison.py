@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fitting.public_runs import besiroglu
+from fitting.public_runs import besiroglu, constants
 from fitting.synthetic import runs
 from isoflop.errors import FitError
 from isoflop.fitting import (
@@ -23,23 +23,12 @@ from isoflop.fitting import (
     likelihood_ratio,
 )
 from isoflop.fitting.nesting import NESTED
-from isoflop.laws import LAWS, PRESETS, Preset
-
-
-@pytest.fixture(scope="module")
-def noisy() -> Fit:
-    return fit("chinchilla", runs("chinchilla", 0.005))
-
-
-def values(name: str) -> dict[str, float]:
-    published = PRESETS[name]
-    assert isinstance(published, Preset)
-    return dict(published.values)
+from isoflop.laws import LAWS
 
 
 def residuals(name: str) -> np.ndarray:
     columns = besiroglu()
-    return np.log(LAWS["chinchilla"].predict(values(name), N=columns["N"], D=columns["D"]) / columns["L"])
+    return np.log(LAWS["chinchilla"].predict(constants(name), N=columns["N"], D=columns["D"]) / columns["L"])
 
 
 @pytest.mark.parametrize(

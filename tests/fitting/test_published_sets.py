@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitting.public_runs import besiroglu
+from fitting.public_runs import besiroglu, constants
 from fitting.synthetic import TRUTHS, runs
 from isoflop.errors import FitError, LawError
 from isoflop.fitting import (
@@ -18,18 +18,7 @@ from isoflop.fitting.information import log_likelihood
 from isoflop.fitting.problem import Problem
 from isoflop.fitting.published import wald
 from isoflop.fitting.solve import polish
-from isoflop.laws import PRESETS, Preset
-
-
-@pytest.fixture(scope="module")
-def noisy() -> Fit:
-    return fit("chinchilla", runs("chinchilla", 0.005))
-
-
-def values(name: str) -> dict[str, float]:
-    published = PRESETS[name]
-    assert isinstance(published, Preset)
-    return dict(published.values)
+from isoflop.laws import Preset
 
 
 def test_besiroglus_chi2_of_hoffmann_from_their_resamples() -> None:
@@ -47,7 +36,7 @@ def test_besiroglus_chi2_of_hoffmann_from_their_resamples() -> None:
     at = [found.law.names.index(name) for name in ("A", "B", "E", "alpha", "beta")]
     assert draws[:, at].std(axis=0) == pytest.approx([124.5, 1293.0, 0.02566, 0.0154, 0.0206], rel=1e-3)
     theirs, hoffmann = (
-        np.array([values(name)[key] for key in found.law.names])
+        np.array([constants(name)[key] for key in found.law.names])
         for name in ("chinchilla-besiroglu", "chinchilla-hoffmann")
     )
     logs = np.array([name in ("E", "A", "B") for name in found.law.names])

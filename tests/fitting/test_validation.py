@@ -13,18 +13,7 @@ from isoflop.fitting import (
     Huber,
     fit,
 )
-from isoflop.laws import LAWS, PRESETS, Preset
-
-
-@pytest.fixture(scope="module")
-def noisy() -> Fit:
-    return fit("chinchilla", runs("chinchilla", 0.005))
-
-
-def values(name: str) -> dict[str, float]:
-    published = PRESETS[name]
-    assert isinstance(published, Preset)
-    return dict(published.values)
+from isoflop.laws import LAWS
 
 
 def test_holdout_of_the_top_decade_leaves_the_rest(noisy: Fit) -> None:
