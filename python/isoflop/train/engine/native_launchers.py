@@ -21,8 +21,6 @@ from isoflop.kernels.native import (
     norm,
     qkv,
 )
-from isoflop.kernels.native.call import constant
-from isoflop.kernels.rotary import turns
 from isoflop.train.engine.network import Launchers
 
 
@@ -34,7 +32,7 @@ def launchers(share: Tensor | None) -> Launchers:
     return Launchers(
         embed=SimpleNamespace(forward=embed.forward, backward=_embed_backward),
         norm=norm,
-        qkv=SimpleNamespace(forward=_qkv, backward=_qkv_backward),
+        qkv=SimpleNamespace(forward=qkv.forward, backward=_qkv_backward),
         attention=SimpleNamespace(forward=attention.forward, backward=attention_backward.backward),
         heads=heads,
         linear=linear,
@@ -53,12 +51,6 @@ def _embed_backward(
     positions = None if n_positions is None else torch.empty(len(dy), n_positions, dy.shape[-1])
     out = embed.Gradients(onto, positions)
     return embed.backward(dy, tokens, n_vocab=n_vocab, n_positions=n_positions, onto=onto, out=out)
-
-
-def _qkv(*given: Any, base: float | None, **settings: Any) -> qkv.Projected:
-    made = qkv.forward(*given, base=base, **settings)
-    _hold_turns(made.q, base)
-    return made
 
 
 class _OfProjection(NamedTuple):
@@ -81,12 +73,6 @@ def _qkv_backward(
         dtotal.flatten(1, 2), has_bias=shift is not None,
     )  # fmt: skip
     return _OfProjection(of_norm.dx.view_as(x), of_norm.dgain, of_norm.dbias, made.dweight, made.dbias)
-
-
-def _hold_turns(q: Tensor, base: float | None) -> None:
-    for table in turns(q.shape[-2], q.shape[-1], base, q.device):
-        if table is not None:
-            constant(table)
 
 
 def _mlp_backward(*given: Any, saved: Tensor, **settings: Any) -> mlp.Gradients:
