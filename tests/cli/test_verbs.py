@@ -111,6 +111,7 @@ def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Call, tmp_path: Pa
     assert isoflop(sweep).code == 0
     (record,) = RunStore(tmp_path / "store")
     corpus = json.loads(record.environment["corpus"])
+    assert re.fullmatch(r"native \w+, products in float32", record.environment["engine"])
     assert corpus["fingerprint"] == record.spec["corpus"]
     assert corpus["settings"]["tokenizer"] == "bpe"
     assert corpus["removed"]["exact duplicate"]["documents"] == 1

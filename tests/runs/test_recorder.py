@@ -38,6 +38,12 @@ def test_points_read_back_as_columns(store: RunStore) -> None:
     np.testing.assert_array_equal(points["loss"], 1 / np.arange(1, 251))
 
 
+def test_what_a_run_is_made_with_stands_in_its_record_at_once(store: RunStore) -> None:
+    with Recorder(store, SPEC, environment={"threads": "1"}) as recorder:
+        recorder.describe(engine="native amx")
+        assert only(store).environment == {"threads": "1", "engine": "native amx"}
+
+
 def test_absent_none_and_nan_values_are_nan(store: RunStore) -> None:
     with Recorder(store, SPEC) as recorder:
         recorder.log(1, loss=3.0)

@@ -105,6 +105,11 @@ class Recorder:
         self._descriptor = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._began = self._flushed = time.monotonic()
 
+    def describe(self, **environment: str) -> None:
+        """Add to what the record says of what the run is made with; it stands there at once, whatever comes after."""
+        self.record.environment.update(environment)
+        self._write_record()
+
     def log(self, step: int, **values: float) -> None:
         """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null."""
         loss = values.get("loss")

@@ -126,13 +126,14 @@ class Job:
             self._end(index, recorder.record.status, recorder.record.error)
 
         corpora = [_corpus(cache, spec.corpus) for spec in specs]
+        step = make_step(specs, threads=self._threads)
         for recorder, corpus in zip(recorders, corpora, strict=True):
-            recorder.record.environment["corpus"] = msgspec.json.encode(corpus.described()).decode()
+            recorder.describe(corpus=msgspec.json.encode(corpus.described()).decode(), engine=step.ran)
         train_stack(
             specs,
             corpora,
             recorders,
-            step=make_step(specs, threads=self._threads),
+            step=step,
             transfer=[[_corpus(cache, each) for each in spec.transfer] for spec in specs],
             checkpoints=files,
             progress=lambda k, step: self._step(indices[k], step),

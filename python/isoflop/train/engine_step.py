@@ -45,6 +45,7 @@ class EngineStep:
         self.batch, self.eval_batch = self._step.batch, max(_EVAL_BATCH, self._step.batch)
         self.parts = self._step.micro_batches if "noise" in spec.measurements else 1
         self.active, self.hyper = self._step.active, self._step.hyper
+        self.ran = self._step.ran
         self._judged = Transformer(spec.shape)
 
     @property

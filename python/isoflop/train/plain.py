@@ -23,6 +23,7 @@ class PlainStep:
         [self.batch] = {spec.batch_windows for spec in specs}
         self.eval_batch = max(_EVAL_BATCH, self.batch)
         self.parts = 2 if any("noise" in spec.measurements for spec in specs) else 1
+        self.ran = f"torch {torch.__version__}, products in float32"
         self.learners = [Learner(spec) for spec in specs]
         self.hyper = {"lr": torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)}
         self.active = torch.ones(len(specs), dtype=torch.bool)

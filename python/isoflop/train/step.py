@@ -18,6 +18,7 @@ class Step(Protocol):
         eval_batch: sequences of a model that :meth:`evaluate` takes.
         hyper: (K,) float64 by name, ``"lr"`` among them: written between steps.
         active: (K,) bool: the others are neither updated nor evaluated, and what is returned of them means nothing.
+        ran: what computes, in words: losses of two that differ here differ by rounding.
         parts: how many parts of the batch ``squares`` are measured over; 1 where they are not.
         squares: (K, 2) float64 of the last step: the mean of |g|^2 over the parts of the batch, g being the gradient
             of a part's mean loss, and |G|^2 of the batch, before clipping.
@@ -26,6 +27,7 @@ class Step(Protocol):
     batch: int
     eval_batch: int
     active: Tensor
+    ran: str
     parts: int
 
     @property
