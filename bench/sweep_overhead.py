@@ -24,7 +24,7 @@ from isoflop.sweep.packing import pack
 from isoflop.sweep.resolve import resolve
 from isoflop.sweep.study import parse_study
 from isoflop.train import TrainSpec, train_stack
-from isoflop.train.spec import ENGINES
+from isoflop.train.trainable import ENGINES
 
 SIZES, LENGTHS = 10, 10
 

@@ -13,7 +13,8 @@ from isoflop.errors import CorpusError, SpecError
 from isoflop.shape import Shape
 from isoflop.sweep.study import Study
 from isoflop.train.rules import value_of
-from isoflop.train.spec import TrainSpec, default_engine, flops_per_token
+from isoflop.train.spec import TrainSpec, flops_per_token
+from isoflop.train.trainable import default_engine
 
 
 def load_corpora(study: Study, cache: Path) -> tuple[Corpus, list[Corpus]]:

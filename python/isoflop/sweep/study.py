@@ -33,7 +33,7 @@ from isoflop.shape import Shape
 from isoflop.shape.families import family_fields
 from isoflop.sweep.near import NEAR_HINT, Near
 from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
-from isoflop.train.spec import PRECISION
+from isoflop.train.trainable import PRECISION
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Multiples = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
@@ -66,8 +66,8 @@ class TrainSettings:
         seeds: every run is made once with each seed.
         unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
-        engine, precision: what trains: see :data:`isoflop.train.spec.ENGINES`; that of each run's own
-            :func:`isoflop.train.spec.default_engine` where left out.
+        engine, precision: what trains: see :data:`isoflop.train.trainable.ENGINES`; that of each run's own
+            :func:`isoflop.train.trainable.default_engine` where left out.
         measurements: what is measured besides the held-out loss: see
             :data:`isoflop.train.measurements.MEASUREMENTS`.
         exact_match: lengths of stretches of tokens that count as known where each of them is the likeliest.

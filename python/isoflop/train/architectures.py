@@ -11,7 +11,7 @@ from isoflop.train.language_model import LanguageModel
 from isoflop.train.lstm import LSTM
 from isoflop.train.model import Transformer
 from isoflop.train.parametrisation import STANDARD, Parametrisation
-from isoflop.train.spec import refuse_untrainable
+from isoflop.train.trainable import refuse_untrainable
 from isoflop.train.universal import UniversalTransformer
 
 ARCHITECTURES: Mapping[str, type[Transformer] | type[LSTM]] = {

@@ -12,7 +12,7 @@ from isoflop.kernels import reference as ops
 from isoflop.kernels.gpt_parameters import first_value
 from isoflop.shape import Shape
 from isoflop.train.parametrisation import STANDARD, Parametrisation
-from isoflop.train.spec import refuse_untrainable
+from isoflop.train.trainable import refuse_untrainable
 
 
 class LanguageModel(nn.Module, ABC):

@@ -13,34 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.counting import flops
-from isoflop.errors import ShapeError, SpecError, nearest
+from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
-from isoflop.shape.fields import OPTIONAL
 from isoflop.train.measurements import MEASUREMENTS
 from isoflop.train.parametrisation import PARAMETRISATIONS, Parametrisation
 from isoflop.train.schedules import FORMS, Schedule
-
-ENGINES: dict[str, tuple[str, ...]] = {
-    "torch": ("float32",),
-    "native": ("float32", "bfloat16"),
-    "triton": ("float32", "bfloat16"),
-}
-"""What trains, with the precisions of its matrix products: torch's autograd on the CPU, our kernels on it, on a GPU."""
-
-ENGINE_TRAINS: Mapping[str, object] = {
-    "optimizer": "adamw",
-    "parametrisation": "standard",
-    "dropout": 0.0,
-    "z_loss": 0.0,
-    "averaging": "none",
-}
-"""What all engines but torch's are without."""
-
-ENGINE_SHAPES = ("window", "global_every")
-"""What decoders may have beyond dense blocks on engines but torch's."""
-
-ENGINE, PRECISION = "torch", "float32"
-"""Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
+from isoflop.train.trainable import ENGINES, beyond, refuse_untrainable
 
 OPTIMIZERS = ("adamw", "adafactor", "muon")
 """Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
@@ -53,9 +31,6 @@ _CHOICES: Mapping[str, Collection[str]] = {
     "averaging": AVERAGES,
     "engine": ENGINES,
 }
-TRAINED = ("decoder", "universal", "lstm")
-UNTRAINED = ("kv_lora_rank", "n_predict")
-"""Architectures that are trained, and fields of theirs that are counted alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +139,9 @@ class TrainSpec:
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
         allowed = ENGINES[self.engine]
         _demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
-        for name, only in ENGINE_TRAINS.items() if self.engine != "torch" else ():
-            _demand(getattr(self, name) == only, name, getattr(self, name), f"{only!r} with engine {self.engine!r}")
+        for name, only in beyond(self.engine, self.shape, asdict(self)).items():
+            given = getattr(self.shape, name) if hasattr(self.shape, name) else getattr(self, name)
+            _demand(False, name, given, f"{only!r} with engine {self.engine!r}")
         self._check_measurements()
 
     def _check_measurements(self) -> None:
@@ -268,23 +244,6 @@ OMITTED = {field.name: field.default for field in fields(TrainSpec) if field.nam
 def flops_per_token(shape: Shape) -> float:
     """6 N: training FLOPs a token of the non-embedding parameters that it passes, as often as it passes them."""
     return 6.0 * shape.n_active_nonembedding * (shape.n_recurrence or 1)
-
-
-def refuse_untrainable(shape: Shape) -> None:
-    """Raise ShapeError for a shape that can be counted but not trained: what sees both ways, and what no model has."""
-    used = [name for name in UNTRAINED if getattr(shape, name) != OPTIONAL[name]]
-    if shape.architecture not in TRAINED:
-        used.insert(0, "architecture")
-    if used:
-        named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
-        raise ShapeError(f"shapes with {named} can be counted, not trained", hint=f"leave {', '.join(used)} out")
-
-
-def default_engine(shape: Shape, settings: Mapping[str, object]) -> str:
-    """The C++ engine where it trains ``shape`` with these settings of a spec, torch's autograd where it does not."""
-    dense = all(getattr(shape, name) == unused for name, unused in OPTIONAL.items() if name not in ENGINE_SHAPES)
-    plain = all(settings.get(name, only) == only for name, only in ENGINE_TRAINS.items())
-    return "native" if dense and plain else "torch"
 
 
 def stack_key(spec: TrainSpec) -> tuple[object, ...]:
