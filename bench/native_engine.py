@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import isoflop as iso
-from isoflop.train.engine.backends import cores
+from isoflop.train.engine.backends import CORES
 from isoflop.train.engine.step import Step
 
 
@@ -144,7 +144,7 @@ def plain_loop(load: Workload, processes: int, threads: int, dtype: torch.dtype)
 
 
 def native_engine(load: Workload, products: str) -> Rate:
-    models = load.models or cores()
+    models = load.models or CORES
     step = Step(load.shape, models=models, batch=load.batch, backend="native", products=products)
     tokens, targets = torch.randint(256, (2, models, load.batch, load.n_ctx))
 
@@ -160,7 +160,7 @@ def native_engine(load: Workload, products: str) -> Rate:
 
 def matmul_peak(dtype: torch.dtype, seconds: float = 0.5) -> float:
     """FLOP/s of torch's product of 2048 x 2048 matrices on all cores."""
-    torch.set_num_threads(cores())
+    torch.set_num_threads(CORES)
     a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
     best = 0.0
     end = time.perf_counter() + seconds
@@ -174,7 +174,7 @@ def matmul_peak(dtype: torch.dtype, seconds: float = 0.5) -> float:
 
 def measure(load: Workload, rounds: int, seconds: float) -> dict[str, float]:
     """Tokens a second, by name: ours in two ways, and the loop in its four, the best of which goes on."""
-    settings = [(p, t, d) for p, t in ((cores(), 1), (1, cores())) for d in (torch.float32, torch.bfloat16)]
+    settings = [(p, t, d) for p, t in ((CORES, 1), (1, CORES)) for d in (torch.float32, torch.bfloat16)]
     tried: dict[Any, float] = {}
     for setting in settings:
         with plain_loop(load, *setting) as rate:

@@ -34,10 +34,8 @@ void run_op(const std::string& name, const std::string& isa, const std::vector<s
             const std::vector<std::int64_t>& strides, const std::vector<std::int64_t>& sizes,
             const std::vector<double>& settings, std::int64_t models, bool bfloat16) {
   const Op& op = op_of(name, isa_of(isa));
-  if (tensors.size() != op.n_tensors || strides.size() != op.n_tensors || sizes.size() != op.n_sizes ||
-      settings.size() != op.n_settings)
-    throw std::invalid_argument(name + " takes " + std::to_string(op.n_tensors) + " tensors, " +
-                                std::to_string(op.n_sizes) + " sizes, " + std::to_string(op.n_settings) + " settings");
+  refuse_counts(op, tensors.size(), sizes.size(), settings.size());
+  refuse_counts(op, strides.size(), sizes.size(), settings.size());
   const py::gil_scoped_release release;
   Context context;
   context.products = bfloat16 ? Products::bfloat16 : Products::float32;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 #include "isoflop/cpu.hpp"
@@ -14,15 +15,17 @@ namespace isoflop::ops {
 
 namespace {
 
+#ifdef ISOFLOP_X86_OPS
 // Linux gives a process the registers of tiles only when asked (arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
 bool allow_tiles() {
-#if defined(ISOFLOP_X86_OPS) && defined(__linux__)
+#ifdef __linux__
   constexpr long request_permission = 0x1023, tile_data = 18;
   return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
   return false;
 #endif
 }
+#endif
 
 std::vector<Isa> find_usable() {
   std::vector<Isa> usable{Isa::portable};
@@ -73,6 +76,12 @@ std::byte* Scratch::take_bytes(std::size_t bytes) {
 }
 
 void Scratch::Free::operator()(std::byte* block) const { ::operator delete(block, std::align_val_t{alignment}); }
+
+void refuse_counts(const Op& op, std::size_t tensors, std::size_t sizes, std::size_t settings) {
+  if (tensors == op.n_tensors && sizes == op.n_sizes && settings == op.n_settings) return;
+  throw std::invalid_argument(std::string(op.name) + " takes " + std::to_string(op.n_tensors) + " tensors, " +
+                              std::to_string(op.n_sizes) + " sizes, " + std::to_string(op.n_settings) + " settings");
+}
 
 const std::vector<Isa>& usable_isas() {
   static const std::vector<Isa> usable = find_usable();

@@ -37,10 +37,6 @@ class Scratch {
   }
   void clear() { used_ = 0; }
 
-  // What was taken since `mark` was made is taken again.
-  std::size_t mark() const { return used_; }
-  void rewind(std::size_t mark) { used_ = mark; }
-
   // What is taken while a loan lives is given back at its end.
   class Loan {
    public:
@@ -83,6 +79,9 @@ struct Op {
   std::size_t n_tensors, n_sizes, n_settings;
   Run run;
 };
+
+// Throws std::invalid_argument unless a call brings as many of each as the op takes.
+void refuse_counts(const Op& op, std::size_t tensors, std::size_t sizes, std::size_t settings);
 
 // Instruction sets, each with all that the ones before it have.
 enum class Isa : std::uint8_t { portable, avx2, avx512, avx512_bf16, amx };

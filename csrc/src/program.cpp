@@ -131,9 +131,7 @@ void Program::add_stage(std::int64_t units, std::int64_t parts) {
 void Program::add_call(const ops::Op& op, std::vector<Operand> operands, std::vector<std::int64_t> sizes,
                        std::vector<double> settings) {
   if (stages_.empty()) throw std::logic_error("calls are of a stage, and there is none");
-  if (operands.size() != op.n_tensors || sizes.size() != op.n_sizes || settings.size() != op.n_settings)
-    throw std::invalid_argument(std::string(op.name) + " takes " + std::to_string(op.n_tensors) + " tensors, " +
-                                std::to_string(op.n_sizes) + " sizes, " + std::to_string(op.n_settings) + " settings");
+  ops::refuse_counts(op, operands.size(), sizes.size(), settings.size());
   for (const Operand& operand : operands)
     if (operand.region >= static_cast<std::int32_t>(regions_.size()))
       throw std::invalid_argument("there is no region " + std::to_string(operand.region));

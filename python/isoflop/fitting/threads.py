@@ -10,13 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
+from isoflop import hardware
+
 Result = TypeVar("Result")
 Task = TypeVar("Task")
 
 
+@cache
 def cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
+    """Whole cores that this process may use."""
+    return max(1, int(hardware.cores()))
 
 
 @cache

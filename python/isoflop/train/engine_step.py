@@ -64,10 +64,9 @@ class EngineStep:
     def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """By the plain model with the engine's parameters."""
         found = torch.zeros(tokens.shape, dtype=torch.bool)
-        table = self._judged.tokens if self._judged.unembed is None else self._judged.unembed
         for k in self.active.nonzero().flatten().tolist():
             self._judged.load_state_dict({name: value[k] for name, value in self._step.params.items()})
-            found[k] = (self._judged.hidden(tokens[k]) @ table.T).argmax(dim=-1) == targets[k]
+            found[k] = self._judged.hits(tokens[k], targets[k])
         return found
 
     def state(self, model: int) -> dict[str, Tensor]:

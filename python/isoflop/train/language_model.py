@@ -59,6 +59,14 @@ class LanguageModel(nn.Module, ABC):
         """Cross-entropy in nats/token of ``targets`` (batch, seq) given ``tokens`` (batch, seq)."""
         return self._cross_entropy(self.hidden(tokens), targets, reduction=reduction)
 
+    def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Whether each of ``targets`` (batch, seq) is the likeliest given ``tokens`` (batch, seq): bool."""
+        return ops.argmax_hits(self.hidden(tokens), self._table, targets)
+
+    @property
+    def _table(self) -> Tensor:
+        return self.tokens if self.unembed is None else self.unembed
+
     def objective(
         self, tokens: Tensor, targets: Tensor, *, z_loss: float = 0.0, balance_loss: float = 0.0
     ) -> tuple[Tensor, Tensor]:
@@ -78,7 +86,6 @@ class LanguageModel(nn.Module, ABC):
     def _cross_entropy(
         self, stream: Tensor, targets: Tensor, *, reduction: str = "mean", z_loss: float = 0.0
     ) -> Tensor:
-        table = self.tokens if self.unembed is None else self.unembed
         multiplier = self.parametrisation.forward("output", self.shape)
         scaled = stream if multiplier == 1 else stream * multiplier
-        return ops.linear_cross_entropy(scaled, table, targets, reduction=reduction, z_loss=z_loss)
+        return ops.linear_cross_entropy(scaled, self._table, targets, reduction=reduction, z_loss=z_loss)

@@ -60,10 +60,8 @@ class PlainStep:
     def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
         found = torch.zeros(tokens.shape, dtype=torch.bool)
         for k in self._live():
-            model = self.learners[k].model
-            table = model.tokens if model.unembed is None else model.unembed
             with self.learners[k].judged():
-                found[k] = (model.hidden(tokens[k]) @ table.T).argmax(dim=-1) == targets[k]
+                found[k] = self.learners[k].model.hits(tokens[k], targets[k])
         return found
 
     def state(self, model: int) -> dict[str, Tensor]:

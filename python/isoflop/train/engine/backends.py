@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,11 +10,7 @@ from typing import Any
 import torch
 
 from isoflop.errors import require
-
-
-def cores() -> int:
-    """That this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from isoflop.hardware import cores
 
 
 def _one(batch: int) -> int:
@@ -45,10 +40,14 @@ class Choice:
         return found
 
 
+CORES = max(1, int(cores()))
 BACKENDS = {
     "reference": Choice("reference", "ReferenceBackend", {}),
     "native": Choice(
-        "native", "NativeBackend", {"products": "float32", "threads": cores(), "instruction_set": None}, _two
+        "native",
+        "NativeBackend",
+        {"products": "float32", "threads": CORES, "instruction_set": None},
+        _two,
     ),
     "triton": Choice(
         "triton_backend", "TritonBackend", {"dtype": torch.float32, "device": "cuda"}, needs=("triton", "gpu")
