@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isoflop.kernels import reference
 from isoflop.kernels.native import attention, attention_backward, cross_entropy, embed, hidden, norm
+from isoflop.kernels.signatures import Chance
 
 Tensors = dict[str, Tensor]
 WIDTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 130)
@@ -117,22 +118,34 @@ def activation_case(rows: int, deep: int, kind: str) -> Case:
     return Case(f"activation-{kind}-{rows}x{deep}", inputs, native, definition)
 
 
-def attention_case(batch: int, heads: int, keys: int, seq: int, width: int, **mask: Any) -> Case:
+_SEED_STEP_START = 5, 2, 2**32 - 100  # numbers of weights that pass 2^32 begin at 0 again
+
+
+def attention_case(
+    batch: int, heads: int, keys: int, seq: int, width: int, *, dropped: float = 0.0, **mask: Any
+) -> Case:
     def inputs(generator: torch.Generator) -> Tensors:
         of_query, of_key = (batch, heads, seq, width), (batch, keys, seq, width)
         return {name: normal(generator, *(of_key if name in "kv" else of_query)) for name in ("q", "k", "v", "dy")}
 
     def native(t: Tensors) -> Tensors:
-        y, lse = attention.forward(t["q"], t["k"], t["v"], **mask)
-        made = attention_backward.backward(t["dy"], t["q"], t["k"], t["v"], y, lse, **mask)
+        models, told = len(t["q"]), dict(mask)
+        if dropped:
+            whole = [torch.full((models,), each) for each in _SEED_STEP_START]
+            told["chance"] = Chance(torch.full((models,), dropped, dtype=torch.float64), *whole, op=4)
+        y, lse = attention.forward(t["q"], t["k"], t["v"], **told)
+        made = attention_backward.backward(t["dy"], t["q"], t["k"], t["v"], y, lse, **told)
         return {"y": y} | made._asdict()
 
     def definition(t: Tensors) -> Tensors:
         held = leaves(t, "q", "k", "v")
-        y = reference.attention(**held, **mask)
+        if dropped:
+            y = reference.dropped_attention(*held.values(), *_SEED_STEP_START, rate=dropped, op=4, **mask)
+        else:
+            y = reference.attention(**held, **mask)
         return {"y": y} | gradients(y, t["dy"], **held)
 
-    told = "-".join(f"{name}={value}" for name, value in mask.items())
+    told = "-".join(f"{name}={value}" for name, value in (mask | ({"dropped": dropped} if dropped else {})).items())
     return Case(f"attention-{batch}x{heads}:{keys}x{seq}x{width}-{told}", inputs, native, definition, in_bfloat16=True)
 
 
@@ -156,17 +169,18 @@ def cross_entropy_case(rows: int, vocabulary: int, width: int, *, z_loss: float 
         assert made.hits is not None
         assert made.dx is not None
         assert made.dweight is not None
-        hits = made.hits.float()
-        return {"mean": made.mean, "losses": made.losses, "dx": made.dx, "dweight": made.dweight, "hits": hits}
+        hits, told = made.hits.float(), {"mean": made.mean, "entropy": made.entropy, "losses": made.losses}
+        return told | {"dx": made.dx, "dweight": made.dweight, "hits": hits}
 
     def definition(t: Tensors) -> Tensors:
         held = leaves(t, "x", "weight")
-        losses = reference.linear_cross_entropy(
-            held["x"], held["weight"], t["targets"], t.get("weights"), reduction="none", z_loss=z_loss
+        given = held["x"], held["weight"], t["targets"], t.get("weights")
+        losses, entropies = (
+            reference.linear_cross_entropy(*given, reduction="none", z_loss=zeta) for zeta in (z_loss, 0.0)
         )
-        mean = losses.sum() * t["share"] if part else losses.mean()
+        mean, entropy = (each.sum() * t["share"] if part else each.mean() for each in (losses, entropies))
         hits = reference.argmax_hits(held["x"], held["weight"], t["targets"]).to(mean.dtype)
-        made = {"mean": mean, "losses": losses, "hits": hits}
+        made = {"mean": mean, "entropy": entropy, "losses": losses, "hits": hits}
         return made | gradients(mean, torch.ones_like(mean), **held)
 
     name = f"cross_entropy-{rows}x{vocabulary}x{width}-{z_loss}{'-part' * part}"
@@ -190,6 +204,9 @@ def cases() -> Iterable[Case]:
         yield attention_case(1, 4, 2, seq, 32, causal=True, window=max(1, seq // 3))
     yield attention_case(1, 3, 1, 70, 20, causal=True, window=1, scale=0.3)
     yield attention_case(1, 2, 1, 70, 20, causal=True, window=33)
+    for seq in (1, 17, 33, 130):
+        yield attention_case(2, 4, 2, seq, 16, dropped=0.3)
+    yield attention_case(1, 2, 2, 70, 20, dropped=0.5, window=40, scale=0.3)
     for vocabulary in (1, 2, 15, 16, 17, 31, 33, 64, 65, 130, 257):
         yield cross_entropy_case(33, vocabulary, 24, part=vocabulary % 2 == 0, z_loss=0.01 * (vocabulary % 3))
     for width in (1, 8, 15, 17, 31, 32, 33, 64, 129):

@@ -10,10 +10,10 @@ struct Softmax {
 };
 
 // 2^(s - largest) of a row of scores, of which [first, end) are seen, to a left-hand row; nought elsewhere up to
-// `padded_end`, a multiple of 32.
+// `padded_end`, a multiple of 32. Those that chance drops, the first of which has this number, are in the total.
 template <class Form>
 Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end, std::int64_t padded_end, float scale,
-                      float* to) {
+                      const Chance& chance, std::uint32_t number, float* to) {
   Vector highest = broadcast(-__builtin_inff());
   const std::int64_t begin = first / lanes * lanes;
   for (std::int64_t at = begin; at < end; at += lanes) {
@@ -22,8 +22,8 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
       highest = larger(highest, s);
       continue;
     }
-    const Ints number = lane_numbers() + static_cast<std::int32_t>(at);
-    const Ints seen = (number >= static_cast<std::int32_t>(first)) & (number < static_cast<std::int32_t>(end));
+    const Ints place = lane_numbers() + static_cast<std::int32_t>(at);
+    const Ints seen = (place >= static_cast<std::int32_t>(first)) & (place < static_cast<std::int32_t>(end));
     highest = seen ? larger(highest, s) : highest;
   }
   const float top = largest(highest);
@@ -35,6 +35,8 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
       const bool any = column + lanes > first && column < end;
       weights[i] = any ? within(exp2((load(scores + column) - top) * scale), column, first, end) : Vector{};
       total += weights[i];
+      if (any && chance.drops())
+        weights[i] = chance.drop(weights[i], (Words)lane_numbers() + number + static_cast<std::uint32_t>(column));
     }
     Form::put(to + Form::steps(at), weights);
   }
@@ -44,10 +46,12 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
 template <class Form>
 struct AttentionForward {
   AttentionSizes sizes;
+  Chance chance;
   std::int64_t across;  // of scores and weights
   float *queries, *keys, *values, *scores, *weights;
 
-  AttentionForward(const AttentionSizes& of, Context& context) : sizes(of), across(padded(of.seq)) {
+  AttentionForward(const AttentionSizes& of, const Chance& drop, Context& context)
+      : sizes(of), chance(drop), across(padded(of.seq)) {
     const std::int64_t deep = Form::steps(sizes.width);
     queries = take_floats(context, across * deep);
     keys = take_floats(context, across * deep);
@@ -56,7 +60,7 @@ struct AttentionForward {
     weights = take_floats(context, band * Form::steps(across));
   }
 
-  void head(const float* q, const RightRows<Form>& right, float* y, float* lse) const {
+  void head(std::int64_t index, const float* q, const RightRows<Form>& right, float* y, float* lse) const {
     const std::int64_t deep = Form::steps(sizes.width);
     Form::read_rows(q, sizes.seq, sizes.width, queries);
     for (std::int64_t row = 0; row < sizes.seq; row += band) {
@@ -70,7 +74,9 @@ struct AttentionForward {
       for (std::int64_t i = 0; i < rows; ++i) {
         const Softmax made =
             write_weights<Form>(scores + i * across, sizes.first_key(row + i) - first, sizes.end_key(row + i) - first,
-                                count, sizes.scale * log2_e, weights + i * Form::steps(across));
+                                count, sizes.scale * log2_e, chance,
+                                sizes.weight_number(index * sizes.seq + row + i) + static_cast<std::uint32_t>(first),
+                                weights + i * Form::steps(across));
         tops[i] = made.largest, totals[i] = made.total;
       }
       float* const out = y + row * sizes.width;
@@ -91,19 +97,19 @@ struct AttentionForward {
 
 }  // namespace
 
-// tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits; sizes: B, H, G, T, C; settings:
-// scale, causal, window (0: none).
+// tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits, then the four of Chance, by which
+// weights are dropped; sizes: B, H, G, T, C; settings: scale, causal, window (0: none), the number of the op.
 void attention(const Arguments& arguments, Context& context) {
   const AttentionSizes sizes(arguments);
   with_form(context.products, [&]<class Form>() {
     Form::begin();
-    const AttentionForward<Form> forward(sizes, context);
+    const AttentionForward<Form> forward(sizes, Chance(arguments, 5, arguments.settings[3]), context);
     const std::int64_t floats = sizes.head_floats();
     for (std::int64_t key = 0; key < sizes.batch * sizes.key_heads; ++key) {
       Form::pack(arguments.tensor(1) + key * floats, sizes.width, true, sizes.width, sizes.seq, forward.keys);
       const RightRows<Form> values(arguments.tensor(2) + key * floats, sizes.seq, sizes.width, forward.values);
       for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head)
-        forward.head(arguments.tensor(0) + head * floats, values, arguments.tensor(3) + head * floats,
+        forward.head(head, arguments.tensor(0) + head * floats, values, arguments.tensor(3) + head * floats,
                      arguments.tensor(4) + head * sizes.seq);
     }
   });

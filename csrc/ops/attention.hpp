@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention_forms.hpp"
+#include "chance.hpp"
 #include "elementary.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
@@ -31,6 +32,8 @@ struct AttentionSizes {
   // Keys [first, end) that query `row` sees.
   std::int64_t first_key(std::int64_t row) const { return causal && row >= window ? row - window + 1 : 0; }
   std::int64_t end_key(std::int64_t row) const { return causal ? row + 1 : seq; }
+  // The number of the weight of key 0 in row `row` of the weights of all heads, one after the other.
+  std::uint32_t weight_number(std::int64_t row) const { return static_cast<std::uint32_t>(row * seq); }
   // Queries [first, end) that see key `column`.
   std::int64_t first_query(std::int64_t column) const { return causal ? column : 0; }
   std::int64_t end_query(std::int64_t column) const { return causal ? least(column + window, seq) : seq; }

@@ -1,6 +1,6 @@
 // Cross-entropy of the logits x W^T, of which 32 rows at a time are in memory, with its gradients by x and W.
 //
-//   loss_i = weight_i (lse_i - z_it + zeta lse_i^2),   mean = share sum(loss)
+//   loss_i = weight_i (lse_i - z_it + zeta lse_i^2),   mean = share sum(loss),   entropy is the mean without zeta
 //   q_ij = share weight_i (exp(z_ij - lse_i) (1 + 2 zeta lse_i) - [j = t_i]),   dx = q W,   dW = q^T x
 #include "elementary.hpp"
 #include "products.hpp"
@@ -78,24 +78,25 @@ bool hit(const float* z, std::int64_t label, float top) {
 
 // tensors: x (M, D), weight (V, D), targets (M) int64, weights (M)?, share (1)?: what the sum of losses is multiplied
 // by, one over the sum of the weights where it is not there; mean (1), total (1) of the weights, losses (M), lse (M),
-// hits (M) bool?, dx (M, D)?, dweight (V, D)?, room for packed weights; sizes: M, V, D; settings: zeta, the label that
-// is ignored. dweight is added to what stands there where the context says so.
+// hits (M) bool?, dx (M, D)?, dweight (V, D)?, entropy (1), zeta (1) float64?, room for packed weights; sizes: M, V, D;
+// settings: the label that is ignored. dweight is added to what stands there where the context says so.
 void linear_cross_entropy(const Arguments& arguments, Context& context) {
   const float *x = arguments.tensor(0), *weight = arguments.tensor(1);
   const std::int64_t rows = arguments.sizes[0], vocabulary = arguments.sizes[1], width = arguments.sizes[2];
-  const auto zeta = static_cast<float>(arguments.settings[0]);
+  const auto* given_zeta = arguments.tensor<const double>(13);
+  const float zeta = given_zeta == nullptr ? 0.0F : static_cast<float>(*given_zeta);
   const Labels labels{arguments.tensor<const std::int64_t>(2), arguments.tensor<const float>(3), vocabulary,
-                      static_cast<std::int64_t>(arguments.settings[1])};
+                      static_cast<std::int64_t>(arguments.settings[0])};
   float *losses = arguments.tensor(7), *lse = arguments.tensor(8), *dx = arguments.tensor(10),
         *dweight = arguments.tensor(11);
   auto* hits = arguments.tensor<bool>(9);
-  auto* into_logits = arguments.tensor<std::byte>(12);
+  auto* into_logits = arguments.tensor<std::byte>(14);
   std::byte* const into_rows = into_logits + packed_bytes(width, vocabulary, context.products);
   if (context.first) {
     pack(weight, width, true, width, vocabulary, context.products, into_logits);
     if (dx != nullptr) pack(weight, width, false, vocabulary, width, context.products, into_rows);
   }
-  double total = 0, loss = 0;
+  double total = 0, loss = 0, entropy = 0;
   for (std::int64_t row = 0; row < rows; ++row)
     if (labels.known(row)) total += static_cast<double>(labels.weight(row));
   const auto* given = arguments.tensor<const float>(4);
@@ -129,8 +130,9 @@ void linear_cross_entropy(const Arguments& arguments, Context& context) {
         const std::int64_t row = start + top + i, label = labels.known_label(row);
         const float of_row = labels.weight(row), whole = of_row * share;
         lse[row] = highest[i] + logs[i];
-        losses[row] = of_row == 0 ? 0.0F : of_row * (lse[row] - own[i] + zeta * lse[row] * lse[row]);
-        loss += static_cast<double>(losses[row]);
+        const float of_label = of_row == 0 ? 0.0F : of_row * (lse[row] - own[i]);
+        losses[row] = of_row == 0 ? 0.0F : of_label + of_row * zeta * lse[row] * lse[row];
+        loss += static_cast<double>(losses[row]), entropy += static_cast<double>(of_label);
         const float growth = (1 + 2 * zeta * lse[row]) / sums[i];
         each[i] = whole * growth;
         if (label >= 0) logits[i * vocabulary + label] -= 1 / growth;
@@ -152,6 +154,7 @@ void linear_cross_entropy(const Arguments& arguments, Context& context) {
   }
   *arguments.tensor(5) = static_cast<float>(loss * static_cast<double>(share));
   *arguments.tensor(6) = static_cast<float>(total);
+  *arguments.tensor(12) = static_cast<float>(entropy * static_cast<double>(share));
 }
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

@@ -14,10 +14,12 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 void activation(const Arguments& arguments, Context& context);
 void activation_backward(const Arguments& arguments, Context& context);
+void adafactor(const Arguments& arguments, Context& context);
 void adamw(const Arguments& arguments, Context& context);
 void advance(const Arguments& arguments, Context& context);
 void attention(const Arguments& arguments, Context& context);
 void attention_backward(const Arguments& arguments, Context& context);
+void average(const Arguments& arguments, Context& context);
 void dropout(const Arguments& arguments, Context& context);
 void embed(const Arguments& arguments, Context& context);
 void embed_backward(const Arguments& arguments, Context& context);
@@ -28,10 +30,12 @@ void linear_backward(const Arguments& arguments, Context& context);
 void linear_cross_entropy(const Arguments& arguments, Context& context);
 void mlp(const Arguments& arguments, Context& context);
 void mlp_backward(const Arguments& arguments, Context& context);
+void muon(const Arguments& arguments, Context& context);
 void norm(const Arguments& arguments, Context& context);
 void norm_backward(const Arguments& arguments, Context& context);
 void norm_qkv(const Arguments& arguments, Context& context);
 void norm_qkv_backward(const Arguments& arguments, Context& context);
+void scale(const Arguments& arguments, Context& context);
 void split_heads(const Arguments& arguments, Context& context);
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

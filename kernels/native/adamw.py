@@ -29,7 +29,7 @@ def squares(grads: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def update(
     params: Tensor, grads: Tensor, first: Tensor, second: Tensor, squares: Tensor, hyper: Tensor, step: Tensor,
-    decayed: Tensor, *, out: Tensor | None = None,
+    pieces: Tensor, factors: Tensor, *, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """One step of AdamW, in place, on a chunk of N parameters or all of them.
 
@@ -39,27 +39,28 @@ def update(
         squares: (K, chunks, 1 + S) float64: of all chunks, as :func:`squares` gives them.
         hyper: (K, 6) float64: lr, beta1, beta2, eps, weight_decay, clip (infinity clips nothing).
         step: (K,) int64, updates made before this one.
-        decayed: (K, R, 2) int64, beginnings and ends, in order, of what decays; counted from the first of these N
-            parameters, and cut where they reach beyond.
+        pieces: (K, P, 2) int64, where each begins and ends; counted from the first of these N parameters, and cut
+            where they reach beyond. What is in no piece stays as it is.
+        factors: (K, P, 2) float64, of the learning rate of each piece and of its decay.
         out: (K,) room for the result.
 
     Returns |g| (K,) before clipping. Raises KernelError for tensors of other shapes or that are not on the host.
     """
     refuse_device("adamw", params)
     models, slots, size = grads.shape
-    chunks, ranges = squares.shape[1], decayed.shape[1]
+    chunks, count = squares.shape[1], pieces.shape[1]
     needed = {
         "params": (params, (models, size)), "first": (first, (models, size)), "second": (second, (models, size)),
         "squares": (squares, (models, chunks, 1 + slots)), "hyper": (hyper, (models, 6)), "step": (step, (models,)),
-        "decayed": (decayed, (models, ranges, 2)),
+        "pieces": (pieces, (models, count, 2)), "factors": (factors, (models, count, 2)),
     }  # fmt: skip
     for name, (tensor, form) in needed.items():
         if tuple(tensor.shape) != form:
             raise KernelError(f"adamw: {name} is {tuple(tensor.shape)}; needed: {form}")
     norm: Tensor = buffers("adamw", params.device, None if out is None else (out,), norm=((models,), params.dtype))[0]
     call(
-        "adamw", [params, grads, first, second, squares, hyper, step, decayed, norm],
-        [size, slots, grads.stride(1), chunks, ranges],
+        "adamw", [params, grads, first, second, squares, hyper, step, pieces, factors, norm],
+        [size, slots, grads.stride(1), chunks, count],
     )  # fmt: skip
     return norm
 

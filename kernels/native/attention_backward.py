@@ -7,9 +7,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.native.attention import axes, settings
+from isoflop.kernels.native.attention import axes, of_chance, settings
 from isoflop.kernels.native.call import call, refuse_device
-from isoflop.kernels.signatures import check, check_heads, check_mask
+from isoflop.kernels.signatures import Chance, check, check_heads, check_mask
 
 
 class Gradients(NamedTuple):
@@ -22,7 +22,8 @@ class Gradients(NamedTuple):
 
 def backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, *,
-    causal: bool = True, window: int | None = None, scale: float | None = None, out: Gradients | None = None,
+    causal: bool = True, window: int | None = None, scale: float | None = None, chance: Chance | None = None,
+    out: Gradients | None = None,
 ) -> Gradients:  # fmt: skip
     """Gradients from ``dy``, the inputs of :func:`attention.forward` and its results, in ``out`` of an earlier call.
 
@@ -34,6 +35,6 @@ def backward(
     refuse_device("attention_backward", q)
     of_query, of_key = (tuple(q.shape), q.dtype), (tuple(k.shape), k.dtype)
     made = Gradients(*buffers("attention_backward", q.device, out, dq=of_query, dk=of_key, dv=of_key))
-    given = [dy, q, k, v, y, lse, *made]
-    call("attention_backward", given, axes(sizes), settings(sizes, causal, window, scale))
+    given = [dy, q, k, v, y, lse, *made, *of_chance(chance)]
+    call("attention_backward", given, axes(sizes), settings(sizes, causal, window, scale, chance))
     return made

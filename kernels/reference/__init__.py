@@ -7,9 +7,20 @@ return. Each is the op of one model; ``on_models(op)`` is the op of K models, ev
 
 from __future__ import annotations
 
-from isoflop.kernels.reference.chance import dropout
+from isoflop.kernels.reference.chance import dropout, dropped_attention
 from isoflop.kernels.reference.gradients import accumulate, noise_scale
-from isoflop.kernels.reference.layers import activation, add_norm, attention, block, linear, mlp, norm, norm_qkv, rope
+from isoflop.kernels.reference.layers import (
+    activation,
+    add_norm,
+    attention,
+    block,
+    linear,
+    mlp,
+    norm,
+    norm_qkv,
+    rope,
+    scale,
+)
 from isoflop.kernels.reference.mixture import moe, moe_route
 from isoflop.kernels.reference.models import on_models
 from isoflop.kernels.reference.optimizers import MUON, adamw, muon, orthogonalise
@@ -25,6 +36,7 @@ __all__ = [
     "attention",
     "block",
     "dropout",
+    "dropped_attention",
     "embed",
     "linear",
     "linear_cross_entropy",
@@ -38,4 +50,5 @@ __all__ = [
     "on_models",
     "orthogonalise",
     "rope",
+    "scale",
 ]

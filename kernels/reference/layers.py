@@ -36,6 +36,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tens
     return y if residual is None else y + residual
 
 
+def scale(x: Tensor, *, factor: float | Tensor) -> Tensor:
+    """x times one number of the model."""
+    return x * torch.as_tensor(factor, dtype=x.dtype, device=x.device)
+
+
 def rope(x: Tensor, *, base: float = 10_000.0) -> Tensor:
     """Rotary positions on (batch, heads, seq, d_head): pairs (i, i + d_head/2) turn by position * base^(-2i/d_head)."""
     seq, half = x.shape[-2], x.shape[-1] // 2

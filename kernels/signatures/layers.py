@@ -38,11 +38,18 @@ LAYERS: dict[str, Op] = {
         (Argument("dx", "K M D"), Argument("dgain", "K D"), Argument("dbias", "K D", optional=True)),
     ),
     "dropout": Op(
-        (Argument("x", "K *"), Argument("seed", "K", "int64"), Argument("step", "K", "int64")),
+        (
+            Argument("x", "K *"),
+            Argument("seed", "K", "int64"),
+            Argument("step", "K", "int64"),
+            Argument("residual", "K *", optional=True),
+            Argument("start", "K", "int64", optional=True),
+        ),
         (Argument("y", "K *"),),
         hyper=("rate",),
         settings=("op",),
     ),
+    "scale": Op((Argument("x", "K *"),), (Argument("y", "K *"),), hyper=("factor",)),
     "linear": Op(
         (
             Argument("x", "K M I"),

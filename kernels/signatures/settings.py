@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -13,6 +14,19 @@ ACTIVATIONS = ("gelu", "gelu_tanh", "relu2", "swiglu")
 GATED = ("swiglu",)
 IGNORED = -100
 """The label that ``torch.nn.functional.cross_entropy`` ignores."""
+
+
+class Chance(NamedTuple):
+    """By what an op drops elements: ``rate`` (K,) float64, ``seed``, ``step`` and ``start`` (K,) int64, its number.
+
+    The first element has the number ``start``; see :func:`isoflop.kernels.reference.dropout`.
+    """
+
+    rate: Tensor
+    seed: Tensor
+    step: Tensor
+    start: Tensor
+    op: int
 
 
 def check_norm_kind(kind: str) -> None:

@@ -34,6 +34,7 @@ UNTIMED = {
     "rope": "no kernel of its own: a part of norm_qkv's and of block's",
     "argmax_hits": "evaluation, not training",
     "dropout": "of the CPU alone",
+    "scale": "of the CPU alone",
 }
 TINY = Plan(
     (Size(2, 1, 3, 8, 5),), (Size(2, 1, 4, 8, 5),), (steps.Rung((1, 8, 4, 7, 2)),), (1,), torch.float32, False, 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from isoflop import _core
 from isoflop.errors import KernelError
 from isoflop.kernels import buffers as made_by
 from isoflop.kernels import reference
-from isoflop.kernels.native import adamw, attention, cross_entropy, dropout, embed, heads, norm
+from isoflop.kernels.native import adamw, attention, average, cross_entropy, dropout, embed, heads, norm, scale
 from isoflop.kernels.native.call import use
 from native_cases import Case, Tensors, cases
 
@@ -122,25 +121,41 @@ def test_heads_are_joined_and_split_again(sizes: tuple[int, ...], isa: str, guar
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 130, 5000])
 @pytest.mark.parametrize("isa", _core.usable_isas())
 def test_dropout_has_the_bits_of_its_definition(size: int, isa: str, guards: Guards) -> None:
-    x, rate = torch.randn(3, size), torch.tensor([0.0, 0.1, 0.75], dtype=torch.float64)
-    seed, step = torch.tensor([5, -1, 2**62]), torch.tensor([0, 1, 10**6])
+    (x, residual), rate = torch.randn(2, 3, size), torch.tensor([0.0, 0.1, 0.75], dtype=torch.float64)
+    seed, step, start = torch.tensor([5, -1, 2**62]), torch.tensor([0, 1, 10**6]), torch.tensor([0, 7, 2**32 - 9])
+    for given in ([seed, step], [seed, step, residual], [seed, step, residual, start]):
+        with use(instruction_set=isa):
+            y = dropout.forward(guards.place(x), *given, rate=rate, op=3)
+        assert torch.equal(y, reference.on_models(reference.dropout)(x, *given, rate=rate, op=3))
+
+
+@pytest.mark.parametrize("size", [1, 17, 130])
+@pytest.mark.parametrize("isa", _core.usable_isas())
+def test_each_model_is_scaled_and_averaged_by_its_own_number(size: int, isa: str, guards: Guards) -> None:
+    (x, y), by = torch.randn(2, 4, size), torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
     with use(instruction_set=isa):
-        y = dropout.forward(guards.place(x), seed, step, rate, op=3)
-    assert torch.equal(y, reference.on_models(reference.dropout)(x, seed, step, rate, op=3))
+        assert torch.equal(scale.forward(guards.place(x), factor=by), x * by.float()[:, None])
+        held = guards.place(x)
+        average.update(held, guards.place(y), by)
+    torch.testing.assert_close(held, x.lerp(y, by.float()[:, None]))
+    assert torch.equal(held[0], x[0])
+    assert torch.equal(held[3], y[3])
 
 
 def test_dropout_of_a_part_drops_what_is_dropped_of_the_whole() -> None:
     x, rate = torch.randn(1, 1000), torch.tensor([0.3], dtype=torch.float64)
     key = torch.tensor([7]), torch.tensor([9])
-    whole = dropout.forward(x, *key, rate, op=0)
-    part = dropout.forward(x[:, 333:].contiguous(), *key, rate, op=0, start=torch.tensor([333]))
+    whole = dropout.forward(x, *key, rate=rate, op=0)
+    part = dropout.forward(x[:, 333:].contiguous(), *key, None, torch.tensor([333]), rate=rate, op=0)
     assert torch.equal(part, whole[:, 333:])
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     x, rate = torch.ones(1, 1_000_000), torch.tensor([0.1], dtype=torch.float64)
     masks = [
-        dropout.forward(x, torch.tensor([1]), torch.tensor([step]), rate, op=op) for step in (0, 1) for op in (0, 1)
+        dropout.forward(x, torch.tensor([1]), torch.tensor([step]), rate=rate, op=op)
+        for step in (0, 1)
+        for op in (0, 1)
     ]
     for mask in masks:
         assert abs(float((mask == 0).double().mean()) - 0.1) < 4 * math.sqrt(0.1 * 0.9 / 1e6)
@@ -157,23 +172,30 @@ def adamw_state(size: int, slots: int, generator: torch.Generator) -> dict[str, 
         "params": draw(2, size), "grads": draw(2, slots, size), "first": draw(2, size),
         "second": draw(2, size).square(), "step": torch.tensor([0, 7]),
         "hyper": torch.tensor([[0.1, 0.9, 0.95, 1e-8, 0.1, 1.0], [1e-3, 0.8, 0.999, 1e-6, 0.0, math.inf]]).double(),
-        "decayed": torch.tensor([[[0, size // 3], [size // 2, size]]] * 2),
+        "pieces": torch.tensor([[[0, size // 3], [size // 3, size // 2], [size - size // 4, size]]] * 2),
+        "factors": torch.tensor([[[1.0, 1.0], [0.25, 0.0], [1.0, 2.0]], [[0.5, 4.0], [1.0, 1.0], [1.0, 1.0]]]).double(),
     }  # fmt: skip
 
 
-def expected_update(state: dict[str, Any], model: int) -> tuple[list[Tensor], ...]:
-    size = state["params"].shape[1]
-    cuts = [0, size // 3, size // 2, size]
-    pieces = [slice(a, b) for a, b in itertools.pairwise(cuts)]
-    grads = state["grads"].double().sum(1)
-    cut = [
-        [each[model].double()[piece] for piece in pieces]
-        for each in (state["params"], grads, state["first"], state["second"])
-    ]
+def expected_update(state: dict[str, Any], model: int) -> tuple[Tensor, ...]:
+    """Piece by piece, each with its own rate and decay, of gradients that are clipped before."""
+    params, first, second = (state[name][model].double() for name in ("params", "first", "second"))
+    grads = state["grads"][model].double().sum(0)
     names = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip")
-    hyper = dict(zip(names, state["hyper"][model], strict=True))
-    made = reference.adamw(*cut, decayed=[True, False, True], step=state["step"][model] + 1, **hyper)
-    return made[0], made[1], made[2], [made[3]]
+    hyper = dict(zip(names, state["hyper"][model].tolist(), strict=True))
+    norm = grads.norm()
+    grads *= (hyper["clip"] / norm).clamp(max=1.0)
+    for (begin, end), (rate, decay) in zip(state["pieces"][model], state["factors"][model].tolist(), strict=True):
+        own = {"lr": rate * hyper["lr"], "weight_decay": decay * hyper["weight_decay"], "clip": math.inf}
+        at = slice(int(begin), int(end))
+        made = reference.adamw(
+            *([each[at]] for each in (params, grads, first, second)),
+            decayed=[True],
+            step=int(state["step"][model]) + 1,
+            **hyper | own,
+        )
+        params[at], first[at], second[at] = (each[0] for each in made[:3])
+    return params, first, second, norm
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -190,10 +212,10 @@ def test_an_update_is_that_of_the_definition(size: int, slots: int, isa: str, gu
     assert held["step"].tolist() == [1, 8]
     exact = torch.cat((state["grads"].double().sum(1, keepdim=True), state["grads"].double()), 1).square().sum(2)
     assert torch.allclose(squares, exact, rtol=1e-6)
-    for model, (params, first, second, norm_) in enumerate(wanted):
-        for made, pieces in ((held["params"], params), (held["first"], first), (held["second"], second)):
-            assert error(made[model], torch.cat(pieces)) <= 1e-6 * float(torch.cat(pieces).abs().max())
-        assert float(norms[model]) == pytest.approx(float(norm_[0]), rel=1e-6)
+    for model, (*moved, norm_) in enumerate(wanted):
+        for name, exact_ in zip(("params", "first", "second"), moved, strict=True):
+            assert error(held[name][model], exact_) <= 1e-6 * float(exact_.abs().max())
+        assert float(norms[model]) == pytest.approx(float(norm_), rel=1e-6)
 
 
 def test_an_update_in_chunks_has_the_bits_of_one_of_all() -> None:
@@ -205,7 +227,7 @@ def test_an_update_in_chunks_has_the_bits_of_one_of_all() -> None:
     adamw.update(squares=squares, **whole)
     for at in (0, 4096):
         there = {name: alone[name][..., at : at + 4096] for name in ("params", "grads", "first", "second")}
-        adamw.update(squares=squares, **alone | there | {"decayed": alone["decayed"] - at})
+        adamw.update(squares=squares, **alone | there | {"pieces": alone["pieces"] - at})
     for name in ("params", "first", "second"):
         assert torch.equal(alone[name], whole[name]), name
 
@@ -239,8 +261,10 @@ def test_what_a_native_op_cannot_take_is_refused_in_words() -> None:
         norm.forward(x.bfloat16(), torch.ones(1, 4).bfloat16(), kind="rms")
     with pytest.raises(KernelError, match=r"there is no norm 'lager'\n  hint: did you mean 'layer'"):
         norm.forward(x, torch.ones(1, 4), kind="lager")
-    with pytest.raises(KernelError, match=r"share is \(2,\); needed: \(1,\) float32"):
+    with pytest.raises(KernelError, match=r"share is \(2,\) float32; needed: \(1,\) float32"):
         cross_entropy.forward(x, torch.ones(1, 3, 4), torch.zeros(1, 2).long(), share=torch.ones(2))
+    with pytest.raises(KernelError, match=r"z_loss is \(1,\) float32; needed: \(1,\) float64"):
+        cross_entropy.forward(x, torch.ones(1, 3, 4), torch.zeros(1, 2).long(), z_loss=torch.ones(1))
     with pytest.raises(KernelError, match=r"targets\[0, 1\] is 3; labels are 0 to 2"):
         cross_entropy.forward(x, torch.ones(1, 3, 4), torch.tensor([[0, 3]]), check_labels=True)
     q = torch.randn(1, 1, 3, 4, 8)

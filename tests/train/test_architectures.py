@@ -12,6 +12,7 @@ from isoflop import Shape
 from isoflop.errors import ShapeError, SpecError
 from isoflop.kernels import reference as ops
 from isoflop.train.architectures import build_model
+from isoflop.train.drops import Drops
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.layers import Experts
 from isoflop.train.lstm import LSTM
@@ -171,37 +172,34 @@ def test_forget_gates_begin_open() -> None:
 
 
 @shapes
-def test_dropout_acts_in_training_alone_and_follows_the_seed(fields: dict[str, Any]) -> None:
-    plain, dropping = build(fields), build(fields, dropout=0.3)
-    tokens = some_tokens(2, 10)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        first, second = dropping.hidden(tokens), dropping.hidden(tokens)
-        torch.manual_seed(0)
-        again = dropping.hidden(tokens)
-    assert not torch.allclose(first, second)
-    torch.testing.assert_close(first, again, rtol=0, atol=0)
-    torch.testing.assert_close(dropping.eval().hidden(tokens), plain.hidden(tokens))
+def test_what_is_dropped_follows_the_seed_the_step_and_the_place_in_the_batch(fields: dict[str, Any]) -> None:
+    model, tokens = build(fields), some_tokens(4, 10)
+    key = {"rate": 0.3, "seed": 5, "step": 2}
+    whole = model.hidden(tokens, Drops(**key))
+    torch.testing.assert_close(model.hidden(tokens, Drops(**key)), whole, rtol=0, atol=0)
+    for change in ({"seed": 6}, {"step": 3}, {"first": 1}, {"rate": 0.2}):
+        assert not torch.allclose(model.hidden(tokens, Drops(**key | change)), whole), change
+    if model.shape.capacity_factor is None:  # else which tokens an expert takes depends on the others
+        torch.testing.assert_close(model.hidden(tokens[2:], Drops(**key, first=2)), whole[2:])
 
 
 @pytest.mark.parametrize("fields", [{}, {"window": 3}, {"n_kv_head": 2}], ids=str)
 def test_attention_that_drops_almost_nothing_is_attention(fields: dict[str, Any]) -> None:
-    plain, dropping = build(fields), build(fields, dropout=1e-9)
-    tokens = some_tokens(2, 10)
-    torch.testing.assert_close(dropping.hidden(tokens), plain.hidden(tokens))
+    model, tokens = build(fields), some_tokens(2, 10)
+    torch.testing.assert_close(model.hidden(tokens, Drops(1e-12)), model.hidden(tokens))
 
 
-def test_no_dropout_leaves_the_random_numbers_of_torch_alone() -> None:
+def test_dropout_leaves_the_random_numbers_of_torch_alone() -> None:
     model = build({})
     before = torch.random.get_rng_state()
-    model.hidden(some_tokens(2, 10))
+    model.hidden(some_tokens(2, 10), Drops(0.5))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, math.nan])
 def test_an_impossible_dropout_is_refused(dropout: float) -> None:
     with pytest.raises(SpecError, match=r"dropout = .* must be a probability"):
-        build({}, dropout=dropout)
+        Drops(dropout)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from isoflop import Shape
 from isoflop.errors import SpecError
+from isoflop.kernels.parameter_kinds import kind_of
 from isoflop.train.architectures import build_model
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.optimizers import optimizer_of
@@ -75,8 +76,9 @@ def test_rates_of_matrices_fall_with_width_and_rate_times_decay_does_not() -> No
         ("norm.gain", 1.0, 0.0),
         ("blocks.0.mlp.routed.fc.bias", 1.0, 0.0),
     ):
-        assert (MUP.rate(name, shape), MUP.decay(name, shape)) == (rate, decay), name
-        assert STANDARD.rate(name, shape) == 1.0
+        kind = kind_of(name)
+        assert (MUP.rate(kind, shape), MUP.decay(kind, shape)) == (rate, decay), name
+        assert STANDARD.rate(kind, shape) == 1.0
     assert MUP.forward("output", shape) == 0.25
     assert STANDARD.forward("output", shape) == 1.0
 

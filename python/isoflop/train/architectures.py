@@ -27,9 +27,8 @@ def build_model(
     generator: torch.Generator | None = None,
     *,
     parametrisation: Parametrisation = STANDARD,
-    dropout: float = 0.0,
 ) -> LanguageModel:
     """The model of ``shape``, its first values drawn from ``generator``. Raises as :class:`LanguageModel` does."""
     refuse_untrainable(shape)
     model = ARCHITECTURES[shape.architecture]
-    return model(shape, generator, parametrisation=parametrisation, dropout=dropout)
+    return model(shape, generator, parametrisation=parametrisation)

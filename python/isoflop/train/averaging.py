@@ -29,6 +29,17 @@ AVERAGES: Mapping[str, Weigh] = {"none": lambda step, n_steps, span: 1.0, "ema":
 ``span`` steps of the run (Izmailov et al. 2018; Kaddour 2022), the weights themselves until those begin."""
 
 
+def newest_share(name: str, *, n_steps: int, share: float) -> Callable[[int], float]:
+    """The share of the newest weights after each of ``n_steps`` in an average that reaches over ``share`` of them.
+
+    It reaches over one step at least. Raises SpecError where no average has that name.
+    """
+    if name not in AVERAGES:
+        raise SpecError(f"unknown averaging {name!r}", hint=nearest(str(name), AVERAGES))
+    weigh, span = AVERAGES[name], max(1, round(share * n_steps))
+    return lambda step: weigh(step, n_steps, span)
+
+
 class Average:
     """The average of a model's weights over its training; nothing is kept where it is "none".
 
@@ -36,7 +47,7 @@ class Average:
         model: whose weights.
         name: of :data:`AVERAGES`.
         n_steps: steps of the run.
-        share: of the run, that the average reaches over; at least one step.
+        share: of the run, that the average reaches over.
 
     Attributes:
         kept: the average, by the names of the parameters.
@@ -46,10 +57,7 @@ class Average:
     """
 
     def __init__(self, model: nn.Module, name: str = "none", *, n_steps: int, share: float = 0.1) -> None:
-        if name not in AVERAGES:
-            raise SpecError(f"unknown averaging {name!r}", hint=nearest(str(name), AVERAGES))
-        self.model, self.weigh, self.n_steps = model, AVERAGES[name], n_steps
-        self.span = max(1, round(share * n_steps))
+        self.model, self._newest = model, newest_share(name, n_steps=n_steps, share=share)
         own = {} if name == "none" else dict(model.named_parameters())
         self.kept = {key: value.detach().clone() for key, value in own.items()}
 
@@ -57,8 +65,7 @@ class Average:
     def update(self, step: int) -> None:
         """Take in the weights after ``step``, counted from 1."""
         if self.kept:
-            share = self.weigh(step, self.n_steps, self.span)
-            torch._foreach_lerp_(list(self.kept.values()), list(self.model.parameters()), share)
+            torch._foreach_lerp_(list(self.kept.values()), list(self.model.parameters()), self._newest(step))
 
     @contextmanager
     @torch.no_grad()

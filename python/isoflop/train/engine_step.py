@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from isoflop.train.engine.step import KINDS, Step
+from isoflop.train.averaging import newest_share
+from isoflop.train.engine.step import Step
 from isoflop.train.model import Transformer
 from isoflop.train.spec import TrainSpec
 
@@ -29,6 +30,10 @@ class EngineStep:
             "native": {"products": spec.precision, "threads": threads},
             "triton": {"dtype": getattr(torch, spec.precision)},
         }
+        self._averages = [each.averaging != "none" for each in specs]
+        self._newest = [
+            newest_share(each.averaging, n_steps=each.n_steps, share=each.averaging_share) for each in specs
+        ]
         self._step = Step(
             spec.shape,
             models=len(specs),
@@ -40,13 +45,19 @@ class EngineStep:
             beta2=[each.beta2 for each in specs],
             weight_decay=[each.weight_decay for each in specs],
             clip=[each.grad_clip for each in specs],
+            z_loss=[each.z_loss for each in specs],
+            dropout=[each.dropout for each in specs],
+            parametrisations=[each.parametrised for each in specs],
+            optimizer=spec.optimizer,
+            averaged=any(self._averages),
             **settings.get(spec.engine, {}),
         )
         self.batch, self.eval_batch = self._step.batch, max(_EVAL_BATCH, self._step.batch)
         self.parts = self._step.micro_batches if "noise" in spec.measurements else 1
         self.active, self.hyper = self._step.active, self._step.hyper
         self.ran = self._step.ran
-        self._judged = Transformer(spec.shape)
+        self._parametrised = [each.parametrised for each in specs]
+        self._models = {of: Transformer(spec.shape, parametrisation=of) for of in set(self._parametrised)}
 
     @property
     def squares(self) -> Tensor:
@@ -55,6 +66,10 @@ class EngineStep:
         return torch.stack([self.parts * of_parts, whole], dim=1)
 
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        if any(self._averages):
+            made = (self._step.steps + 1).tolist()
+            shares = [newest(step) for newest, step in zip(self._newest, made, strict=True)]
+            self.hyper["newest"].copy_(torch.tensor(shares, dtype=torch.float64))
         return self._step.step(tokens, targets)
 
     def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -65,20 +80,25 @@ class EngineStep:
         """By the plain model with the engine's parameters."""
         found = torch.zeros(tokens.shape, dtype=torch.bool)
         for k in self.active.nonzero().flatten().tolist():
-            self._judged.load_state_dict({name: value[k] for name, value in self._step.params.items()})
-            found[k] = self._judged.hits(tokens[k], targets[k])
+            model = self._models[self._parametrised[k]]
+            model.load_state_dict({name: value[k] for name, value in self._step.judged.items()})
+            found[k] = model.hits(tokens[k], targets[k])
         return found
 
     def state(self, model: int) -> dict[str, Tensor]:
-        """Parameters and moments as ``KIND.NAME``, and the updates made."""
+        """Parameters, moments and, where it keeps one, average as ``KIND.NAME``, and the updates made."""
         held = self._step.state([model])
-        named = {f"{kind}.{name}": value[0] for kind in KINDS for name, value in held[kind].items()}
-        return {**named, "steps": held["steps"][0]}
+        steps = held.pop("steps")
+        if not self._averages[model]:
+            held.pop("average", None)
+        return {f"{kind}.{name}": value[0] for kind in held for name, value in held[kind].items()} | {"steps": steps[0]}
 
     def load_state(self, model: int, state: Mapping[str, Tensor]) -> None:
-        held: dict[str, Any] = {kind: {} for kind in KINDS}
+        held: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for key, value in state.items():
             kind, _, name = key.partition(".")
-            if kind in held:
+            if name:
                 held[kind][name] = value[None]
+        if not self._averages[model]:
+            held["average"] = held["params"]
         self._step.load_state({**held, "steps": state["steps"][None]}, [model])

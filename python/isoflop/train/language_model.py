@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from isoflop.errors import SpecError
 from isoflop.kernels import reference as ops
 from isoflop.kernels.gpt_parameters import first_value
+from isoflop.kernels.parameter_kinds import kind_of
 from isoflop.shape import Shape
+from isoflop.train.drops import Drops
 from isoflop.train.parametrisation import STANDARD, Parametrisation
 from isoflop.train.trainable import refuse_untrainable
 
@@ -23,19 +24,15 @@ class LanguageModel(nn.Module, ABC):
     Args:
         shape: the architecture.
         parametrisation: how first values and the forward pass change with width.
-        dropout: probability with which numbers are dropped in training.
 
     Raises:
         ShapeError: a shape that no model here has.
-        SpecError: a dropout outside [0, 1).
     """
 
-    def __init__(self, shape: Shape, *, parametrisation: Parametrisation = STANDARD, dropout: float = 0.0) -> None:
+    def __init__(self, shape: Shape, *, parametrisation: Parametrisation = STANDARD) -> None:
         super().__init__()
         refuse_untrainable(shape)
-        if not 0 <= dropout < 1:
-            raise SpecError(f"dropout = {dropout!r} must be a probability, in [0, 1)")
-        self.shape, self.parametrisation, self.dropout = shape, parametrisation, dropout
+        self.shape, self.parametrisation = shape, parametrisation
         self.tokens = nn.Parameter(torch.empty(shape.n_vocab, shape.d_model))
         learned = shape.position == "learned"
         self.positions = nn.Parameter(torch.empty(shape.n_ctx, shape.d_model)) if learned else None
@@ -45,15 +42,17 @@ class LanguageModel(nn.Module, ABC):
     def draw(self, generator: torch.Generator | None) -> None:
         """Give every parameter its first value, in their order, from ``generator``."""
         for name, parameter in self.named_parameters():
-            first_value(name, parameter, self.shape, generator, scale=self.parametrisation.std(name, self.shape))
+            first_value(
+                name, parameter, self.shape, generator, scale=self.parametrisation.std(kind_of(name), self.shape)
+            )
 
     @abstractmethod
-    def stream(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def stream(self, tokens: Tensor, drops: Drops | None = None) -> tuple[Tensor, list[Tensor]]:
         """(batch, seq) int64 -> the stream (batch, seq, d_model), and load-balancing losses of experts on its way."""
 
-    def hidden(self, tokens: Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, drops: Drops | None = None) -> Tensor:
         """The stream that logits are made from: (batch, seq) int64 -> (batch, seq, d_model)."""
-        return self.stream(tokens)[0]
+        return self.stream(tokens, drops)[0]
 
     def forward(self, tokens: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats/token of ``targets`` (batch, seq) given ``tokens`` (batch, seq)."""
@@ -68,14 +67,20 @@ class LanguageModel(nn.Module, ABC):
         return self.tokens if self.unembed is None else self.unembed
 
     def objective(
-        self, tokens: Tensor, targets: Tensor, *, z_loss: float = 0.0, balance_loss: float = 0.0
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        *,
+        z_loss: float = 0.0,
+        balance_loss: float = 0.0,
+        drops: Drops | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What training lowers, and the mean cross-entropy in it, detached.
 
         The first has beside it ``z_loss`` times the mean of log(sum of exp(logits))^2 (Chowdhery et al. 2022, section
         5) and ``balance_loss`` times the load-balancing loss of every layer of experts.
         """
-        stream, balances = self.stream(tokens)
+        stream, balances = self.stream(tokens, drops)
         lowered = entropy = self._cross_entropy(stream, targets)
         if z_loss:
             lowered = self._cross_entropy(stream, targets, z_loss=z_loss)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
 from isoflop.kernels.gpt_parameters import window_of
 from isoflop.shape import Shape
+from isoflop.train.drops import Drops, dropped
 from isoflop.train.parametrisation import Parametrisation
 
 
@@ -29,39 +29,28 @@ class Norm(nn.Module):
 class Attention(nn.Module):
     """Causal self-attention with grouped key/value heads: (batch, seq, d_model) -> the same.
 
-    ``layer``, counted from 0, has the window that the shape gives it; ``dropout`` acts on attention weights.
+    ``layer``, counted from 0, has the window that the shape gives it; drops are those of attention weights.
     """
 
-    def __init__(self, shape: Shape, layer: int, parametrisation: Parametrisation, dropout: float) -> None:
+    def __init__(self, shape: Shape, layer: int, parametrisation: Parametrisation) -> None:
         super().__init__()
         self.heads = [shape.n_head, shape.n_kv_head, shape.n_kv_head]
         self.d_head = shape.d_head
         self.rotary = shape.position == "rope"
         self.window = window_of(shape, layer)
         self.scale = parametrisation.attention_scale(shape)
-        self.dropout = dropout
         self.qkv = nn.Linear(shape.d_model, sum(self.heads) * shape.d_head, bias=shape.bias)
         self.proj = nn.Linear(shape.n_head * shape.d_head, shape.d_model, bias=shape.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, drops: Drops | None = None) -> Tensor:
         batch, seq, _ = x.shape
         packed = ops.linear(x, self.qkv.weight, self.qkv.bias).view(batch, seq, sum(self.heads), self.d_head)
         q, k, v = torch.split(packed.transpose(1, 2), self.heads, dim=1)
         if self.rotary:
             q, k = ops.rope(q), ops.rope(k)
-        if self.training and self.dropout:
-            values = self._attend_dropping(q, k, v)
-        else:
-            values = ops.attention(q, k, v, window=self.window, scale=self.scale)
+        attend = ops.attention if drops is None else drops.attend
+        values = attend(q, k, v, window=self.window, scale=self.scale)
         return ops.linear(values.transpose(1, 2).reshape(batch, seq, -1), self.proj.weight, self.proj.bias)
-
-    def _attend_dropping(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        at = torch.arange(q.shape[-2], device=q.device)
-        apart = at[:, None] - at
-        seen = (apart >= 0) & (apart < (self.window or len(at)))
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=seen, dropout_p=self.dropout, scale=self.scale, enable_gqa=True
-        )
 
 
 class MLP(nn.Module):
@@ -138,22 +127,21 @@ class Experts(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm block, layer ``layer`` from 0; ``dropout`` acts on what is added to the residual stream."""
+    """One pre-norm block, layer ``layer`` from 0; drops are those of what is added to the residual stream too."""
 
-    def __init__(self, shape: Shape, layer: int, parametrisation: Parametrisation, dropout: float) -> None:
+    def __init__(self, shape: Shape, layer: int, parametrisation: Parametrisation) -> None:
         super().__init__()
-        self.dropout = dropout
-        self.norm1, self.attention = Norm(shape), Attention(shape, layer, parametrisation, dropout)
+        self.norm1, self.attention = Norm(shape), Attention(shape, layer, parametrisation)
         self.norm2 = Norm(shape)
         dense = shape.n_expert is None or layer < shape.n_dense_layer
         self.mlp = MLP(shape) if dense else Experts(shape, parametrisation)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, drops: Drops | None = None) -> tuple[Tensor, list[Tensor]]:
         """The residual stream after the block, and the load-balancing loss of its experts, where it has any."""
-        x = x + F.dropout(self.attention(self.norm1(x)), self.dropout, self.training)
+        x = x + dropped(self.attention(self.norm1(x), drops), drops)
         made = self.mlp(self.norm2(x))
         y, *balance = made if isinstance(self.mlp, Experts) else (made,)
-        return x + F.dropout(y, self.dropout, self.training), balance
+        return x + dropped(y, drops), balance
 
 
 def _rows(shape: Shape, hidden: int) -> int:

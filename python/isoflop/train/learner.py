@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from isoflop.train.architectures import build_model
 from isoflop.train.averaging import Average
+from isoflop.train.drops import Drops
 from isoflop.train.optimizers import optimizer_of, set_rate
 from isoflop.train.spec import TrainSpec
 
 
 class Learner:
-    """A plain model with its optimizer, its average and its own stream of random numbers for dropout.
+    """A plain model with its optimizer and its average; what it drops follows from its seed and its updates.
 
     Attributes:
         model: the :class:`~isoflop.train.language_model.LanguageModel`.
@@ -25,7 +26,7 @@ class Learner:
     def __init__(self, spec: TrainSpec) -> None:
         self.spec = spec
         generator = torch.Generator().manual_seed(spec.seed)
-        self.model = build_model(spec.shape, generator, parametrisation=spec.parametrised, dropout=spec.dropout)
+        self.model = build_model(spec.shape, generator, parametrisation=spec.parametrised)
         self._optimizer = optimizer_of(
             self.model,
             spec.optimizer,
@@ -34,13 +35,16 @@ class Learner:
             weight_decay=spec.weight_decay,
         )
         self._average = Average(self.model, spec.averaging, n_steps=spec.n_steps, share=spec.averaging_share)
-        self._random = generator.get_state()
         self.steps = 0
 
-    def losses(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What training lowers, and the cross-entropy in it, of (batch, n_ctx) int64; nats/token."""
-        with self._own_random_numbers() if self.spec.dropout else nullcontext():
-            return self.model.objective(tokens, targets, z_loss=self.spec.z_loss, balance_loss=self.spec.balance_loss)
+    def losses(self, tokens: Tensor, targets: Tensor, *, first: int = 0) -> tuple[Tensor, Tensor]:
+        """What training lowers, and the cross-entropy in it, nats/token, of (batch, n_ctx) int64.
+
+        ``first``: sequences of the step's batch that are before these.
+        """
+        spec = self.spec
+        drops = Drops(spec.dropout, seed=spec.seed, step=self.steps, first=first) if spec.dropout else None
+        return self.model.objective(tokens, targets, z_loss=spec.z_loss, balance_loss=spec.balance_loss, drops=drops)
 
     def move(self, rate: float) -> Tensor:
         """One update by the gradients that were left by ``backward``; their norm before clipping."""
@@ -59,15 +63,9 @@ class Learner:
         self.move(rate)
         return float(entropy)
 
-    @contextmanager
-    def judged(self) -> Iterator[None]:
-        """The model as it is evaluated: with its average weights, where the spec wants them, and without dropout."""
-        self.model.eval()
-        try:
-            with self._average.applied():
-                yield
-        finally:
-            self.model.train()
+    def judged(self) -> AbstractContextManager[None]:
+        """The model as it is evaluated: with its average weights, where the spec wants them."""
+        return self._average.applied()
 
     def state(self) -> dict[str, Tensor]:
         """Everything that further training depends on but data and rates: tensors by name."""
@@ -76,7 +74,6 @@ class Learner:
             **self.model.state_dict(),
             **{f"optimizer.{i}.{name}": value for i, each in moments.items() for name, value in each.items()},
             **{f"average.{name}": value for name, value in self._average.kept.items()},
-            "random": self._random,
             "steps": torch.tensor(self.steps),
         }
 
@@ -93,11 +90,4 @@ class Learner:
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
         for name, kept in self._average.kept.items():
             kept.copy_(state[f"average.{name}"])
-        self._random, self.steps = state["random"].clone(), int(state["steps"])
-
-    @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._random)
-            yield
-            self._random = torch.get_rng_state()
+        self.steps = int(state["steps"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
 from isoflop.shape import Shape
+from isoflop.train.drops import Drops, dropped
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.parametrisation import STANDARD, Parametrisation
 
@@ -38,7 +38,7 @@ class Cells(nn.Module):
 class LSTM(LanguageModel):
     """``n_layer`` layers of cells over the embedded tokens; no norms.
 
-    First values are drawn from ``generator``. Dropout acts on what goes from layer to layer, never from step to step.
+    First values are drawn from ``generator``. Drops are those of what goes from layer to layer, not from step to step.
     Raises as :class:`LanguageModel` does.
     """
 
@@ -48,18 +48,17 @@ class LSTM(LanguageModel):
         generator: torch.Generator | None = None,
         *,
         parametrisation: Parametrisation = STANDARD,
-        dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, parametrisation=parametrisation, dropout=dropout)
+        super().__init__(shape, parametrisation=parametrisation)
         layers = [Cells(shape) for _ in range(shape.n_layer)]
         self.layers = nn.ModuleList(layers)
         self.draw(generator)
         for cells in layers:
             cells.open_forget_gates()
 
-    def stream(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def stream(self, tokens: Tensor, drops: Drops | None = None) -> tuple[Tensor, list[Tensor]]:
         """The states of the last layer; there are no experts."""
-        x = F.dropout(ops.embed(tokens, self.tokens), self.dropout, self.training)
+        x = dropped(ops.embed(tokens, self.tokens), drops)
         for cells in self.layers:
-            x = F.dropout(cells(x), self.dropout, self.training)
+            x = dropped(cells(x), drops)
         return x, []

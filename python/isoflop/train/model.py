@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
 from isoflop.shape import Shape
+from isoflop.train.drops import Drops, dropped
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.layers import Block, Norm
 from isoflop.train.parametrisation import STANDARD, Parametrisation
@@ -21,8 +21,8 @@ from isoflop.train.parametrisation import STANDARD, Parametrisation
 class Transformer(LanguageModel):
     """The whole model; ``forward(tokens, targets)`` is the mean cross-entropy in nats/token.
 
-    First values are drawn from ``generator``. Dropout acts, as in nanoGPT, on the embedded tokens, on attention
-    weights and on what each half of a block adds. Raises as :class:`LanguageModel` does.
+    First values are drawn from ``generator``. Drops are, as in nanoGPT, those of the embedded tokens, of attention
+    weights and of what each half of a block adds. Raises as :class:`LanguageModel` does.
     """
 
     def __init__(
@@ -31,10 +31,9 @@ class Transformer(LanguageModel):
         generator: torch.Generator | None = None,
         *,
         parametrisation: Parametrisation = STANDARD,
-        dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, parametrisation=parametrisation, dropout=dropout)
-        self.blocks = nn.ModuleList(Block(shape, layer, parametrisation, dropout) for layer in range(shape.n_layer))
+        super().__init__(shape, parametrisation=parametrisation)
+        self.blocks = nn.ModuleList(Block(shape, layer, parametrisation) for layer in range(shape.n_layer))
         self.norm = Norm(shape)
         self.draw(generator)
 
@@ -42,11 +41,11 @@ class Transformer(LanguageModel):
         """The blocks, in the order in which the stream passes them."""
         return self.blocks
 
-    def stream(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def stream(self, tokens: Tensor, drops: Drops | None = None) -> tuple[Tensor, list[Tensor]]:
         """The final normed residual stream, and the load-balancing losses of the experts on its way."""
-        x = F.dropout(ops.embed(tokens, self.tokens, self.positions), self.dropout, self.training)
+        x = dropped(ops.embed(tokens, self.tokens, self.positions), drops)
         balances: list[Tensor] = []
         for block in self.applied():
-            x, of_block = block(x)
+            x, of_block = block(x, drops)
             balances += of_block
         return self.norm(x), balances

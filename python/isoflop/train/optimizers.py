@@ -139,7 +139,8 @@ def parameter_groups(model: LanguageModel, *, weight_decay: float) -> Groups:
     of, shape = model.parametrisation, model.shape
     found: dict[tuple[Any, ...], list[Tensor]] = defaultdict(list)
     for name, parameter in model.named_parameters():
-        found[kind_of(name), of.rate(name, shape), weight_decay * of.decay(name, shape)].append(parameter)
+        kind = kind_of(name)
+        found[kind, of.rate(kind, shape), weight_decay * of.decay(kind, shape)].append(parameter)
     return [
         {"params": params, "kind": kind, "scale": scale, "weight_decay": decay}
         for (kind, scale, decay), params in found.items()

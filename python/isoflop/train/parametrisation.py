@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isoflop.errors import SpecError, nearest
-from isoflop.kernels.parameter_kinds import Kind, kind_of
+from isoflop.kernels.parameter_kinds import Kind
 from isoflop.shape import Shape
 
 
@@ -79,28 +79,28 @@ class Parametrisation:
         """m, the width of ``shape`` over that of the base; 1 where there is no base."""
         return shape.d_model / (self.base_width or shape.d_model)
 
-    def std(self, name: str, shape: Shape) -> float:
-        """Multiplier of the spread of the first values of the parameter of that name."""
-        return float(self.ratio(shape) ** self._powers(name).std)
+    def std(self, kind: Kind, shape: Shape) -> float:
+        """Multiplier of the spread of the first values of parameters of that kind."""
+        return float(self.ratio(shape) ** self._powers(kind).std)
 
-    def rate(self, name: str, shape: Shape) -> float:
-        """Multiplier of its learning rate."""
-        return float(self.ratio(shape) ** self._powers(name).rate)
+    def rate(self, kind: Kind, shape: Shape) -> float:
+        """Multiplier of their learning rate."""
+        return float(self.ratio(shape) ** self._powers(kind).rate)
 
-    def decay(self, name: str, shape: Shape) -> float:
-        """Multiplier of its weight decay: learning rate times decay stay as they are; 0 for gains and biases."""
-        return 0.0 if kind_of(name) == "vector" else 1 / self.rate(name, shape)
+    def decay(self, kind: Kind, shape: Shape) -> float:
+        """Multiplier of their weight decay: learning rate times decay stay as they are; 0 for gains and biases."""
+        return 0.0 if kind == "vector" else 1 / self.rate(kind, shape)
 
     def forward(self, kind: Kind, shape: Shape) -> float:
         """Multiplier of what parameters of that kind make of their input: of the logits, for ``"output"``."""
-        return float(self.ratio(shape) ** PARAMETRISATIONS[self.name][kind].forward)
+        return float(self.ratio(shape) ** self._powers(kind).forward)
 
     def attention_scale(self, shape: Shape) -> float | None:
         """What q k^T is multiplied by; None for 1/sqrt(d_head)."""
         return None if self.base_head is None else math.sqrt(self.base_head) / shape.d_head
 
-    def _powers(self, name: str) -> Powers:
-        return PARAMETRISATIONS[self.name][kind_of(name)]
+    def _powers(self, kind: Kind) -> Powers:
+        return PARAMETRISATIONS[self.name][kind]
 
 
 STANDARD = Parametrisation()

@@ -42,7 +42,9 @@ class PlainStep:
     def _update_by_parts(self, k: int, tokens: Tensor, targets: Tensor) -> float:
         learner = self.learners[k]
         parts = zip(tokens.chunk(self.parts), targets.chunk(self.parts), strict=True)
-        lowered, entropies = zip(*(learner.losses(*part) for part in parts), strict=True)
+        size = self.batch // self.parts
+        made = [learner.losses(*part, first=index * size) for index, part in enumerate(parts)]
+        lowered, entropies = zip(*made, strict=True)
         self.squares[k, 0] = sum(_square(learner, each) for each in lowered) / self.parts
         torch.autograd.backward(torch.stack(lowered).mean())
         self.squares[k, 1] = learner.move(float(self.hyper["lr"][k])).double() ** 2

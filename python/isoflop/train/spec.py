@@ -248,7 +248,8 @@ def flops_per_token(shape: Shape) -> float:
 
 def stack_key(spec: TrainSpec) -> tuple[object, ...]:
     """Runs for which this is equal can be trained as one stack."""
-    return spec.shape, spec.batch_tokens, spec.engine, spec.precision, "noise" in spec.measurements
+    steps_alike = "noise" in spec.measurements, spec.dropout > 0, spec.optimizer
+    return spec.shape, spec.batch_tokens, spec.engine, spec.precision, *steps_alike
 
 
 def _is_count(value: object, most: int) -> bool:

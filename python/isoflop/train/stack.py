@@ -16,16 +16,16 @@ def train_step(models: Sequence[Transformer], *, batch: int, **settings: Any) ->
     """The training step of ``models``, of one shape, from their parameters; ``settings`` are those of ``TrainStep``.
 
     Raises:
-        KernelError: no models, models of several shapes, models with dropout or another than the standard
-            parametrisation, which no kernel has, or what ``TrainStep`` refuses.
+        KernelError: no models, models of several shapes, models with another than the standard parametrisation, which
+            no kernel in Triton has, or what ``TrainStep`` refuses.
     """
     shapes = {model.shape for model in models}
     if len(shapes) != 1:
         raise KernelError(f"{len(models)} models of {len(shapes)} shapes; a stack has models of one shape")
-    if any(model.dropout or model.parametrisation.name != "standard" for model in models):
+    if any(model.parametrisation.name != "standard" for model in models):
         raise KernelError(
-            "no kernels train models with dropout, or another than the standard parametrisation",
-            hint="leave them out, or train with isoflop.train.train",
+            "no kernels in Triton train models with another than the standard parametrisation",
+            hint="leave it out, or train with isoflop.train.train",
         )
     made = TrainStep(shapes.pop(), models=len(models), batch=batch, **settings)
     states = [model.state_dict() for model in models]

@@ -22,23 +22,26 @@ ENGINES: dict[str, tuple[str, ...]] = {
 ENGINE, PRECISION = "torch", "float32"
 """Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
 
-_SETTINGS: Mapping[str, object] = {
-    "optimizer": "adamw",
-    "parametrisation": "standard",
-    "dropout": 0.0,
-    "z_loss": 0.0,
-    "averaging": "none",
+_SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "triton": {
+        "optimizer": "adamw",
+        "parametrisation": "standard",
+        "dropout": 0.0,
+        "z_loss": 0.0,
+        "averaging": "none",
+    },
 }
 _SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every")}
-# What all engines but torch's are without: settings of a spec, and fields of a shape, by the values they must have.
+# What engines but torch's are without: settings of a spec, and fields of a shape, by the values they must have.
 
 
 def beyond(engine: str, shape: Shape, settings: Mapping[str, object]) -> dict[str, object]:
     """What of ``shape`` and of the ``settings`` of a spec the engine does not train, by the values that it does."""
     if engine == "torch":
         return {}
+    without = _SETTINGS.get(engine, {})
     of_shape = {name: only for name, only in _SHAPE.items() if getattr(shape, name) != only}
-    return of_shape | {name: only for name, only in _SETTINGS.items() if settings.get(name, only) != only}
+    return of_shape | {name: only for name, only in without.items() if settings.get(name, only) != only}
 
 
 def default_engine(shape: Shape, settings: Mapping[str, object]) -> str:

@@ -96,7 +96,7 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 OPTIMIZERS = {"adamw", "muon", "accumulate"}
 FUSED_INTO_OTHERS = {"rope"}
-OF_THE_CPU = {"dropout"}
+OF_THE_CPU = {"dropout", "scale"}
 
 
 SMALL = {"rows": 16, "columns": 16, "depth": 16}

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from isoflop.kernels.gpt_parameters import window_of
-from isoflop.train.engine.network import MLP, Network
+from isoflop.train.engine.network import MLP, Network, place_of_drop
 
 _OF_MLP = ("dw_in", "db_in", "dw_out", "db_out", "dgain", "dbias")
 
@@ -19,17 +19,20 @@ def backward(net: Network, tokens: Tensor, targets: Tensor, loss: Any, inputs: l
     """Fill ``net.grads`` from what :func:`forward.forward` took and gave."""
     shape, ops, room = net.shape, net.ops, net.room
     u, _, mean, rstd = room["norm"]
+    scaled = u if net.logit_scale is None else room["norm scaled"]
     of_loss = room.fill(
-        "loss backward", ops.cross_entropy.backward, u, net.unembedding, targets.flatten(1, 2), loss
+        "loss backward", ops.cross_entropy.backward, scaled, net.unembedding, targets.flatten(1, 2), loss
     )  # fmt: skip
+    du = net.scaled("norm scaled backward", of_loss.dx if loss.dx is None else loss.dx, net.logit_scale)
     of_norm = room.fill(
-        "norm backward", ops.norm.backward, of_loss.dx if loss.dx is None else loss.dx, inputs[-1].flatten(1, 2),
-        net.weights["norm.gain"], mean, rstd, has_bias="norm.bias" in net.weights,
+        "norm backward", ops.norm.backward, du, inputs[-1].flatten(1, 2), net.weights["norm.gain"], mean, rstd,
+        has_bias="norm.bias" in net.weights,
     )  # fmt: skip
     _note(net, "norm", gain=of_norm.dgain, bias=of_norm.dbias)
     dx = of_norm.dx
     for layer in reversed(range(shape.n_layer)):
         dx = _block(net, layer, dx, inputs[layer])
+    dx = net.dropped("embed dropped backward", dx, 0)
     tied, learned = shape.tied_embeddings, shape.position == "learned"
     of_tables = room.fill(
         "embed backward", ops.embed.backward, dx.view_as(inputs[0]), tokens, n_vocab=shape.n_vocab,
@@ -43,21 +46,24 @@ def backward(net: Network, tokens: Tensor, targets: Tensor, loss: Any, inputs: l
 def _block(net: Network, layer: int, dy: Tensor, x: Tensor) -> Tensor:
     """The gradient (K, M, D) of the input ``x`` of a block, from that of its output."""
     shape, ops, room, w, block = net.shape, net.ops, net.room, net.layer(layer), f"blocks.{layer}"
-    run = _fused_mlp if net.fused else _wide_mlp
+    run = _fused_mlp if net.whole_mlp else _wide_mlp
     dmiddle = run(net, layer, dy, w)
+    dproj = net.dropped("proj dropped backward", dmiddle, place_of_drop(layer, "proj"))
     of_proj = room.fill(
-        f"{layer} proj backward", ops.linear.backward, dmiddle, room[f"{layer} heads"], w["attention.proj.weight"],
+        f"{layer} proj backward", ops.linear.backward, dproj, room[f"{layer} heads"], w["attention.proj.weight"],
         has_bias=shape.bias, shared="proj backward",
     )  # fmt: skip
     _note(net, f"{block}.attention.proj", weight=of_proj.dweight, bias=of_proj.dbias)
     apart = room.fill("heads backward", ops.heads.split_heads, of_proj.dx, batch=x.shape[1], heads=shape.n_head)
-    *projected, mean, rstd = room[f"{layer} qkv"][:5]
-    of_attention = room.fill(
-        "attention backward", ops.attention.backward, apart, *projected, *room[f"{layer} attention"],
-        window=window_of(shape, layer),
-    )  # fmt: skip
+    q, k, v, mean, rstd = room[f"{layer} qkv"][:5]
+    scaled = q if net.query_scale is None else room[f"{layer} queries"]
+    dscaled, dk, dv = room.fill(
+        "attention backward", ops.attention.backward, apart, scaled, k, v, *room[f"{layer} attention"],
+        window=window_of(shape, layer), **net.weights_dropped(layer),
+    )[:3]  # fmt: skip
+    dq = net.scaled("queries backward", dscaled, net.query_scale)
     of_qkv = room.fill(
-        f"{layer} qkv backward", ops.qkv.backward, *of_attention[:3], x, w["norm1.gain"], w["norm1.bias"],
+        f"{layer} qkv backward", ops.qkv.backward, dq, dk, dv, x, w["norm1.gain"], w["norm1.bias"],
         w["attention.qkv.weight"], mean, rstd, dmiddle.view_as(x),
         has_bias=shape.bias, base=net.base, shared="qkv backward",
     )  # fmt: skip
@@ -82,8 +88,9 @@ def _fused_mlp(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]
 def _wide_mlp(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]) -> Tensor:
     shape, ops, room, block = net.shape, net.ops, net.room, f"blocks.{layer}"
     u, _, mean, rstd = room[f"{layer} norm2"]
+    dout = net.dropped("mlp dropped backward", dy, place_of_drop(layer, "mlp"))
     out = room.fill(
-        f"{layer} mlp backward", ops.linear.backward, dy, room[f"{layer} activation"], w["mlp.proj.weight"],
+        f"{layer} mlp backward", ops.linear.backward, dout, room[f"{layer} activation"], w["mlp.proj.weight"],
         has_bias=shape.bias, shared="mlp proj backward",
     )  # fmt: skip
     _note(net, f"{block}.mlp.proj", weight=out.dweight, bias=out.dbias)

@@ -6,7 +6,7 @@ as many slots as there are micro-batches, whatever the number of threads: equal 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -20,7 +20,9 @@ from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.native_launchers import launchers
-from isoflop.train.engine.network import Network
+from isoflop.train.engine.native_updates import Updates, row
+from isoflop.train.engine.network import Dropout
+from isoflop.train.engine.regime import Regime
 from isoflop.train.engine.state import State, refuse_sizes
 
 RESIDENT = 192 * 1024
@@ -42,30 +44,31 @@ class NativeBackend(State):
     """Models beside each other on ``threads``; see ``step.Backend``."""
 
     def __init__(
-        self, shape: Shape, seeds: Sequence[int], hyper: Mapping[str, Tensor], *, batch: int, micro_batches: int,
-        products: str, threads: int, instruction_set: str | None,
+        self, shape: Shape, regime: Regime, *, batch: int, micro_batches: int, products: str, threads: int,
+        instruction_set: str | None,
     ) -> None:  # fmt: skip
-        super().__init__(shape, seeds, hyper)
+        super().__init__(shape, regime)
         refuse_sizes(threads=threads)
         self.threads, self._part = threads, part_of(shape, batch, micro_batches, self.flat.numbers)
         self._use = partial(use, products=products, instruction_set=instruction_set or choose())
-        models, flat, parts = len(seeds), self.flat, batch // micro_batches // self._part
+        models, flat, parts = len(regime.seeds), self.flat, batch // micro_batches // self._part
         self._batch = [torch.zeros(models, batch, shape.n_ctx, dtype=torch.int64) for _ in range(2)]
         self._share = torch.ones(models)
         self._losses = torch.zeros(models, micro_batches, parts)
-        self._norms = torch.zeros(models, flat.chunks)
         self._squares = torch.zeros(models, flat.chunks, 1 + micro_batches, dtype=torch.float64)
         self._grads = torch.zeros(threads, micro_batches, flat.numbers)
-        self._decayed = torch.tensor([[[0, flat.decayed_of_chunk(chunk)]] for chunk in range(flat.chunks)])
+        begun = torch.arange(micro_batches * parts).view(micro_batches, parts) * self._part
+        self._begun = torch.stack([begun * each for each in self.sequence_numbers])
         self.losses = torch.zeros(models)
         with self._use():
-            self._program = Program([self._pass(), self._measure(), self._update()], threads=threads)
+            updates = Updates(self, self._grads, self._squares)
+            self._program = Program([self._pass(), self._measure(updates), *updates.stages()], threads=threads)
         self.ran = f"native {self._program.instruction_set}, products in {products}"
         self._evaluations: dict[int, tuple[Program, list[Tensor]]] = {}
 
     @property
     def grad_norm(self) -> Tensor:
-        return self._norms[:, 0]
+        return self._squares[:, :, 0].sum(1).sqrt().float()
 
     @property
     def squares(self) -> Tensor:
@@ -94,7 +97,7 @@ class NativeBackend(State):
             self._evaluations[units] = self._evaluation(units)
         program, places = self._evaluations[units]
         for place, each in zip(places, [*given, losses], strict=True):
-            program.replace(place, each, model=_row(each), unit=self._part * seq * each.itemsize)
+            program.replace(place, each, model=row(each), unit=self._part * seq * each.itemsize)
         program.run(active)
         return losses[:, :batch]
 
@@ -102,49 +105,35 @@ class NativeBackend(State):
         _, micro_batches, parts = self._losses.shape
         stage, rows = Stage(micro_batches, parts), self._part * self.shape.n_ctx * 8
         for tensor in self._batch:
-            stage.place(tensor, model=_row(tensor), unit=parts * rows, part=rows)
-        for tensor in (self.params, self._share):
-            stage.place(tensor, model=_row(tensor))
-        stage.place(self._losses, model=_row(self._losses), unit=4 * parts, part=4)
-        stage.place(self._grads, unit=4 * self.flat.numbers, owner=_row(self._grads))
-        net = Network(self.shape, self.flat.views(self.params[:1]), launchers(self._share[:1]))
+            stage.place(tensor, model=row(tensor), unit=parts * rows, part=rows)
+        for tensor in (self.params, self._share, self.rows, self.multipliers, self.seeds, self.steps):
+            stage.place(tensor, model=row(tensor))
+        stage.place(self._begun, unit=8 * parts, part=8)
+        stage.place(self._losses, model=row(self._losses), unit=4 * parts, part=4)
+        stage.place(self._grads, unit=4 * self.flat.numbers, owner=row(self._grads))
+        ops = launchers(self._share[:1], self.column("z_loss")[:1])
+        net = self.network(slice(1), ops, self.params[:1], self._dropout())
         tokens, targets = (each[:1, : self._part] for each in self._batch)
         with stage.recorded():
             loss, inputs = forward(net, tokens, targets, gradient=True)
             backward(net, tokens, targets, loss, inputs)
-        stage.move(loss.mean, self._losses[:1, 0, 0])
+        stage.move(loss.entropy, self._losses[:1, 0, 0])
         for name, into in self.flat.views(self._grads[:1, 0]).items():
             stage.move(net.grads[name], into)
         return stage
 
-    def _measure(self) -> Stage:
+    def _dropout(self) -> Dropout | None:
+        if not self.drops:
+            return None
+        numbers = [each[0, :1] for each in self._begun]
+        return Dropout(self.column("dropout")[:1], self.seeds[:1], self.steps[:1], *numbers)
+
+    def _measure(self, updates: Updates) -> Stage:
         """The squares of the gradients in the slots and of their sum, chunk by chunk."""
-        stage = self._chunks()
-        stage.place(self._squares, model=_row(self._squares), unit=8 * self._squares.shape[2])
+        stage = updates.by_chunk()
+        stage.place(self._squares, model=row(self._squares), unit=8 * self._squares.shape[2])
         with stage.recorded():
-            adamw.squares(self._grads[:1, :, : self.flat.chunk], out=self._squares[:1, 0])
-        return stage
-
-    def _update(self) -> Stage:
-        stage = self._chunks()
-        stage.place(self._squares, model=_row(self._squares))
-        stage.place(self._norms, model=_row(self._norms), unit=4)
-        stage.place(self._decayed, unit=16)
-        for tensor in (self.steps, self.rows):
-            stage.place(tensor, model=_row(tensor))
-        params, first, second = (each[:1, : self.flat.chunk] for each in (self.params, self.first, self.second))
-        with stage.recorded():
-            adamw.update(
-                params, self._grads[:1, :, : self.flat.chunk], first, second, self._squares[:1], self.rows[:1],
-                self.steps[:1], self._decayed[:1], out=self._norms[:1, 0],
-            )  # fmt: skip
-        return stage
-
-    def _chunks(self) -> Stage:
-        stage, bytes_of_chunk = Stage(self.flat.chunks), 4 * self.flat.chunk
-        for tensor in (self.params, self.first, self.second):
-            stage.place(tensor, model=_row(tensor), unit=bytes_of_chunk)
-        stage.place(self._grads, unit=bytes_of_chunk, owner=_row(self._grads))
+            adamw.squares(updates.of_chunk(self._grads), out=self._squares[:1, 0])
         return stage
 
     def _evaluation(self, units: int) -> tuple[Program, list[Tensor]]:
@@ -152,16 +141,13 @@ class NativeBackend(State):
         form = 1, self._part, self.shape.n_ctx
         places = [torch.zeros(form, dtype=torch.int64), torch.zeros(form, dtype=torch.int64), torch.zeros(form)]
         stage = Stage(units)
-        stage.place(self.params, model=_row(self.params))
+        for tensor in (self.judged, self.multipliers):
+            stage.place(tensor, model=row(tensor))
         for place in places:
             stage.place(place)
-        net = Network(self.shape, self.flat.views(self.params[:1]), launchers(None))
+        net = self.network(slice(1), launchers(), self.judged[:1])
         with stage.recorded():
             loss, _ = forward(net, places[0], places[1], gradient=False)
         stage.move(loss.losses, places[2].flatten(1))
         with self._use():
             return Program([stage], threads=self.threads), places
-
-
-def _row(tensor: Tensor) -> int:
-    return tensor.stride(0) * tensor.itemsize

@@ -13,6 +13,7 @@ from isoflop.kernels.native import (
     attention,
     attention_backward,
     cross_entropy,
+    dropout,
     embed,
     heads,
     hidden,
@@ -20,15 +21,17 @@ from isoflop.kernels.native import (
     mlp,
     norm,
     qkv,
+    scale,
 )
 from isoflop.train.engine.network import Launchers
 
 
-def launchers(share: Tensor | None) -> Launchers:
+def launchers(share: Tensor | None = None, z_loss: Tensor | float = 0.0) -> Launchers:
     """``share`` (K,) float32: one over the positions of a batch that have a loss, those of all parts; None in no part.
 
-    A part's mean is then what it adds to the mean of the batch.
+    A part's mean is then what it adds to the mean of the batch. ``z_loss`` (K,) float64.
     """
+    loss = partial(cross_entropy.forward, share=share, z_loss=z_loss)
     return Launchers(
         embed=SimpleNamespace(forward=embed.forward, backward=_embed_backward),
         norm=norm,
@@ -38,7 +41,9 @@ def launchers(share: Tensor | None) -> Launchers:
         linear=linear,
         mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
         hidden=hidden,
-        cross_entropy=SimpleNamespace(forward=partial(cross_entropy.forward, share=share), backward=_loss_backward),
+        cross_entropy=SimpleNamespace(forward=loss, backward=_loss_backward),
+        scale=scale,
+        dropout=dropout,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from isoflop.kernels.signatures import Chance
 from isoflop.shape import Shape
 from isoflop.train.engine.room import Room
 
@@ -22,6 +23,7 @@ class Launchers:
     Arguments and results are those of the Triton launchers of that name in ``isoflop.kernels``, but for:
     ``mlp.backward`` also takes what ``mlp.forward`` gave (``saved``), whose first or only tensor is the result;
     ``cross_entropy.backward`` takes the whole loss that its ``forward`` gave. ``heads`` joins and splits them.
+    ``scale`` and ``dropout``, whose gradients are themselves, are of networks that have them alone.
     """
 
     embed: Any
@@ -33,13 +35,42 @@ class Launchers:
     mlp: Any
     hidden: Any
     cross_entropy: Any
+    scale: Any = None
+    dropout: Any = None
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What K models drop: ``rate`` (K,) float64, by ``seed`` and ``step``, the updates made before, (K,) int64.
+
+    ``first_element`` of the residual stream and ``first_weight`` of attention are the numbers (K,) int64 that these
+    have in the whole batch.
+    """
+
+    rate: Tensor
+    seed: Tensor
+    step: Tensor
+    first_element: Tensor
+    first_weight: Tensor
+
+    def of_stream(self, op: int) -> Chance:
+        return Chance(self.rate, self.seed, self.step, self.first_element, op)
+
+    def of_weights(self, op: int) -> Chance:
+        return Chance(self.rate, self.seed, self.step, self.first_weight, op)
+
+
+def place_of_drop(layer: int, which: str) -> int:
+    """The number of an op that drops, of "attention", "proj" or "mlp", in the order of a pass; that of embed is 0."""
+    return 1 + 3 * layer + ("attention", "proj", "mlp").index(which)
 
 
 @dataclass(frozen=True)
 class Network:
     """K models of one shape: parameters and gradients (K, ...) by name, and the room they are computed in.
 
-    ``fused``: whether the MLP is one op. Gradients are there from the first backward pass on.
+    ``fused``: whether the MLP is one op. Gradients are there from the first backward pass on. Logits and queries are
+    multiplied by scales (K,) float64, where there are any.
     """
 
     shape: Shape
@@ -48,12 +79,39 @@ class Network:
     fused: bool = True
     grads: dict[str, Tensor] = field(default_factory=dict)
     room: Room = field(default_factory=Room)
+    logit_scale: Tensor | None = None
+    query_scale: Tensor | None = None
+    dropout: Dropout | None = None
+
+    def scaled(self, place: str, x: Tensor, factor: Tensor | None) -> Tensor:
+        """``x``, or its gradient, times ``factor``: itself where there is none."""
+        made: Tensor = x if factor is None else self.room.fill(place, self.ops.scale.forward, x, factor=factor)
+        return made
+
+    def dropped(self, place: str, x: Tensor, op: int, residual: Tensor | None = None) -> Tensor:
+        """``x``, or its gradient, without what the op of this number drops, plus ``residual``."""
+        if self.dropout is None:
+            return x
+        by = self.dropout.of_stream(op)
+        made: Tensor = self.room.fill(
+            place, self.ops.dropout.forward, x, by.seed, by.step, residual, by.start, rate=by.rate, op=by.op
+        )
+        return made
+
+    def weights_dropped(self, layer: int) -> dict[str, Any]:
+        """The setting of attention that says what weights it drops, where it drops any."""
+        return {} if self.dropout is None else {"chance": self.dropout.of_weights(place_of_drop(layer, "attention"))}
 
     def layer(self, index: int) -> dict[str, Tensor | None]:
         """The parameters of a block, by their names in it: None for the biases it lacks."""
         prefix = f"blocks.{index}."
         named = {name.removeprefix(prefix): each for name, each in self.weights.items() if name.startswith(prefix)}
         return dict.fromkeys(_BIASES) | named
+
+    @property
+    def whole_mlp(self) -> bool:
+        """Whether the MLP, its norm and its residual stream are one op: nothing is dropped within."""
+        return self.fused and self.dropout is None
 
     @property
     def base(self) -> float | None:

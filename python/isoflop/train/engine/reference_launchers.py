@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor
 
 from isoflop.kernels import heads, reference
+from isoflop.kernels.signatures import Chance
 from isoflop.train.engine.network import Launchers
 
 Given = Mapping[str, Tensor | None]
 
 
-def launchers() -> Launchers:
-    """Of K models, one after the other."""
+def launchers(z_loss: Tensor | None = None) -> Launchers:
+    """Of K models, one after the other; ``z_loss`` (K,) is in the gradients of the loss, not in the loss."""
     return Launchers(
         embed=SimpleNamespace(forward=_embed, backward=_embed_backward),
         norm=SimpleNamespace(forward=_norm, backward=_norm_backward),
@@ -26,7 +28,9 @@ def launchers() -> Launchers:
         linear=SimpleNamespace(forward=reference.on_models(reference.linear), backward=_linear_backward),
         mlp=SimpleNamespace(forward=reference.on_models(reference.mlp), backward=_mlp_backward),
         hidden=SimpleNamespace(forward=_activation, backward=_activation_backward),
-        cross_entropy=SimpleNamespace(forward=_loss, backward=_loss_backward),
+        cross_entropy=SimpleNamespace(forward=_loss, backward=partial(_loss_backward, z_loss)),
+        scale=SimpleNamespace(forward=reference.on_models(reference.scale)),
+        dropout=SimpleNamespace(forward=reference.on_models(reference.dropout)),
     )
 
 
@@ -101,18 +105,33 @@ def _qkv_backward(
     return made
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, *, window: int | None) -> tuple[Tensor, None]:
-    return reference.on_models(reference.attention)(q, k, v, window=window), None
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, *, window: int | None, chance: Chance | None = None
+) -> tuple[Tensor, None]:
+    return reference.on_models(_attending(window, chance))(q, k, v, *_of_models(chance)), None
 
 
 def _attention_backward(
-    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: None, *, window: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    def attention(*given: Tensor) -> Tensor:
-        return reference.attention(*given, window=window)
-
-    made = _gradients(attention, dy, {"q": q, "k": k, "v": v})
+    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: None, *, window: int | None,
+    chance: Chance | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    made = _gradients(_attending(window, chance), dy, {"q": q, "k": k, "v": v}, *_of_models(chance))
     return made.dq, made.dk, made.dv
+
+
+def _attending(window: int | None, chance: Chance | None) -> Callable[..., Tensor]:
+    if chance is None:
+        return partial(reference.attention, window=window)
+
+    def attention(*given: Tensor) -> Tensor:
+        *of_attention, rate = given
+        return reference.dropped_attention(*of_attention, rate=rate, op=chance.op, window=window)
+
+    return attention
+
+
+def _of_models(chance: Chance | None) -> tuple[Tensor, ...]:
+    return () if chance is None else (chance.seed, chance.step, chance.start, chance.rate)
 
 
 def _linear_backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool) -> SimpleNamespace:
@@ -142,11 +161,15 @@ def _activation_backward(da: Tensor, z: Tensor, *, kind: str) -> Tensor:
 
 def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool) -> SimpleNamespace:
     losses = reference.on_models(reference.linear_cross_entropy)(x, weight, targets, reduction="none")
-    mean = losses.sum(1) / (targets != -100).sum(1)
-    return SimpleNamespace(mean=mean, losses=losses, dx=None)
+    return SimpleNamespace(entropy=losses.sum(1) / (targets != -100).sum(1), losses=losses, dx=None)
 
 
-def _loss_backward(x: Tensor, weight: Tensor, targets: Tensor, loss: SimpleNamespace) -> SimpleNamespace:
-    return _gradients(
-        reference.linear_cross_entropy, torch.ones(len(x), dtype=x.dtype), {"x": x, "weight": weight}, targets
-    )
+def _loss_backward(
+    z_loss: Tensor | None, x: Tensor, weight: Tensor, targets: Tensor, loss: SimpleNamespace
+) -> SimpleNamespace:
+    def mean_loss(x: Tensor, weight: Tensor, targets: Tensor, zeta: Tensor) -> Tensor:
+        return reference.linear_cross_entropy(x, weight, targets, z_loss=float(zeta))
+
+    models = len(x)
+    zeta = torch.zeros(models) if z_loss is None else z_loss
+    return _gradients(mean_loss, torch.ones(models, dtype=x.dtype), {"x": x, "weight": weight}, targets, zeta)

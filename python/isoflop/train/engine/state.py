@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from isoflop.errors import KernelError, nearest
-from isoflop.kernels.gpt_parameters import first_values
+from isoflop.errors import KernelError
+from isoflop.kernels.gpt_parameters import first_values, parameter_sizes
+from isoflop.kernels.parameter_kinds import kind_of
 from isoflop.shape import Shape
-from isoflop.train.engine.flat import Flat
+from isoflop.train.engine.flat import KINDS, Flat, Sizes
+from isoflop.train.engine.network import Dropout, Launchers, Network
+from isoflop.train.engine.regime import DEFAULTS, Regime
+from isoflop.train.parametrisation import Parametrisation
 
-Values = float | Sequence[float] | Tensor
-"""One for all models, or one a model."""
 
-DEFAULTS = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
+def _same(sizes: Sizes) -> Sizes:
+    return sizes
+
+
+def _rows(sizes: Sizes) -> Sizes:
+    return {name: size[:1] for name, size in sizes.items()}
+
+
+def _columns(sizes: Sizes) -> Sizes:
+    return {name: size[1:] for name, size in sizes.items() if len(size) > 1}
+
+
+MOMENTS: Mapping[str, Mapping[str, Callable[[Sizes], Sizes]]] = {
+    "adamw": {"first": _same, "second": _same},
+    "muon": {"first": _same, "second": _same},
+    "adafactor": {"row": _rows, "column": _columns},
+}
+"""What each optimizer keeps, and of which sizes it is by those of the parameters."""
+_COLUMNS = {name: index for index, name in enumerate(DEFAULTS)}
 
 
 class State:
-    """Parameters, moments (K, numbers) float32, updates made (K,) int64, and ``rows`` of hyper-parameters (K, 6)."""
+    """Parameters (K, numbers) float32, updates made (K,) int64, ``rows`` of hyper-parameters (K, 9).
 
-    def __init__(self, shape: Shape, seeds: Sequence[int], hyper: Mapping[str, Tensor]) -> None:
-        self.shape, self.flat, models = shape, Flat(shape), len(seeds)
-        self.params, self.first, self.second = (torch.zeros(models, self.flat.numbers) for _ in range(3))
-        self.steps = torch.zeros(models, dtype=torch.int64)
-        self.rows = torch.stack([hyper[name] for name in DEFAULTS], dim=1)
-        named = self.named["params"]
-        for k, seed in enumerate(seeds):  # one by one: no second copy of the stack
-            for name, value in first_values(shape, [seed]).items():
+    ``moments`` are what the optimizer keeps, by kind: where each parameter's is in it, and the numbers (K, ...).
+    ``factors`` (K, kinds, 2) float64 of learning rate and decay, and ``multipliers`` (K, 2) of logits and of queries,
+    are those of the parametrisations. ``judged`` are the averages where such are kept, else the parameters.
+    """
+
+    def __init__(self, shape: Shape, regime: Regime) -> None:
+        sizes, models = parameter_sizes(shape), len(regime.seeds)
+        self.shape, self.flat, self.regime = shape, Flat(sizes), regime
+        self.params = torch.zeros(models, self.flat.numbers)
+        kept = {kind: Flat(of(sizes)) for kind, of in MOMENTS[regime.optimizer].items()}
+        self.moments = {kind: (flat, torch.zeros(models, flat.numbers)) for kind, flat in kept.items()}
+        self.steps, self.seeds = torch.zeros(models, dtype=torch.int64), torch.tensor(regime.seeds)
+        self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
+        given = regime.parametrisations
+        self.factors = _doubles([[(of.rate(kind, shape), of.decay(kind, shape)) for kind in KINDS] for of in given])
+        heads = math.sqrt(shape.d_head)
+        self.multipliers = _doubles(
+            [[of.forward("output", shape), (of.attention_scale(shape) or 1 / heads) * heads] for of in given]
+        )
+        named = self.flat.views(self.params)
+        for k, (seed, of) in enumerate(zip(regime.seeds, given, strict=True)):  # one by one: no copy of the stack
+            begun = first_values(shape, [seed], scale=partial(_spread, of, shape))
+            for name, value in begun.items():
                 named[name][k] = value[0]
+        self.judged = self.params.clone() if regime.averaged else self.params
 
     @property
     def named(self) -> dict[str, dict[str, Tensor]]:
-        """Parameters and moments (K, ...) by kind and name."""
-        return {kind: self.flat.views(getattr(self, kind)) for kind in ("params", "first", "second")}
+        """Parameters, moments and averages (K, ...) by kind and name."""
+        moments = {kind: flat.views(numbers) for kind, (flat, numbers) in self.moments.items()}
+        averages = {"average": self.flat.views(self.judged)} if self.regime.averaged else {}
+        return {"params": self.flat.views(self.params), **moments, **averages}
 
     @property
     def hyper(self) -> dict[str, Tensor]:
         """(K,) float64 by name; write there."""
-        return {name: self.rows[:, index] for index, name in enumerate(DEFAULTS)}
+        return {name: self.column(name) for name in DEFAULTS}
 
     @property
     def memory(self) -> dict[str, int]:
         """Bytes by kind."""
-        return {"parameters": self.params.nbytes, "optimizer": self.first.nbytes + self.second.nbytes}
+        kept = self.judged.nbytes if self.regime.averaged else 0
+        moments = sum(numbers.nbytes for _, numbers in self.moments.values())
+        return {"parameters": self.params.nbytes + kept, "optimizer": moments}
+
+    def column(self, name: str) -> Tensor:
+        """One of the hyper-parameters (K,)."""
+        return self.rows[:, _COLUMNS[name]]
+
+    def network(self, models: slice, ops: Launchers, weights: Tensor, dropout: Dropout | None = None) -> Network:
+        """Some of the models with ``weights`` (their number, numbers); nothing is scaled that all multiply by 1."""
+        scales = [None if bool((of_all == 1).all()) else of_all[models] for of_all in self.multipliers.unbind(1)]
+        return Network(
+            self.shape, self.flat.views(weights), ops, logit_scale=scales[0], query_scale=scales[1], dropout=dropout
+        )
+
+    @property
+    def drops(self) -> bool:
+        """Whether any model drops anything: where none does, dropout is no part of a step."""
+        return bool((self.regime.hyper["dropout"] > 0).any())
+
+    @property
+    def sequence_numbers(self) -> tuple[int, int]:
+        """Elements of the residual stream, and weights of attention in one layer, of a sequence."""
+        shape = self.shape
+        return shape.n_ctx * shape.d_model, shape.n_head * shape.n_ctx**2
 
     def changed(self) -> None:
         """Nothing is derived from parameters between steps."""
 
 
-def by_model(hyper: Mapping[str, Values], models: int) -> dict[str, Tensor]:
-    """(K,) float64 of each of ``DEFAULTS``; KernelError for a name that is not there, or as many values as no model."""
-    for name in hyper.keys() - DEFAULTS.keys():
-        raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, DEFAULTS))
-    values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in (DEFAULTS | dict(hyper)).items()}
-    for name, value in values.items():
-        if value.ndim and tuple(value.shape) != (models,):
-            raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
-    return {name: value.expand(models).contiguous() for name, value in values.items()}
+def _spread(of: Parametrisation, shape: Shape, name: str) -> float:
+    return of.std(kind_of(name), shape)
 
 
 def refuse_sizes(**sizes: int) -> None:
@@ -73,3 +130,7 @@ def refuse_form(name: str, given: Tensor, form: tuple[int, ...]) -> None:
     if given.dtype != torch.int64 or tuple(given.shape) != form:
         kind = str(given.dtype).removeprefix("torch.")
         raise KernelError(f"{name} are {tuple(given.shape)} {kind}; needed: {form} int64")
+
+
+def _doubles(values: object) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)

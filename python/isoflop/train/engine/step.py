@@ -12,18 +12,20 @@ from isoflop.errors import KernelError, nearest
 from isoflop.kernels.gpt_parameters import refuse_shape
 from isoflop.shape import Shape
 from isoflop.train.engine.backends import BACKENDS
-from isoflop.train.engine.state import by_model, refuse_form, refuse_sizes
-
-KINDS = ("params", "first", "second")
+from isoflop.train.engine.regime import DEFAULTS, Regime, by_model
+from isoflop.train.engine.state import refuse_form, refuse_sizes
+from isoflop.train.parametrisation import STANDARD, Parametrisation
+from isoflop.train.spec import OPTIMIZERS
 
 
 class Backend(Protocol):
     """What computes the updates of K models.
 
-    ``named`` are ``params`` and the moments ``first`` and ``second``, (K, ...) float32 by name; ``steps`` (K,) int64
-    updates made; ``hyper`` (K,) float64 by name. Of the last update of each model: ``losses``, ``grad_norm`` (K,)
-    float32, ``squares`` (K, 2) float64. ``ran`` says what computes, ``memory`` bytes by kind. ``update`` and
-    ``evaluate`` are of the models that are ``active``: others stay as they are, and have losses that mean nothing.
+    ``named`` are ``params``, the moments that the optimizer keeps, and the ``average`` where one is kept, which is then
+    what is evaluated, (K, ...) float32 by name; ``steps`` (K,) int64 updates made; ``hyper`` (K,) float64 by name. Of
+    the last update of each model: ``losses``, ``grad_norm`` (K,) float32, ``squares`` (K, 2) float64. ``ran`` says what
+    computes, ``memory`` bytes by kind. ``update`` and ``evaluate`` are of the models that are ``active``: others stay
+    as they are, and have losses that mean nothing.
     """
 
     ran: str
@@ -58,9 +60,13 @@ class Step:
         backend: one of ``BACKENDS``; by default "triton" where there is a GPU, else "native".
         micro_batches: equal parts of the batch whose gradients ``noise`` measures; None: the backend's usual ones.
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
+            What it drops follows from it too.
+        parametrisations: one a model; the standard one if None.
+        optimizer: "adamw", "muon" or "adafactor"; betas and eps are AdamW's.
+        averaged: whether averages of the weights are kept, and evaluated in their place; ``newest`` makes them.
         settings: the backend's own (``products`` "float32" or "bfloat16", ``threads`` and ``instruction_set`` of the
-            native one, ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``state.DEFAULTS``, each a
-            number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+            native one, ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``regime.DEFAULTS``, each
+            a number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
 
     Attributes:
         active: (K,) bool; a model that is not is left as it is.
@@ -73,7 +79,8 @@ class Step:
 
     def __init__(
         self, shape: Shape, *, models: int, batch: int, backend: str | None = None, micro_batches: int | None = None,
-        seeds: Sequence[int] | None = None, **settings: Any,
+        seeds: Sequence[int] | None = None, parametrisations: Sequence[Parametrisation] | None = None,
+        optimizer: str = "adamw", averaged: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
         name = backend or ("triton" if torch.cuda.is_available() else "native")
         if name not in BACKENDS:
@@ -81,8 +88,10 @@ class Step:
         refuse_shape(shape)
         refuse_sizes(models=models, batch=batch)
         seeds = range(models) if seeds is None else seeds
-        if len(seeds) != models:
-            raise KernelError(f"{len(seeds)} seeds for {models} models")
+        given = [STANDARD] * models if parametrisations is None else parametrisations
+        for what, count in (("seeds", len(seeds)), ("parametrisations", len(given))):
+            if count != models:
+                raise KernelError(f"{count} {what} for {models} models")
         made = BACKENDS[name]
         self.shape, self.models, self.batch, self.backend = shape, models, batch, name
         self.micro_batches = made.usual_micro_batches(batch) if micro_batches is None else micro_batches
@@ -90,9 +99,11 @@ class Step:
         if batch % self.micro_batches:
             raise KernelError(f"a batch of {batch} sequences does not divide into {self.micro_batches} micro-batches")
         own = {key: settings.pop(key) for key in made.settings if key in settings}
-        hyper = by_model(settings, models)
+        if optimizer not in OPTIMIZERS:
+            raise KernelError(f"there is no optimizer {optimizer!r}", hint=nearest(optimizer, OPTIMIZERS))
+        regime = Regime(seeds, by_model(settings, models, DEFAULTS), given, optimizer, averaged)
         self._backend: Backend = made.load()(
-            shape, seeds, hyper, batch=batch, micro_batches=self.micro_batches, **{**made.settings, **own}
+            shape, regime, batch=batch, micro_batches=self.micro_batches, **{**made.settings, **own}
         )
         self.active = torch.ones(models, dtype=torch.bool)
         self.ran = self._backend.ran
@@ -103,8 +114,14 @@ class Step:
         return self._backend.named["params"]
 
     @property
+    def judged(self) -> Mapping[str, Tensor]:
+        """The parameters that are evaluated, (K, ...) by name: the averages, where such are kept."""
+        named = self._backend.named
+        return named.get("average", named["params"])
+
+    @property
     def hyper(self) -> Mapping[str, Tensor]:
-        """(K,) float64 by name: write there, between steps."""
+        """(K,) float64 by name: write there, between steps. A dropout that all models begin without stays away."""
         return self._backend.hyper
 
     @property
@@ -159,12 +176,12 @@ class Step:
         return found
 
     def state(self, models: Sequence[int] | None = None) -> dict[str, Any]:
-        """Copies, on the host, of all that a step depends on: parameters and moments by name, updates made.
+        """Copies, on the host, of all that a step depends on: parameters, moments, averages by name, updates made.
 
         Of ``models``, each (len(models), ...); all K of them by default.
         """
         chosen, named = self._chosen(models), self._backend.named
-        kept = {kind: {name: held[chosen].cpu() for name, held in named[kind].items()} for kind in KINDS}
+        kept = {kind: {name: each[chosen].cpu() for name, each in held.items()} for kind, held in named.items()}
         return {**kept, "steps": self.steps[chosen].cpu()}
 
     def load_state(self, state: Mapping[str, Any], models: Sequence[int] | None = None) -> None:
@@ -174,8 +191,8 @@ class Step:
             KernelError: a name that is missing or unknown, or a tensor of another shape.
         """
         chosen, named = self._chosen(models), self._backend.named
-        for kind in KINDS:
-            held, given = named[kind], state[kind]
+        for kind, held in named.items():
+            given = state[kind]
             for name in given.keys() ^ held.keys():
                 raise KernelError(f"no parameter {name!r} " + ("given" if name in held else "in this shape"))
             for name, tensor in held.items():

@@ -25,8 +25,9 @@ from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.network import Network
+from isoflop.train.engine.regime import ADAMW, Values, by_model
 from isoflop.train.engine.room import Room
-from isoflop.train.engine.state import Values, by_model, refuse_form, refuse_sizes
+from isoflop.train.engine.state import refuse_form, refuse_sizes
 from isoflop.train.engine.triton_launchers import OWN, holds_mlp, launchers
 
 
@@ -42,7 +43,8 @@ class TrainStep:
         device: where; a GPU, but where Triton interprets its kernels.
         micro_batches: equal parts of the batch that go through the model one after the other; ``noise`` then measures.
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
-        hyper: those of ``DEFAULTS``, a number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+        hyper: those of ``regime.ADAMW``, a number or one a model. Gains and biases do not decay; ``clip`` may be
+            infinite.
 
     Attributes:
         params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` and ``summed`` likewise.
@@ -64,7 +66,7 @@ class TrainStep:
         seeds = range(models) if seeds is None else seeds
         if len(seeds) != models:
             raise KernelError(f"{len(seeds)} seeds for {models} models")
-        given = by_model(hyper, models)
+        given = by_model(hyper, models, ADAMW)
         _refuse_device(torch.device(device))
         self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
         parts = micro_batches, models, batch // micro_batches, shape.n_ctx

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from isoflop.errors import KernelError
 from isoflop.kernels.gpt_parameters import parameter_sizes
 from isoflop.shape import Shape
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.network import Network
+from isoflop.train.engine.regime import ADAMW, DEFAULTS, Regime
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.engine.triton_launchers import holds_mlp, launchers
 
@@ -22,9 +24,11 @@ class TritonBackend:
     """
 
     def __init__(
-        self, shape: Shape, seeds: Sequence[int], hyper: Mapping[str, Tensor], *, batch: int, micro_batches: int,
-        dtype: torch.dtype, device: torch.device | str,
+        self, shape: Shape, regime: Regime, *, batch: int, micro_batches: int, dtype: torch.dtype,
+        device: torch.device | str,
     ) -> None:  # fmt: skip
+        _refuse(regime)
+        seeds, hyper = regime.seeds, {name: regime.hyper[name] for name in ADAMW}
         self._step = TrainStep(
             shape, models=len(seeds), batch=batch, dtype=dtype, device=device, micro_batches=micro_batches, seeds=seeds,
             **hyper,
@@ -93,3 +97,13 @@ class TritonBackend:
     def changed(self) -> None:
         for name, rounded in self._step.params.items():
             rounded.copy_(self._step.master[name])
+
+
+def _refuse(regime: Regime) -> None:
+    """Raise KernelError for what the kernels in Triton are without."""
+    used = [name for name in DEFAULTS.keys() - ADAMW.keys() if bool((regime.hyper[name] != DEFAULTS[name]).any())]
+    used += ["optimizer"] * (regime.optimizer != "adamw")
+    used += ["averaged"] * regime.averaged
+    used += ["parametrisations"] * any(each.name != "standard" for each in regime.parametrisations)
+    if used:
+        raise KernelError(f"the Triton engine is without {', '.join(sorted(used))}", hint="backend='native' has them")

@@ -1,0 +1,49 @@
+"""How the models of a stack are trained: what each has of its own, and what all of them do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isoflop.errors import KernelError, nearest
+from isoflop.train.parametrisation import Parametrisation
+
+Values = float | Sequence[float] | Tensor
+"""One for all models, or one a model."""
+
+ADAMW = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
+DEFAULTS = ADAMW | {"z_loss": 0.0, "dropout": 0.0, "newest": 1.0}
+"""``z_loss`` weighs the square of the log-sum-exp; ``newest`` is the share of the newest weights in their average."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """The training of K models.
+
+    Attributes:
+        seeds: one a model, of its first parameters and of what it drops.
+        hyper: (K,) float64 of each of ``DEFAULTS``.
+        parametrisations: one a model.
+        optimizer: of :data:`isoflop.train.spec.OPTIMIZERS`; betas and eps are AdamW's alone.
+        averaged: whether averages of the weights are kept, and evaluated in their place.
+    """
+
+    seeds: Sequence[int]
+    hyper: Mapping[str, Tensor]
+    parametrisations: Sequence[Parametrisation]
+    optimizer: str = "adamw"
+    averaged: bool = False
+
+
+def by_model(hyper: Mapping[str, Values], models: int, defaults: Mapping[str, float]) -> dict[str, Tensor]:
+    """(K,) float64 of each of ``defaults``; KernelError for a name that is not there, or as many values as no model."""
+    for name in hyper.keys() - defaults.keys():
+        raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, defaults))
+    values = {name: torch.as_tensor(hyper.get(name, usual), dtype=torch.float64) for name, usual in defaults.items()}
+    for name, value in values.items():
+        if value.ndim and tuple(value.shape) != (models,):
+            raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
+    return {name: value.expand(models).contiguous() for name, value in values.items()}
