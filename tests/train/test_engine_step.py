@@ -62,10 +62,19 @@ def test_squared_gradients_are_those_of_the_plain_model(make_spec: MakeSpec, cor
     np.testing.assert_allclose(made[1], made[0], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "muon", "averaging": "ema", "dropout": 0.1},
+        {"optimizer": "adafactor", "averaging": "tail", "parametrisation": "mup", "base_width": 8, "z_loss": 0.1},
+    ],
+    ids=str,
+)
 def test_a_run_of_the_engine_goes_on_bit_for_bit(
-    make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, engine: str
+    make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    specs = [make_spec(engine=engine, seed=seed) for seed in range(2)]
+    specs = [make_spec(engine="native", seed=seed, **changes) for seed in range(2)]
     whole = train_stack(specs, [corpus] * 2, [None] * 2)
 
     def stop(index: int, step: int) -> None:

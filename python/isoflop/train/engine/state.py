@@ -54,7 +54,10 @@ class State:
         self.params = torch.zeros(models, self.flat.numbers)
         kept = {kind: Flat(of(sizes)) for kind, of in MOMENTS[regime.optimizer].items()}
         self.moments = {kind: (flat, torch.zeros(models, flat.numbers)) for kind, flat in kept.items()}
-        self.steps, self.seeds = torch.zeros(models, dtype=torch.int64), torch.tensor(regime.seeds)
+        self.steps, self.seeds = (
+            torch.zeros(models, dtype=torch.int64),
+            torch.tensor([_signed(seed) for seed in regime.seeds]),
+        )
         self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
         given = regime.parametrisations
         self.factors = _doubles([[(of.rate(kind, shape), of.decay(kind, shape)) for kind in KINDS] for of in given])
@@ -112,6 +115,11 @@ class State:
 
     def changed(self) -> None:
         """Nothing is derived from parameters between steps."""
+
+
+def _signed(seed: int) -> int:
+    """The int64 of the same 64 bits."""
+    return ((seed & (2**64 - 1)) ^ 2**63) - 2**63
 
 
 def _spread(of: Parametrisation, shape: Shape, name: str) -> float:
