@@ -103,11 +103,14 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     from isoflop.runs import RunStore
     from isoflop.sweep.launcher import run_sweep
     from isoflop.sweep.progress import SweepProgress
+    from isoflop.sweep.resolve import each_once, keep_study
 
     with TemporaryDirectory() as elsewhere:
-        specs = _resolved(study, where, Path(elsewhere))  # what cannot be run leaves no store behind
+        groups = _resolved(study, where, Path(elsewhere))  # what cannot be run leaves no store behind
         store = RunStore(where)
         copy_corpora(Path(elsewhere), store.cache)
+    keep_study(store, study, groups)
+    specs = each_once(groups)
     every = study.checkpoint_every
     with SweepProgress(stderr()) as progress:
         result = run_sweep(specs, store, workers=workers, watcher=progress, checkpoint_every=every)
@@ -119,32 +122,35 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     return store
 
 
-def _resolved(study: Study, where: Path, elsewhere: Path) -> list[TrainSpec]:
-    """The runs of a study, its corpora made in the cache of the store, or ``elsewhere`` where there is no store yet."""
+def _resolved(study: Study, where: Path, elsewhere: Path) -> dict[str, list[TrainSpec]]:
+    """The runs of a study by group, its corpora made in the store's cache, or ``elsewhere`` where there is no store."""
     from isoflop.runs import RunStore
-    from isoflop.sweep.resolve import load_corpora, resolve
+    from isoflop.sweep.resolve import load_corpora, resolve_groups
 
     cache = RunStore(where, create=False).cache if (where / "store.json").exists() else elsewhere
-    return resolve(study, *load_corpora(study, cache))
+    return resolve_groups(study, *load_corpora(study, cache))
 
 
 def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
     from isoflop.hardware import cores
     from isoflop.runs import RunStore
     from isoflop.sweep.cost import estimate
+    from isoflop.sweep.resolve import each_once
 
     with TemporaryDirectory() as elsewhere:
-        specs = _resolved(study, where, Path(elsewhere))
+        groups = _resolved(study, where, Path(elsewhere))
+    specs = each_once(groups)
     store = RunStore(where, create=False) if (where / "store.json").exists() else None
     forecast = estimate(specs, store, workers or int(cores()))
     if as_json:
         emit(forecast.to_dict(), as_json)
         return
     cells = (
-        (f"{s.counts()['N']:.3g}", f"{s.tokens:.3g}", f"{s.counts()['C_exact_causal']:.3g}", str(s.n_steps))
-        for s in specs
+        (name, f"{s.counts()['N']:.3g}", f"{s.tokens:.3g}", f"{s.counts()['C_exact_causal']:.3g}", str(s.n_steps))
+        for name, runs in groups.items()
+        for s in runs
     )
-    print_table(("N", "D", "FLOPs", "steps"), cells)
+    print_table(("group", "N", "D", "FLOPs", "steps"), cells)
     emit(str(forecast), as_json)
 
 

@@ -5,6 +5,7 @@ store/
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
   runs/<id>/lease              locked while a process writes the run
+  studies/NAME.json            what a study asked of which runs
   cache/                       prepared corpora; can be deleted
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,14 +150,17 @@ class RunStore:
         names = dict.fromkeys(name for row in rows for name in row)
         return pa.table({name: [row.get(name) for row in rows] for name in names})
 
-    def fit_data(self) -> FitData:
+    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        D and C are those at which the loss was measured: an early-stopped run counts up to its best evaluation.
-        Runs that are not finished, or were recorded without these counts, are left out and named in ``excluded``.
+        ``runs`` are the ids of those to take, where not all. D and C are those at which the loss was measured: an
+        early-stopped run counts up to its best evaluation. Runs that are not finished, or were recorded without these
+        counts, are left out and named in ``excluded``.
         """
         rows, excluded = [], []
         for record in self:
+            if runs is not None and record.id not in runs:
+                continue
             lacking = [name for name in ("N", "D", "C") if name not in record.counts]
             if record.status != "finished" or record.result is None:
                 excluded.append(f"run {record.id}: {self.state(record)}")
