@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from isoflop.sweep import packing
-from isoflop.sweep.cost import typical_seconds
+from isoflop.sweep.cost import own_shares, typical_seconds
 from isoflop.sweep.packing import LARGEST, pack
 from isoflop.train.spec import TrainSpec, stack_key
 
@@ -67,3 +67,13 @@ def test_models_that_fill_the_memory_are_not_stacked(specs: list[TrainSpec], mon
 
 def test_nothing_packs_into_nothing() -> None:
     assert pack([], 2) == []
+
+
+def test_cool_downs_go_with_their_trunk_and_cost_what_they_add(make_specs: MakeSpecs) -> None:
+    train = {"seeds": [0, 1, 2], "engine": "torch", "one_trunk": True, "schedule": "wsd"}
+    specs = make_specs(shapes=[{"d_model": 8}], tokens=[3200, 6400, 12_800], train=train)
+    stacks = pack(specs, 2)
+    assert [sorted(spec.tokens for spec in stack) for stack in stacks] == [[3200, 6400, 12_800]] * 3
+    assert all(len({spec.seed for spec in stack}) == 1 for stack in stacks)
+    own = own_shares(specs)
+    assert {spec.tokens: share for spec, share in own.items()} == pytest.approx({3200: 0.2, 6400: 0.2, 12_800: 1.0})

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from isoflop.hardware import memory_bytes
-from isoflop.sweep.cost import typical_seconds
+from isoflop.sweep.cost import own_shares, typical_seconds
+from isoflop.train.partings import families
 from isoflop.train.spec import TrainSpec, stack_key
 
 LARGEST = {"torch": 1, "native": 16, "triton": 64}
@@ -22,10 +23,16 @@ def pack(specs: Sequence[TrainSpec], workers: int) -> list[list[TrainSpec]]:
     """The runs as stacks, the longest stack last, to be taken from the end.
 
     No stack takes longer than a quarter of a worker's share of everything, unless it is a single run: then the last
-    stacks end at about the same time. Runs of about the same length go together.
+    stacks end at about the same time. Runs of about the same length go together, and runs that share their first steps
+    always do, as one.
     """
-    seconds = {spec: typical_seconds(spec) for spec in specs}
+    own = own_shares(specs)
+    seconds = {spec: own[spec] * typical_seconds(spec) for spec in specs}
     longest = sum(seconds.values()) / (_JOBS_A_WORKER * workers)
+
+    def taken(stack: Sequence[TrainSpec]) -> float:
+        return sum(map(seconds.__getitem__, stack))
+
     memory = _MEMORY_SHARE * (memory_bytes() or _MEMORY) / workers
     kinds: dict[tuple[object, ...], list[TrainSpec]] = defaultdict(list)
     for spec in specs:
@@ -35,10 +42,10 @@ def pack(specs: Sequence[TrainSpec], workers: int) -> list[list[TrainSpec]]:
         first = kind[0]
         most = min(LARGEST[first.engine], max(1, int(memory / (_STATE_BYTES * first.shape.n_params))))
         stack: list[TrainSpec] = []
-        for spec in sorted(kind, key=seconds.__getitem__, reverse=True):
-            if stack and (len(stack) == most or sum(map(seconds.__getitem__, [*stack, spec])) > longest):
+        for family in sorted(families(kind), key=taken, reverse=True):
+            if stack and (len(stack) + len(family) > most or taken([*stack, *family]) > longest):
                 stacks.append(stack)
                 stack = []
-            stack.append(spec)
+            stack = [*stack, *family]
         stacks.append(stack)
-    return sorted(stacks, key=lambda stack: sum(map(seconds.__getitem__, stack)))
+    return sorted(stacks, key=taken)

@@ -16,6 +16,7 @@ from isoflop.shape import Shape
 from isoflop.sweep.settings import TrainSettings
 from isoflop.sweep.study import Group, Study
 from isoflop.train.rules import value_of
+from isoflop.train.schedules import FORMS
 from isoflop.train.spec import TrainSpec, flops_per_token
 from isoflop.train.trainable import default_engine
 
@@ -81,11 +82,13 @@ def _runs(study: Study, group: Group, corpus: Corpus, transfer: Mapping[str, Cor
                 hint=f"set n_vocab = {judged.n_vocab} or more",
             )
     _refuse_heads_without_base(group)
+    _refuse_trunk_that_falls(group)
     specs: dict[TrainSpec, None] = {}
     for shape in group.shapes:
         wanted = [*group.tokens, *(budget / flops_per_token(shape) for budget in group.budgets)]
+        alike = (min(wanted), max(wanted)) if group.train.one_trunk else None
         for tokens, multiple, seed in product(wanted, group.train.batch_scan, group.train.seeds):
-            spec = _spec(group.train, source, corpus, shape, tokens, multiple, seed)
+            spec = _spec(group.train, source, corpus, shape, tokens, multiple, seed, alike)
             specs[replace(spec, transfer=tuple(other.fingerprint for other in others.values()))] = None
     return list(specs)
 
@@ -119,13 +122,33 @@ def _refuse_heads_without_base(group: Group) -> None:
         )
 
 
+def _refuse_trunk_that_falls(group: Group) -> None:
+    settings = group.train
+    falls = FORMS[settings.schedule].decay if settings.decay_share is None else settings.decay_share
+    if settings.one_trunk and falls == 1:
+        raise SpecError(
+            f"one_trunk: runs of schedule {settings.schedule!r} share no steps, their rates fall from the beginning on",
+            hint='schedule = "wsd"',
+        )
+
+
 def _spec(
-    settings: TrainSettings, source: str, corpus: Corpus, shape: Shape, wanted: float, multiple: float, seed: int
+    settings: TrainSettings,
+    source: str,
+    corpus: Corpus,
+    shape: Shape,
+    wanted: float,
+    multiple: float,
+    seed: int,
+    alike: tuple[float, float] | None,
 ) -> TrainSpec:
-    batch = max(1, round(multiple * _ruled(settings, "batch_tokens", shape, wanted) / shape.n_ctx)) * shape.n_ctx
-    n_steps = max(1, round(wanted / batch))
+    """``alike`` are the least and the largest D of runs on one trunk: rules follow the trunk, the warm-up the least."""
+    least, ruling = (wanted, wanted) if alike is None else alike
+    batch = max(1, round(multiple * _ruled(settings, "batch_tokens", shape, ruling) / shape.n_ctx)) * shape.n_ctx
+    n_steps, least_steps, ruling_steps = (max(1, round(d / batch)) for d in (wanted, least, ruling))
     tokens = n_steps * batch
-    peak = _ruled(settings, "learning_rate", shape, wanted, batch)
+    peak = _ruled(settings, "learning_rate", shape, ruling, batch)
+    warmup = round(least_steps * settings.warmup_share) if settings.warmup_steps is None else settings.warmup_steps
     said = {name: getattr(settings, name) for name in _AS_SAID}
     return TrainSpec(
         shape=shape,
@@ -133,7 +156,7 @@ def _spec(
         tokens=tokens,
         unique_tokens=unique_tokens(
             corpus.train,
-            tokens,
+            ruling_steps * batch,
             n_ctx=shape.n_ctx,
             at_most=settings.unique_tokens,
             allow_repeats=settings.allow_repeats,
@@ -142,7 +165,7 @@ def _spec(
         batch_tokens=batch,
         learning_rate=peak,
         final_learning_rate=peak * settings.final_learning_rate_ratio,
-        warmup_steps=round(n_steps * settings.warmup_share) if settings.warmup_steps is None else settings.warmup_steps,
+        warmup_steps=warmup,
         decay_steps=None if settings.decay_share is None else round(n_steps * settings.decay_share),
         beta1=settings.beta1,
         beta2=settings.beta2,

@@ -33,6 +33,8 @@ class TrainSettings:
         warmup_share: share of the steps spent in linear warm-up.
         warmup_steps: that many instead.
         decay_share: share of the steps over which it falls; None for that of the schedule.
+        one_trunk: the runs of a shape on several D share batch, learning rate, warm-up and data, so that those on less
+            are cool-downs off the longest, whose steps they share: for schedules that hold the rate.
         optimizer, parametrisation, dropout, z_loss, balance_loss, averaging, averaging_share: as of
             :class:`isoflop.train.TrainSpec`.
         base_width: d_model at which every parametrisation is the standard one.
@@ -56,6 +58,7 @@ class TrainSettings:
     warmup_share: Share = 0.05
     warmup_steps: int | None = None
     decay_share: Share | None = None
+    one_trunk: bool = False
     optimizer: str = "adamw"
     parametrisation: str = "standard"
     base_width: int | None = None
