@@ -202,7 +202,7 @@ GROUPS: dict[str, Any] = MINIMAL | {
     "group": [
         {"name": "grid"},
         {"name": "profiles", "purpose": "isoflop", "budgets": [1e9], "train": {"beta2": 0.99}},
-        {"name": "sizes", "near": {"n_nonembedding": [1e4]}, "shape": {"n_ctx": 16, "n_vocab": 256}},
+        {"name": "sizes", "near": {"n_nonembedding": [1e4], "tolerance": 0.3}, "shape": {"n_ctx": 16, "n_vocab": 256}},
     ],
 }
 
@@ -213,7 +213,7 @@ def test_a_group_has_what_is_said_above_it_but_for_what_it_says_itself() -> None
     assert (profiles.purpose, profiles.tokens, profiles.budgets) == ("isoflop", (), (1e9,))
     assert (profiles.train.beta1, profiles.train.beta2) == (0.8, 0.99)
     assert (grid.train.beta1, grid.train.beta2) == (0.8, 0.9)
-    assert [shape.n_nonembedding for shape in sizes.shapes] == pytest.approx([1e4], rel=0.1), "in the place of shapes"
+    assert [shape.n_nonembedding for shape in sizes.shapes] == pytest.approx([1e4], rel=0.3), "in the place of shapes"
     assert {shape.activation for group in (grid, sizes) for shape in group.shapes} == {"relu2"}
 
 

@@ -20,6 +20,8 @@ def curves(
 ) -> Curves:
     """Columns N, D (tokens so far), S (steps), B (tokens a step) and L (nats/token), and the run of each row.
 
+    N is left out where a run was recorded without it.
+
     Args:
         store: its finished runs are taken.
         runs: ids of those to take; None for all.
@@ -41,11 +43,13 @@ def curves(
         columns["L"].append(points[loss][there])
         columns["D"].append(steps * batch)
         columns["B"].append(np.full(len(steps), batch))
-        columns["N"].append(np.full(len(steps), record.counts.get("N", np.nan)))
+        if "N" in record.counts:
+            columns["N"].append(np.full(len(steps), record.counts["N"]))
         labels += [record.id] * len(steps)
     if not labels:
         raise FitError("no finished run is among those asked for", hint="isoflop runs ls shows the state of each run")
-    return {name: np.concatenate(parts) for name, parts in columns.items()}, np.array(labels)
+    whole = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
+    return {name: values for name, values in whole.items() if len(values) == len(labels)}, np.array(labels)
 
 
 def batch_scan(

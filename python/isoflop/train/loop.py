@@ -111,8 +111,8 @@ def train_stack(
                 outcomes[k] = courses[k].finish(time.monotonic() - began)
                 if ended is not None:
                     ended(k, outcomes[k])
-        for k in following.part(live):
-            orders[k].skip(courses[k].step * engine.batch)
+        for k, steps in following.part(live):
+            orders[k].skip(steps * engine.batch)
             ahead.lay_out(k)
         if due:
             shares.rest(training)
@@ -139,6 +139,7 @@ class _Following:
         self._left = {
             k: parting for k, parting in found.items() if courses[k].step == courses[parting.trunk].step < parting.step
         }
+        self._since = {k: courses[k].step for k in self._left}
         for k in self._left:
             engine.active[k] = False
 
@@ -162,8 +163,9 @@ class _Following:
         for k in mine:
             self._engine.active[k] = False
 
-    def part(self, live: Sequence[int]) -> list[int]:
-        """The runs that go on by themselves from here, having parted from their trunk or seen its end."""
+    def part(self, live: Sequence[int]) -> list[tuple[int, int]]:
+        """The runs that go on by themselves from here, having parted from their trunk or seen its end, and the steps
+        that each has followed it for."""
         parted = []
         for k, (trunk, step) in [(k, (each.trunk, each.step)) for k, each in self._left.items()]:
             if k not in live:
@@ -171,7 +173,7 @@ class _Following:
             elif self._courses[k].step == step or trunk not in live:
                 self._load(k)
                 del self._left[k]
-                parted.append(k)
+                parted.append((k, self._courses[k].step - self._since[k]))
         return parted
 
     def _load(self, run: int) -> None:
