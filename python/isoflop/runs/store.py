@@ -1,11 +1,16 @@
 """The run store: a directory that is the only truth about which runs exist and what they gave.
 
 store/
-  store.json                   format of the store
+  store.json                   format of the store; locked while a process compacts it
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
   runs/<id>/lease              locked while a process writes the run
+  compacted/manifest.json      the files that hold the compacted runs (renamed into place)
+  compacted/runs-*.parquet     one row a run: its record, and every field of it a column
+  compacted/points-*.parquet   their points, sorted by run and in the order they were logged
   cache/                       prepared corpora; can be deleted
+
+A run is in a folder of its own or compacted; where a kill left it in both, readers take it once.
 """
 
 from __future__ import annotations
@@ -13,21 +18,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
 from isoflop.fitting.data import FitData
-from isoflop.runs.files import explained, replace_file, whole_lines
+from isoflop.runs.compacted import Compacted
+from isoflop.runs.files import explained, replace_file
 from isoflop.runs.lease import is_held
+from isoflop.runs.part import Part
+from isoflop.runs.points import Columns, read_lines
 from isoflop.runs.record import ENDED, FORMAT, RunRecord, read_record
+from isoflop.runs.rows import joined, row_of, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from isoflop.runs.compaction import Compaction
 
 _KIND = "isoflop run store"
 
@@ -42,12 +52,13 @@ class RunStore:
     def __init__(self, url: str | Path, *, create: bool = True) -> None:
         self.path = Path(url).expanduser()
         self.cache = self.path / "cache"
-        marker = self.path / "store.json"
-        if not marker.exists():
+        self.marker = self.path / "store.json"
+        self.compacted = Compacted(self.path / "compacted")
+        if not self.marker.exists():
             if not create:
                 raise StoreError(f"there is no run store at {self.path}", hint="isoflop sweep STUDY.toml makes one")
-            self._create(marker)
-        self._check(marker)
+            self._create(self.marker)
+        self._check(self.marker)
 
     def _create(self, marker: Path) -> None:
         if self.path.is_dir() and any(not _of_a_new_store(item.name) for item in self.path.iterdir()):
@@ -77,21 +88,41 @@ class RunStore:
     def folder(self, run: str) -> Path:
         return self.path / "runs" / run
 
+    def folders(self) -> list[str]:
+        """Names of what is in ``runs``, sorted."""
+        runs = self.path / "runs"
+        with explained("list", runs):
+            return sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+
+    def loose(self) -> list[str]:
+        """Ids of the runs that have a folder of their own, sorted."""
+        return [run for run in self.folders() if (self.folder(run) / "run.json").exists()]
+
+    def ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+        # Folders first: a run that leaves them later has been published before.
+        return sorted({*self.loose(), *self.compacted.ids()})
+
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        for file in sorted((self.path / "runs").glob("*/run.json")):
-            record = read_record(file)
-            if record is not None:
-                yield record
+        loose = self.loose()
+        parts = self.compacted.parts()
+        compacted = (record for record in merge(*(part.records() for part in parts), key=_id))
+        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
+        yield from merge(compacted, apart, key=_id)
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
-        return read_record(self.folder(run) / "run.json")
+        record = read_record(self.folder(run) / "run.json")
+        if record is None and (found := self.compacted.find(run)) is not None:
+            part, index = found
+            record = part.record(index)
+        return record
 
     def has_ended(self, run: str) -> bool:
         """Whether the run came to an end that a second try would not change: finished or diverged."""
-        record = self.get(run)
-        return record is not None and record.status in ENDED
+        record = read_record(self.folder(run) / "run.json")
+        return self.compacted.find(run) is not None if record is None else record.status in ENDED
 
     def find(self, prefix: str) -> RunRecord:
         """The record of the one run whose id starts with ``prefix``.
@@ -99,12 +130,13 @@ class RunStore:
         Raises:
             StoreError: no run or several runs do.
         """
-        found = [record for record in self if record.id.startswith(prefix)] if prefix else []
-        if len(found) != 1:
+        found = [run for run in self.ids() if run.startswith(prefix)] if prefix else []
+        record = self.get(found[0]) if len(found) == 1 else None
+        if record is None:
             raise StoreError(
                 f"{len(found)} runs have an id that starts with {prefix!r}", hint="isoflop runs ls shows the ids"
             )
-        return found[0]
+        return record
 
     def state(self, record: RunRecord) -> str:
         """``finished``, ``diverged``, ``failed``; ``running`` while somebody writes it, else ``interrupted``."""
@@ -112,42 +144,39 @@ class RunStore:
             return "interrupted"
         return record.status
 
-    def points(self, run: str) -> dict[str, NDArray[np.float64]]:
+    def points(self, run: str) -> Columns:
         """The points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
 
         Raises:
             StoreError: there is no such run, or its points are damaged.
         """
         file = self.folder(run) / "points.jsonl"
-        with explained("read", file):
-            just_begun = not file.exists() and self.get(run) is not None
-            lines = [] if just_begun else whole_lines(file).splitlines()
-        decoder = msgspec.json.Decoder(dict[str, float | None])
-        try:
-            rows = [decoder.decode(line) for line in lines]
-        except msgspec.MsgspecError as error:
-            raise StoreError(
-                f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
-            ) from error
-        names = dict.fromkeys(name for row in rows for name in row)
-        return {
-            name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], float)
-            for name in names
-        }
+        if not file.exists():
+            if (found := self.compacted.find(run)) is not None:
+                part, index = found
+                return part.points(index)
+            if self.get(run) is not None:
+                return {}  # the run has just begun
+        return read_lines(file)
 
     def table(self) -> pa.Table:
         """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...)."""
-        import pyarrow as pa
+        loose = self.loose()
+        parts = self.compacted.parts()
+        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
+        rows = to_table([row_of(record, self.state(record)) for record in apart])
+        table = joined([rows, *(part.table() for part in parts)])
+        return table.sort_by("id") if parts else table
 
-        rows = [
-            {"id": record.id, "state": self.state(record), "attempt": record.attempt, "seconds": record.seconds}
-            | record.counts
-            | (record.result or {})
-            | _flat(record.spec, "spec.")
-            for record in self
-        ]
-        names = dict.fromkeys(name for row in rows for name in row)
-        return pa.table({name: [row.get(name) for row in rows] for name in names})
+    def compact(self) -> Compaction:
+        """Move the finished and diverged runs into a few sorted Parquet files; see :mod:`isoflop.runs.compaction`.
+
+        Raises:
+            StoreError: another process compacts the store, a run is damaged, or the disk refuses.
+        """
+        from isoflop.runs.compaction import compact
+
+        return compact(self)
 
     def fit_data(self) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
@@ -179,12 +208,9 @@ def _of_a_new_store(name: str) -> bool:
     return name == "runs" or name.startswith(".store.json.")
 
 
-def _flat(spec: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """A nested spec as one level: {"shape": {"d_model": 8}} -> {"spec.shape.d_model": 8}; lists become text."""
-    flat: dict[str, Any] = {}
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
-    return flat
+def _id(record: RunRecord) -> str:
+    return record.id
+
+
+def _is_in(run: str, parts: list[Part]) -> bool:
+    return any(part.index(run) is not None for part in parts)
