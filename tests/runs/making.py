@@ -67,7 +67,7 @@ def seen(store: RunStore) -> dict[str, Any]:
 
 
 def all_points(store: RunStore) -> dict[str, Columns]:
-    return {run: store.points(run) for run in store.ids()}
+    return {run: store.points_of(run) for run in store.ids()}
 
 
 def assert_same_points(found: dict[str, Columns], wanted: dict[str, Columns]) -> None:

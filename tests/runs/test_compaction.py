@@ -230,7 +230,7 @@ def test_a_kill_between_any_two_steps_is_harmless(tmp_path: Path) -> None:
         for _ in range(2):
             store.compact()
         assert sorted([*before["ids"], recorder.id]) == store.ids()
-        assert_same_points({run: store.points(run) for run in before["ids"]}, points)
+        assert_same_points({run: store.points_of(run) for run in before["ids"]}, points)
         assert len(files(store.compacted.folder.path)) == 3, event
         assert [path.name for path in store.path.rglob("*.tmp")] == []
         if not killed:

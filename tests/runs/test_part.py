@@ -82,7 +82,7 @@ def test_a_truncated_file_is_named(store: RunStore, kind: str, keep: float) -> N
     [file] = store.compacted.folder.path.glob(f"{kind}-*")
     content = file.read_bytes()
     file.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
-    for read in (list, RunStore.table, lambda opened: opened.points(run), RunStore.summary):
+    for read in (list, RunStore.table, lambda opened: opened.points_of(run), RunStore.summary):
         with pytest.raises(StoreError, match=rf"{file} is damaged: .*\n.*from a copy"):
             read(RunStore(store.path))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,15 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.errors import StoreError
 from isoflop.runs.folder import Folder
 from isoflop.runs.manifest import PartFiles
+from isoflop.runs.part_file import PartFile, to_floats
 from isoflop.runs.points import Columns
 from isoflop.runs.record import RunRecord, decode_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow import parquet
 
 RECORD, COUNT, COLUMNS, ATTEMPTS = "store.record", "store.points", "store.columns", "store.attempts"
 """Columns of the runs beside those of a table: the record as JSON, how many points there are, the names of their
@@ -71,44 +69,29 @@ class Part:
 
     def __init__(self, folder: Folder, files: PartFiles) -> None:
         self.files = files
-        self._folder = folder
-        self._runs = self._open(files.runs.name)
-        self._points = self._open(files.points.name)
-
-    def _open(self, name: str) -> parquet.ParquetFile:
-        from pyarrow import parquet
-
-        with self._explained(name):
-            return parquet.ParquetFile(self._folder.open(name))
-
-    @contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
-        import pyarrow as pa
-
-        try:
-            yield
-        except StoreError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(
-                f"{self._folder.path / name} is damaged: {error}", hint="bring it back from a copy of the store"
-            ) from error
+        self._runs = PartFile(folder, files.runs.name)
+        self.rows = PartFile(folder, files.points.name)
 
     @cached_property
     def ids(self) -> NDArray[np.bytes_]:
         """Shape (n_runs,), sorted."""
-        return np.array(self._column("id").to_pylist(), dtype=np.bytes_)
+        return np.array(self._runs.read(["id"])["id"].to_pylist(), dtype=np.bytes_)
 
     @cached_property
     def states(self) -> list[str]:
         """Of each run."""
-        return list(self._column("state").to_pylist())
+        return list(self._runs.read(["state"])["state"].to_pylist())
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Shape (n_runs + 1,): the points of run i are rows offsets[i] to offsets[i + 1]."""
-        counts = self._column(COUNT).to_numpy()
+        """Shape (n_runs + 1,): the points of run i are ``rows`` offsets[i] to offsets[i + 1]."""
+        counts = self._runs.read([COUNT])[COUNT].to_numpy()
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the points of its runs."""
+        return [name for name in self.rows.names if name != RUN]
 
     def index(self, run: str) -> int | None:
         """Where a run stands, or None where it is in another part."""
@@ -117,65 +100,36 @@ class Part:
         return at if at < len(self.ids) and self.ids[at] == wanted else None
 
     def record(self, index: int) -> RunRecord:
-        [content] = self._slice(self._runs, self.files.runs.name, [RECORD], index, index + 1)[RECORD].to_pylist()
+        [content] = self._runs.rows([RECORD], index, index + 1)[RECORD].to_pylist()
         return self._decoded(content)
 
     def records(self) -> Iterator[RunRecord]:
         """All of them, a few in memory at a time."""
-        with self._explained(self.files.runs.name):
-            for batch in self._runs.iter_batches(1024, columns=[RECORD]):
-                for content in batch.column(0).to_pylist():
-                    yield self._decoded(content)
+        return map(self._decoded, self._runs.texts(RECORD))
 
     def table(self) -> pa.Table:
         """One row a run."""
-        names = [name for name in self._runs.schema_arrow.names if name not in INTERNAL]
-        with self._explained(self.files.runs.name):
-            return self._runs.read(columns=names).replace_schema_metadata(None)
+        return self._runs.read([name for name in self._runs.names if name not in INTERNAL])
 
     def points(self, index: int) -> Columns:
         """The points of one run, in the columns that it has."""
-        names = json.loads(
-            self._slice(self._runs, self.files.runs.name, [COLUMNS], index, index + 1)[COLUMNS][0].as_py()
-        )
+        names = json.loads(self._runs.rows([COLUMNS], index, index + 1)[COLUMNS][0].as_py())
         first, last = self.offsets[index : index + 2].tolist()
-        table = self._slice(self._points, self.files.points.name, names, first, last)
-        return {name: _float(table[name]) for name in names}
+        table = self.rows.rows(names, first, last)
+        return {name: to_floats(table[name]) for name in names}
 
     def runs(self) -> Iterator[HeldRun]:
         """Every run with all that the part has of it; all points are in memory at once."""
-        with self._explained(self.files.points.name):
-            table = self._points.read()
-        columns = {name: _float(table[name]) for name in table.column_names if name != RUN}
-        with self._explained(self.files.runs.name):
-            kept = self._runs.read(columns=[RECORD, COLUMNS, ATTEMPTS])
-        ids, ends = [run.decode() for run in self.ids.tolist()], self.offsets.tolist()
-        rows = zip(
-            ids, self.states, ends, ends[1:], *(kept[name].to_pylist() for name in kept.column_names), strict=False
-        )
-        for run, state, begin, end, record, names, attempts in rows:
+        table = self.rows.read(self.columns)
+        columns = {name: to_floats(table[name]) for name in self.columns}
+        kept = self._runs.read([RECORD, COLUMNS, ATTEMPTS])
+        begin, *ends = self.offsets.tolist()
+        fields = (kept[name].to_pylist() for name in (RECORD, COLUMNS, ATTEMPTS))
+        for run, state, end, record, names, attempts in zip(self.ids.tolist(), self.states, ends, *fields, strict=True):
             points = {name: columns[name][begin:end] for name in json.loads(names)}
-            yield HeldRun(run, state, record.encode(), end - begin, points, json.loads(attempts) if attempts else {})
-
-    def _column(self, name: str) -> pa.ChunkedArray:
-        with self._explained(self.files.runs.name):
-            return self._runs.read(columns=[name])[name]
-
-    def _slice(self, file: parquet.ParquetFile, name: str, columns: Sequence[str], first: int, last: int) -> pa.Table:
-        """Rows first to last of some columns, no more row groups read than they stand in."""
-        metadata = file.metadata
-        with self._explained(name):
-            ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
-            begin, end = np.searchsorted(ends, [first, last - 1], side="right").tolist()
-            groups = list(range(begin, end + 1)) if last > first else []
-            before = int(ends[begin - 1]) if groups and begin else 0
-            return file.read_row_groups(groups, columns=list(columns)).slice(first - before, last - first)
+            earlier = json.loads(attempts) if attempts else {}
+            yield HeldRun(run.decode(), state, record.encode(), end - begin, points, earlier)
+            begin = end
 
     def _decoded(self, content: str) -> RunRecord:
-        return decode_record(content.encode(), f"a record in {self._folder.path / self.files.runs.name}")
-
-
-def _float(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Numbers as they are, null as NaN."""
-    values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
-    return values
+        return decode_record(content.encode(), f"a record in {self._runs.path}")

@@ -42,7 +42,7 @@ def batch_scan(
     columns: dict[str, list[Array]] = {"S": [], "B": [], "L": []}
     runs: list[str] = []
     for record in taken:
-        points = store.points(record.id)
+        points = store.points_of(record.id)
         if loss not in points:
             raise FitError(f"run {record.id} has no column {loss!r}", hint=f"it has {', '.join(points)}")
         there = np.isfinite(points[loss])

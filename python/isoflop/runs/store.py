@@ -15,31 +15,32 @@ A run is in a folder of its own or compacted; where a kill left it in both, read
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
 from isoflop.fitting.data import FitData
+from isoflop.runs import marker
 from isoflop.runs.compacted import Compacted
-from isoflop.runs.files import explained, replace_file
+from isoflop.runs.csr import Points, read_batches, read_points
+from isoflop.runs.files import explained
 from isoflop.runs.lease import is_held
 from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
-from isoflop.runs.record import ENDED, FORMAT, RunRecord, read_record
+from isoflop.runs.record import ENDED, RunRecord, read_record
 from isoflop.runs.rows import joined, row_of, to_table
+from isoflop.runs.where import select
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from isoflop.runs.compaction import Compaction
-
-_KIND = "isoflop run store"
 
 
 class RunStore:
@@ -52,35 +53,13 @@ class RunStore:
     def __init__(self, url: str | Path, *, create: bool = True) -> None:
         self.path = Path(url).expanduser()
         self.cache = self.path / "cache"
-        self.marker = self.path / "store.json"
+        self.marker = self.path / marker.NAME
         self.compacted = Compacted(self.path / "compacted")
         if not self.marker.exists():
             if not create:
                 raise StoreError(f"there is no run store at {self.path}", hint="isoflop sweep STUDY.toml makes one")
-            self._create(self.marker)
-        self._check(self.marker)
-
-    def _create(self, marker: Path) -> None:
-        if self.path.is_dir() and any(not _of_a_new_store(item.name) for item in self.path.iterdir()):
-            raise StoreError(f"{self.path} is a folder with other things in it", hint="give a new or an empty folder")
-        with explained("make a run store at", self.path):
-            (self.path / "runs").mkdir(parents=True, exist_ok=True)
-            replace_file(marker, json.dumps({"kind": _KIND, "format": FORMAT}).encode() + b"\n")
-
-    def _check(self, marker: Path) -> None:
-        with explained("read", marker):
-            content = marker.read_bytes()
-        try:
-            meta = json.loads(content)
-            kind, written = meta["kind"], int(meta["format"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{marker} is not a run store's marker") from error
-        if kind != _KIND:
-            raise StoreError(f"{self.path} holds a {kind!r}, not a {_KIND!r}")
-        if written > FORMAT:
-            raise StoreError(
-                f"{self.path} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop"
-            )
+            marker.make_store(self.path)
+        marker.check_store(self.path)
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.path)!r})"
@@ -144,7 +123,7 @@ class RunStore:
             return "interrupted"
         return record.status
 
-    def points(self, run: str) -> Columns:
+    def points_of(self, run: str) -> Columns:
         """The points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
 
         Raises:
@@ -159,14 +138,60 @@ class RunStore:
                 return {}  # the run has just begun
         return read_lines(file)
 
-    def table(self) -> pa.Table:
-        """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...)."""
+    def points(self, columns: Sequence[str] | None = None, where: object = None) -> Points:
+        """The points of many runs as flat arrays, run after run in the order of their ids.
+
+        Args:
+            columns: names such as ``["step", "loss"]``; all where None.
+            where: which runs: ``"N >= 1e6 and spec.seed == 0"``, ``{"d_model": [64, 128]}``, or an Arrow expression
+                over the columns of :meth:`table`.
+
+        Raises:
+            StoreError: a column that no run has, a condition that is none, or damaged points.
+        """
+        return read_points(self, columns, where)
+
+    def batches(self, columns: Sequence[str], where: object = None) -> Iterator[dict[str, NDArray[Any]]]:
+        """Points and, beside each, fields of its run, a stretch at a time, for fits that do not hold them all.
+
+        ``iso.Batches(lambda: store.batches(["N", "step", "loss"]), columns={"S": "step", "L": "loss"})``. Points that
+        lack one of the columns are left out; ``"run"`` numbers the runs.
+
+        Args:
+            columns: of points, or of :meth:`table`.
+            where: which runs, as for :meth:`points`.
+
+        Raises:
+            StoreError: as :meth:`points`.
+        """
+        return read_batches(self, columns, where)
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer of DuckDB to a query over the tables ``runs`` (as :meth:`table`) and ``points`` (with ``run``).
+
+        Raises:
+            MissingExtra: DuckDB is not installed.
+            StoreError: the query is wrong, or there are no runs.
+        """
+        from isoflop.runs.sql import query as ask
+
+        return ask(self, query)
+
+    def table(self, where: object = None) -> pa.Table:
+        """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...).
+
+        Args:
+            where: which runs, as for :meth:`points`.
+
+        Raises:
+            StoreError: a condition that is none.
+        """
         loose = self.loose()
         parts = self.compacted.parts()
         apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
         rows = to_table([row_of(record, self.state(record)) for record in apart])
         table = joined([rows, *(part.table() for part in parts)])
-        return table.sort_by("id") if parts else table
+        return select(table.sort_by("id") if parts else table, where)
 
     def compact(self) -> Compaction:
         """Move the finished and diverged runs into a few sorted Parquet files; see :mod:`isoflop.runs.compaction`.
@@ -201,11 +226,6 @@ class RunStore:
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
         return dict(Counter(self.state(record) for record in self))
-
-
-def _of_a_new_store(name: str) -> bool:
-    """Whether a process that is making this store now, or was killed at it, leaves a file of this name."""
-    return name == "runs" or name.startswith(".store.json.")
 
 
 def _id(record: RunRecord) -> str:
