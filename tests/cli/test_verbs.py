@@ -25,6 +25,7 @@ VERBS = [
     "info",
     "laws",
     "laws show",
+    "runs compact",
     "runs ls",
     "runs show",
 ]
@@ -44,6 +45,19 @@ def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Call, 
     shown = json.loads(isoflop(f"runs show {store.path} {listed[0]['id'][:8]}").out)
     assert shown["id"] == listed[0]["id"]
     assert shown["state"] == "finished"
+
+
+def test_a_compacted_store_is_listed_shown_and_fitted_as_before(isoflop: Call, store: RunStore) -> None:
+    run = next(iter(store)).id
+    asked = (f"runs ls {store.path} --json", f"runs show {store.path} {run[:8]}", f"fit {store.path} --law chinchilla")
+    before = [isoflop(words).out for words in asked]
+    assert (
+        "12 runs and 12 points compacted; 0 runs left as they are; 3 files of"
+        in isoflop(f"runs compact {store.path}").out
+    )
+    assert [isoflop(words).out for words in asked] == before
+    again = json.loads(isoflop(f"runs compact {store.path} --json").out)
+    assert (again["runs"], again["left"], again["damaged"], again["files"]) == (0, 0, [], 3)
 
 
 def test_a_store_that_is_not_there_is_not_made(isoflop: Call, tmp_path: Path) -> None:

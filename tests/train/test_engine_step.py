@@ -44,7 +44,7 @@ def test_points_are_those_of_the_plain_models(make_spec: MakeSpec, corpus: Corpu
         train_stack(specs, [corpus] * 2, recorders)
         for recorder in recorders:
             recorder.__exit__(None, None, None)
-        found.append([store.points(recorder.id) for recorder in recorders])
+        found.append([store.points_of(recorder.id) for recorder in recorders])
     for plain, made in zip(*found, strict=True):
         assert plain.keys() == made.keys()
         for column, values in plain.items():

@@ -58,7 +58,7 @@ def test_each_run_of_a_stack_is_what_it_is_alone(make_spec: MakeSpec, corpus: Co
         run = run_id(spec.to_dict())
         [alone], single = stacked([spec], corpus, tmp_path / run)
         np.testing.assert_equal((alone.held_out, alone.step), (outcome.held_out, outcome.step))
-        assert_same_points(store.points(run), single.points(run))
+        assert_same_points(store.points_of(run), single.points_of(run))
         first, second = store.get(run), single.get(run)
         assert first is not None
         assert second is not None

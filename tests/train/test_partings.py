@@ -35,7 +35,7 @@ def record(specs: list[TrainSpec], corpus: Corpus, store: RunStore, **given: Any
     train_stack(specs, [corpus] * len(specs), recorders, **given)
     for recorder in recorders:
         recorder.__exit__(None, None, None)
-    return [store.points(recorder.id) for recorder in recorders]
+    return [store.points_of(recorder.id) for recorder in recorders]
 
 
 def test_cool_downs_follow_the_longest_run_until_they_part(family: list[TrainSpec]) -> None:
@@ -103,7 +103,7 @@ def test_followers_go_on_from_checkpoints(
     kept = [Checkpoints(store.folder(run_id(spec.to_dict())), 5) for spec in left]
     record(left, corpus, store, checkpoints=kept)
     for spec, expected in zip(family, whole, strict=True):
-        points = store.points(run_id(spec.to_dict()))
+        points = store.points_of(run_id(spec.to_dict()))
         for name, values in expected.items():
             np.testing.assert_array_equal(points[name], values, err_msg=name)
 

@@ -1,4 +1,4 @@
-"""Commands over studies and run stores: ``demo``, ``sweep``, ``report``, ``runs``."""
+"""Commands over studies: ``demo``, ``sweep``, ``report``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, Workers, app, runs_app
+from isoflop.cli.app import AsJson, Level, StorePath, Workers, app
 from isoflop.cli.console import emit, print_table, states, stderr
 from isoflop.errors import IsoflopError
 
@@ -69,32 +69,6 @@ def report(
 
     opened = RunStore(store, create=False)
     _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
-
-
-@runs_app.command("ls", epilog="Example: isoflop runs ls runs/quickstart")
-def runs_ls(store: StorePath, as_json: AsJson = False) -> None:
-    """Every run of a store with its state."""
-    from isoflop.report.tables import RUN_HEADINGS, run_rows
-    from isoflop.runs import RunStore
-
-    opened = RunStore(store, create=False)
-    if as_json:
-        emit(opened.table().to_pylist(), as_json)
-        return
-    print_table(RUN_HEADINGS, run_rows(opened))
-    emit(states(opened.summary()), as_json)
-
-
-@runs_app.command("show", epilog="Example: isoflop runs show runs/quickstart 3f2a")
-def runs_show(store: StorePath, run: Annotated[str, typer.Argument(help="The id, or the start of it.")]) -> None:
-    """The whole record of one run, as JSON."""
-    import msgspec
-
-    from isoflop.runs import RunStore
-
-    opened = RunStore(store, create=False)
-    record = opened.find(run)
-    emit({**msgspec.to_builtins(record), "state": opened.state(record)}, as_json=True)
 
 
 def _train(study: Study, where: Path, workers: int | None) -> RunStore:

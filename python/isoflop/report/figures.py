@@ -31,7 +31,7 @@ def loss_curves(store: RunStore, ax: Axes | None = None, *, runs: Collection[str
     runs_by_size = sorted(drawn, key=lambda run: -run.counts["N"])
     colours = Colours([run.counts["N"] for run in runs_by_size], LABELS["N"])
     for run in runs_by_size:
-        points = store.points(run.id)
+        points = store.points_of(run.id)
         colour = colours(run.counts["N"])
         ax.plot(points["tokens"], points["loss"], color=colour, lw=0.8, alpha=0.7)
         if run.result is not None:

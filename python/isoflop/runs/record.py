@@ -69,16 +69,24 @@ def read_record(file: Path) -> RunRecord | None:
     Raises:
         StoreError: the file is damaged, cannot be read, or was written by a newer format.
     """
-    try:
-        with explained("read", file):
-            if not file.exists():
-                return None
+    with explained("read", file):
+        try:
             content = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return decode_record(content, str(file), hint="move its folder away; the run will be made again")
+
+
+def decode_record(content: bytes, where: str, *, hint: str | None = None) -> RunRecord:
+    """The record in JSON that stood at ``where``; ``hint`` says what to do where it is damaged.
+
+    Raises:
+        StoreError: it is damaged, or was written by a newer format.
+    """
+    try:
         written = msgspec.json.decode(content, type=_Format).format
         if written > FORMAT:
-            raise StoreError(f"{file} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+            raise StoreError(f"{where} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
         return msgspec.json.decode(content, type=RunRecord)
     except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
-        ) from error
+        raise StoreError(f"{where} is damaged: {error}", hint=hint) from error

@@ -34,7 +34,7 @@ def curves(
     columns: dict[str, list[Array]] = {name: [] for name in "NDSBL"}
     labels: list[str] = []
     for record in _taken(store, runs, settings):
-        points = store.points(record.id)
+        points = store.points_of(record.id)
         if loss not in points:
             raise FitError(f"run {record.id} has no column {loss!r}", hint=f"it has {', '.join(points)}")
         there = np.isfinite(points[loss])
