@@ -80,7 +80,7 @@ def shape_penalties(scan: ShapeScan, ax: Axes | None = None) -> Axes:
     """Loss over that of the best shape of the same N, less 1, against d_model/n_layer."""
     ax = new_figure(1)[1][0] if ax is None else ax
     sizes = [shape.n_params for shape in scan.shapes]
-    colours = Colours(sizes, LABELS["N"])
+    colours, one = Colours(sizes, LABELS["N"]), np.log(max(sizes) / min(sizes)) < _ONE_SIZE
     for best in [shape for shape in scan.shapes if shape.penalty == 0]:
         mine = [shape for shape in scan.shapes if abs(np.log(shape.n_params / best.n_params)) < _ONE_SIZE]
         ax.errorbar(
@@ -95,8 +95,9 @@ def shape_penalties(scan: ShapeScan, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.set_xlabel("d_model / n_layer")
     ax.set_ylabel("loss over the best of the same N, %")
-    ax.set_title("Shapes of one size")
-    colours.bar(ax)
+    ax.set_title(f"Shapes of one N, {min(sizes):.3g} to {max(sizes):.3g}" if one else "Shapes of one N each")
+    if not one:
+        colours.bar(ax)
     return ax
 
 
