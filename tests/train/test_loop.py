@@ -113,7 +113,9 @@ def test_learning_rates_are_those_of_the_schedule_step_by_step(make_spec: MakeSp
 
 
 @pytest.mark.parametrize(
-    "change", [{"batch_tokens": 256, "tokens": 5120}, {"measurements": ["noise"]}], ids=["batch", "noise"]
+    "change",
+    [{"batch_tokens": 256, "tokens": 5120}, {"measurements": ["noise"]}, {"accumulate": 2}],
+    ids=["batch", "noise", "accumulate"],
 )
 def test_runs_that_do_not_go_together_are_refused(make_spec: MakeSpec, corpus: Corpus, change: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"2 runs of 2 kinds cannot be trained together\n.*share shape, batch"):

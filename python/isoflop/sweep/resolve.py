@@ -64,7 +64,7 @@ def resolve(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()) -> li
 _AS_SAID = (
     *("schedule", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
-    *("precision", "measurements", "exact_match"),
+    *("accumulate", "precision", "measurements", "exact_match"),
 )
 """Settings of a study that each of its runs has as they stand there."""
 
