@@ -36,7 +36,7 @@ def pack(specs: Sequence[TrainSpec], workers: int) -> list[list[TrainSpec]]:
         kinds[stack_key(spec)].append(spec)
     stacks: list[list[TrainSpec]] = []
     for kind in kinds.values():
-        first = kind[0]
+        first = max(kind, key=lambda spec: spec.unique_tokens)
         memory = _memory(first.engine)
         refuse_past_memory([first], memory, threads=threads)
         share = _MEMORY_SHARE * (memory or _MEMORY) / workers
