@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from isoflop import Shape
 from isoflop.data import Corpus
 from isoflop.errors import CorpusError, SpecError
 from isoflop.runs import Recorder, RunStore, run_id
@@ -31,6 +32,8 @@ DIFFERENT: list[dict[str, Any]] = [
     {"tokens": 90 * 128, "unique_tokens": 256, "learning_rate": 5e-2, "evaluations": 30, "patience": 2},
     {"evaluations": 3, "eval_tokens": 4096, "measurements": ["position", "accuracy", "gap"], "exact_match": [3]},
 ]
+
+WIDER = Shape(n_layer=1, d_model=32, n_head=2, n_ctx=16, n_vocab=256)
 
 
 def stacked(specs: Sequence[TrainSpec], corpus: Corpus, folder: Path, **options: Any) -> tuple[list[Outcome], RunStore]:
@@ -113,7 +116,9 @@ def test_learning_rates_are_those_of_the_schedule_step_by_step(make_spec: MakeSp
 
 
 @pytest.mark.parametrize(
-    "change", [{"batch_tokens": 256, "tokens": 5120}, {"measurements": ["noise"]}], ids=["batch", "noise"]
+    "change",
+    [{"shape": WIDER}, {"batch_tokens": 256, "tokens": 5120}, {"measurements": ["noise"]}, {"accumulate": 2}],
+    ids=["shape", "batch", "noise", "accumulate"],
 )
 def test_runs_that_do_not_go_together_are_refused(make_spec: MakeSpec, corpus: Corpus, change: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"2 runs of 2 kinds cannot be trained together\n.*share shape, batch"):

@@ -207,9 +207,10 @@ class RunStore:
     def fit_data(self, runs: Collection[str] | None = None) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        ``runs`` are the ids of those to take, where not all. D and C are those at which the loss was measured: an
-        early-stopped run counts up to its best evaluation. Runs that are not finished, or were recorded without these
-        counts, are left out and named in ``excluded``.
+        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
+        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
+        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
+        ``excluded``.
         """
         rows, excluded = [], []
         for record in self:
@@ -223,8 +224,11 @@ class RunStore:
             else:
                 n, d, c = (record.counts[name] for name in ("N", "D", "C"))
                 seen = record.result.get("tokens", d)
-                rows.append((n, seen, c * seen / d, record.result["loss"]))
-        columns = dict(zip("NDCL", np.array(rows, float).reshape(-1, 4).T, strict=True))
+                unique = min(record.counts.get("U", np.nan), seen)
+                rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
+        columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
+        if np.isnan(columns["U"]).any():
+            del columns["U"]
         return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
 
     def summary(self) -> dict[str, int]:

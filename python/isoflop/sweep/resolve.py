@@ -96,7 +96,7 @@ def _runs(study: Study, group: Group, corpus: Corpus, transfer: Mapping[str, Cor
 _AS_SAID = (
     *("schedule", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
-    *("precision", "measurements", "exact_match"),
+    *("accumulate", "precision", "measurements", "exact_match"),
 )
 """Settings of a study that each of its runs has as they stand there."""
 

@@ -24,6 +24,7 @@ class TrainSettings:
 
     Attributes:
         batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
+        accumulate: parts of a batch that are in memory one after the other; 1 is the whole batch.
         batch_scan: every run is made once with each of these multiples of its batch: [0.25, 0.5, 1, 2, 4] shows the
             critical batch size.
         learning_rate: peak, a number or a rule, published ones by name.
@@ -72,6 +73,7 @@ class TrainSettings:
     beta2: float = 0.95
     weight_decay: float = 0.1
     grad_clip: float = 1.0
+    accumulate: int = 1
     batch_scan: Multiples = (1.0,)
     seeds: Seeds = (0,)
     data_seed: int = 0

@@ -32,11 +32,13 @@ class Checkpoints:
         folder: of the run; the newest is ``checkpoint.safetensors`` in it, and where a run goes on from.
         every: steps between two; 0 writes none but those to keep.
         keep: steps whose checkpoint stays, as ``checkpoint.STEP.safetensors``.
+        writes: whether this process does; of those that a run is spread over, one.
     """
 
     folder: Path
     every: int = 0
     keep: Collection[int] = ()
+    writes: bool = True
 
     def due(self, step: int) -> bool:
         return bool(self.every and step % self.every == 0) or step in self.keep
@@ -48,7 +50,10 @@ class Checkpoints:
             StoreError: the disk refuses.
         """
         course.sync()
-        content = _encode(step.state(model), course)
+        state = step.state(model)  # by every process that has a part of it
+        if not self.writes:
+            return
+        content = _encode(state, course)
         kept = [f"checkpoint.{course.step}.safetensors"] if course.step in self.keep else []
         latest = [NAME] if self.every and course.step % self.every == 0 else []
         for name in kept + latest:

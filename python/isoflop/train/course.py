@@ -68,7 +68,7 @@ class Course:
         return self.step in self._log_at or not math.isfinite(self._loss)
 
     def add_squares(self, squares: NDArray[np.float64]) -> None:
-        """Take in the squared gradients (2,) of the step, of half the batch and of all of it."""
+        """Take in the squared gradients (2,) of the step: of half the batch, in the mean, and of all of it."""
         self._squares += squares
 
     @property

@@ -20,6 +20,7 @@ from isoflop.train.checkpoint import Checkpoints
 from isoflop.train.course import Course, Outcome
 from isoflop.train.judge import Judge, judge
 from isoflop.train.measurements.cost import Shares
+from isoflop.train.measurements.noise import of_half
 from isoflop.train.partings import Parting, partings
 from isoflop.train.spec import TrainSpec, stack_key
 from isoflop.train.step import Step, make_step
@@ -62,6 +63,7 @@ def train_stack(
         SpecError: runs that do not go together.
         CorpusError: a corpus lacks the tokens, the held-out tokens or the vocabulary that its spec asks for.
         CheckpointError: a checkpoint is damaged, or of another run.
+        NotEnoughMemory: the stack is predicted to take more memory than there is.
         StoreError: points or checkpoints cannot be written.
     """
     refuse_mixture(specs)
@@ -85,7 +87,7 @@ def train_stack(
         engine.hyper["lr"].copy_(rates)
         losses = engine.step(tokens, targets).tolist()
         if engine.parts > 1:
-            squares = engine.squares.numpy(force=True)
+            squares = of_half(engine.squares.numpy(force=True), engine.parts)
             for k in live:
                 courses[k].add_squares(squares[following.trunk(k)])
         due = [k for k in live if courses[k].advance(losses[following.trunk(k)], own=k not in following)]
@@ -124,7 +126,7 @@ def refuse_mixture(specs: Sequence[TrainSpec]) -> None:
     if len(keys := {stack_key(spec) for spec in specs}) != 1:
         raise SpecError(
             f"{len(specs)} runs of {len(keys)} kinds cannot be trained together",
-            hint="the runs of a stack share shape, batch, engine and precision, and whether noise is measured",
+            hint="the runs of a stack share shape, batch, its parts, engine, precision, and whether noise is measured",
         )
 
 

@@ -15,7 +15,6 @@ from isoflop.errors import KernelError
 from isoflop.kernels.gpt_parameters import first_values
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
-from isoflop.train.stack import train_step, unstack
 from proof.graph_safety import NotReplayed, graph_safe
 from proof.interpreter import make_bfloat16_honest
 from proof.tiles import tiles
@@ -197,22 +196,6 @@ def test_a_step_that_reads_its_loss_is_caught() -> None:
     given = next(batches(shape, models=1, batch=1, steps=1))
     with graph_safe(), pytest.raises(NotReplayed, match="reads a tensor on the host"):
         float(step.step(*given))
-
-
-def test_models_of_the_plain_trainer_are_stacked_and_taken_apart() -> None:
-    shape = iso.Shape(**SMALL | {"n_layer": 1})
-    models = [Transformer(shape, torch.Generator().manual_seed(k)) for k in (5, 6)]
-    step = train_step(models, batch=1, device="cpu", lr=[0.0, 1e-2])
-    step.step(*next(batches(shape, models=2, batch=1, steps=1)))
-    before = [{name: value.clone() for name, value in model.state_dict().items()} for model in models]
-    unstack(step, models)
-    moved = [
-        any(not torch.equal(was[n], now) for n, now in m.state_dict().items())
-        for was, m in zip(before, models, strict=True)
-    ]
-    assert moved == [False, True]
-    with pytest.raises(KernelError, match="2 models of 2 shapes"):
-        train_step([models[0], Transformer(SHAPES["gpt2"])], batch=1, device="cpu")
 
 
 def test_first_values_and_names_are_those_of_the_plain_model() -> None:
