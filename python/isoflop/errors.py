@@ -59,6 +59,13 @@ class StoreError(IsoflopError, OSError):
     """A run store cannot be read or written."""
 
 
+class NewerFormat(StoreError):
+    """Something in a run store was written by a newer version."""
+
+    def __init__(self, where: object, written: int, known: int) -> None:
+        super().__init__(f"{where} has format {written}; this version reads up to {known}", hint="upgrade isoflop")
+
+
 class RunTaken(StoreError):
     """Another process is writing a run, or has ended it."""
 

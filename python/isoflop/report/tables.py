@@ -30,9 +30,11 @@ def finding_row(finding: Finding) -> Sequence[str]:
     return finding.purpose, str(finding.n_runs), "\n".join(values), finding.equation
 
 
-def run_rows(store: RunStore) -> Iterator[Sequence[str]]:
-    """One run a row, by size and then tokens."""
-    for run in sorted(store, key=lambda run: (run.counts.get("N", 0), run.counts.get("D", 0))):
+def run_rows(store: RunStore, where: object = None) -> Iterator[Sequence[str]]:
+    """One run a row, by size and then tokens; ``where`` picks runs as :meth:`isoflop.RunStore.points` does."""
+    chosen = None if where is None else set(store.table(where)["id"].to_pylist())
+    runs = (run for run in store if chosen is None or run.id in chosen)
+    for run in sorted(runs, key=lambda run: (run.counts.get("N", 0), run.counts.get("D", 0))):
         counts = (f"{run.counts[name]:.3g}" if name in run.counts else "-" for name in ("N", "D", "C"))
         loss = "-"
         if run.result is not None:

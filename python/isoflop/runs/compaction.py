@@ -7,19 +7,21 @@ So whatever step is the last, every run is there, and readers take it once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoflop.errors import StoreError
 from isoflop.runs.files import explained
-from isoflop.runs.lease import Lease, is_held
-from isoflop.runs.manifest import Manifest, publish, read_manifest
+from isoflop.runs.folder import Folder
+from isoflop.runs.lease import is_held
+from isoflop.runs.manifest import begin, publish, read_manifest
 from isoflop.runs.part import RUN, HeldRun, Part
 from isoflop.runs.part_writer import write_part
 from isoflop.runs.points import read_lines
 from isoflop.runs.record import ENDED, read_record
+from isoflop.runs.rubbish import LEASE, alone, files_of_run, find_rubbish, remove
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -50,68 +52,47 @@ class Compaction:
 
 
 def compact(store: RunStore, *, part_bytes: int = PART_BYTES) -> Compaction:
-    """Move the finished and diverged runs of a store into its compacted files.
+    """Move the ended runs of a store into its compacted files.
 
     Raises:
         StoreError: another process compacts the store, its compacted files are damaged, or the disk refuses.
     """
-    with explained("lock", store.marker):
-        lease = Lease.take(store.marker)
-    if lease is None:
-        raise StoreError(f"{store.path} is being compacted by another process", hint="wait until that has ended")
-    try:
-        return _compact(store, part_bytes)
-    finally:
-        lease.release()
+    with alone(store):
+        remove(store, find_rubbish(store))
+        damaged: list[str] = []
+        runs, points = add(store, _ended(store, damaged), part_bytes=part_bytes)
+        folder = store.compacted.folder
+        sizes = [(folder.path / name).stat().st_size for name in folder.names()]
+        return Compaction(runs, points, len(store.loose()), tuple(damaged), len(sizes), sum(sizes))
 
 
-def _compact(store: RunStore, part_bytes: int) -> Compaction:
-    folder = store.compacted.folder
-    for name in set(folder.names()) - read_manifest(folder).names:  # replaced last time, or left by a kill
-        folder.remove(name)
-    for name in {*store.compacted.ids()} & {*store.folders()}:
-        _forget(store.folder(name))
-    runs, points, damaged = 0, 0, list[str]()
-    for batch in _batches(store, part_bytes, damaged):
-        publish(folder, _with(batch, store, part_bytes))
+def add(store: RunStore, runs: Iterable[HeldRun], *, part_bytes: int = PART_BYTES) -> tuple[int, int]:
+    """Publish ended runs as compacted and remove their folders; how many runs and points they were.
+
+    The caller is :func:`alone`; ``runs`` are in the order of their ids.
+
+    Raises:
+        StoreError: the compacted files are damaged, or the disk refuses.
+    """
+    n_runs = n_points = 0
+    for batch in _batches(runs, part_bytes):
+        _publish_with(batch, store.compacted.folder, part_bytes)
         for run in batch:
-            _forget(store.folder(run.id))
-        runs += len(batch)
-        points += sum(run.n_points for run in batch)
-    names = folder.names()
-    n_bytes = sum((folder.path / name).stat().st_size for name in names)
-    return Compaction(runs, points, len(store.loose()), tuple(damaged), len(names), n_bytes)
+            if (folder := store.folder(run.id)).exists():
+                remove(store, files_of_run(folder))
+        n_runs += len(batch)
+        n_points += sum(run.n_points for run in batch)
+    return n_runs, n_points
 
 
-def _batches(store: RunStore, part_bytes: int, damaged: list[str]) -> Iterator[list[HeldRun]]:
-    """Ended runs that no process writes, in the order of their ids, as many at a time as a part holds."""
-    batch: list[HeldRun] = []
-    held = 0
-    for run in store.loose():
-        try:
-            ended = _read(store.folder(run))
-        except StoreError as error:
-            damaged.append(error.message)
-            continue
-        if ended is None:
-            continue
-        if batch and held + ended.held > part_bytes:
-            yield batch
-            batch, held = [], 0
-        batch.append(ended)
-        held += ended.held
-    if batch:
-        yield batch
-
-
-def _read(folder: Path) -> HeldRun | None:
-    """All that there is of an ended run, or None where it has not ended.
+def read_ended(folder: Path) -> HeldRun | None:
+    """All that there is of an ended run in its folder, or None where it has not ended, or somebody holds it.
 
     Raises:
         StoreError: it is damaged.
     """
     record = read_record(folder / "run.json")
-    if record is None or record.status not in ENDED or is_held(folder / "lease"):
+    if record is None or record.status not in ENDED or is_held(folder / LEASE):
         return None
     if record.id != folder.name:
         raise StoreError(f"{folder / 'run.json'} is of run {record.id}")
@@ -125,28 +106,52 @@ def _read(folder: Path) -> HeldRun | None:
     return HeldRun.of(record, points, attempts)
 
 
-def _with(batch: list[HeldRun], store: RunStore, part_bytes: int) -> Manifest:
-    """The manifest with a batch in it: in the smallest part if they fit together, else in one of its own."""
-    folder = store.compacted.folder
-    manifest = read_manifest(folder)
-    parts, number = list(manifest.parts), manifest.number + 1
-    smallest = min(parts, key=lambda part: part.held, default=None)
-    if smallest is not None and smallest.held + sum(run.held for run in batch) <= part_bytes:
-        parts.remove(smallest)
-        batch = sorted([*Part(folder, smallest).runs(), *batch], key=lambda run: run.id)
-    return Manifest(number=number, parts=[*parts, write_part(folder, number, batch)])
-
-
-def _forget(folder: Path) -> None:
-    """Remove what the store keeps of a run in its folder, and the folder if nothing else is in it."""
-    with explained("remove", folder):
-        lease = Lease.take(folder / "lease")
-        if lease is None:  # somebody asks whether the run has ended; the next compaction comes by again
-            return
+def _ended(store: RunStore, damaged: list[str]) -> Iterator[HeldRun]:
+    """The ended runs with a folder of their own; what is wrong with the others goes to ``damaged``."""
+    for run in store.loose():
         try:
-            for name in ("run.json", "points.jsonl", *(file.name for file in folder.glob("points.*.jsonl")), "lease"):
-                (folder / name).unlink(missing_ok=True)
-        finally:
-            lease.release()
-        if next(folder.iterdir(), None) is None:
-            folder.rmdir()
+            ended = read_ended(store.folder(run))
+        except StoreError as error:
+            damaged.append(error.message)
+        else:
+            if ended is not None:
+                yield ended
+
+
+def _batches(runs: Iterable[HeldRun], part_bytes: int) -> Iterator[list[HeldRun]]:
+    """As many runs at a time as a part holds."""
+    batch: list[HeldRun] = []
+    held = 0
+    for run in runs:
+        if batch and held + run.held > part_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(run)
+        held += run.held
+    if batch:
+        yield batch
+
+
+def rewrite(store: RunStore, part: Part, changed: HeldRun) -> None:
+    """Publish a part in which a run is ``changed``; the caller is :func:`alone`.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    folder = store.compacted.folder
+    before = read_manifest(folder)
+    runs = [changed if run.id == changed.id else run for run in part.runs()]
+    others = [files for files in before.parts if files != part.files]
+    publish(folder, before, [*others, write_part(folder, before.number + 1, runs)])
+
+
+def _publish_with(batch: list[HeldRun], folder: Folder, part_bytes: int) -> None:
+    """Publish a batch: in the smallest part if they fit together, else in one of its own."""
+    begin(folder)
+    before = read_manifest(folder)
+    others = list(before.parts)
+    smallest = min(others, key=lambda part: part.held, default=None)
+    if smallest is not None and smallest.held + sum(run.held for run in batch) <= part_bytes:
+        others.remove(smallest)
+        batch = sorted([*Part(folder, smallest).runs(), *batch], key=lambda run: run.id)
+    publish(folder, before, [*others, write_part(folder, before.number + 1, batch)])

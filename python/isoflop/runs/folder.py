@@ -40,6 +40,7 @@ class Folder:
     def replace(self, name: str, content: bytes) -> None:
         """Readers see the old content or the new one, also after a power cut."""
         with explained("write", self.path / name):
+            self.path.mkdir(exist_ok=True)
             replace_file(self.path / name, content)
             self._sync()
 
@@ -48,7 +49,6 @@ class Folder:
         """A new file to write to; it is on the disk when the block is left, and gone if it is left by an error."""
         path = self.path / name
         with explained("write", path):
-            self.path.mkdir(exist_ok=True)
             try:
                 with path.open("xb") as file:
                     yield file

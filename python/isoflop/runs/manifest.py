@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from isoflop.errors import StoreError
+from isoflop.errors import NewerFormat, StoreError
 from isoflop.runs.folder import Folder
 
 NAME = "manifest.json"
@@ -33,11 +33,15 @@ class PartFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The parts of a store; ``number`` is how often it was published."""
+    """The parts of a store.
+
+    ``number`` is how often it was published, ``replaced`` are files that stay for readers who began before.
+    """
 
     format: int = FORMAT
     number: int = 0
     parts: list[PartFiles] = []
+    replaced: list[str] = []
 
     @property
     def names(self) -> set[str]:
@@ -49,22 +53,29 @@ class _Format(msgspec.Struct):
     format: int
 
 
+def is_file_of_store(name: str) -> bool:
+    """Whether compacted files may be called so."""
+    return name == NAME or _FILE.fullmatch(name) is not None
+
+
 def read_manifest(folder: Folder) -> Manifest:
     """What is published; of a store that was never compacted, nothing.
 
     Raises:
-        StoreError: it is damaged, names a file that is not in the folder, or was written by a newer format.
+        StoreError: it is damaged, lost, names a file that is not in the folder, or was written by a newer format.
     """
     content = folder.read(NAME)
-    if content is None:
-        return Manifest()
     where = folder.path / NAME
+    if content is None:
+        if any(_FILE.fullmatch(name) for name in folder.names()):
+            raise StoreError(f"{where} is missing, and the runs with it", hint="bring it back from a copy of the store")
+        return Manifest()
     try:
         written = msgspec.json.decode(content, type=_Format).format
         if written > FORMAT:
-            raise StoreError(f"{where} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+            raise NewerFormat(where, written, FORMAT)
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise StoreError(f"{where} is damaged: {error}", hint="bring it back from a copy of the store") from error
     for name in manifest.names - {NAME}:
         if not _FILE.fullmatch(name):
@@ -72,6 +83,26 @@ def read_manifest(folder: Folder) -> Manifest:
     return manifest
 
 
-def publish(folder: Folder, manifest: Manifest) -> None:
-    """From here on readers see ``manifest``."""
+def publish(folder: Folder, before: Manifest, parts: list[PartFiles]) -> None:
+    """From here on readers see ``parts``, in place of those ``before``.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    manifest = Manifest(number=before.number + 1, parts=parts)
+    replaced = sorted({*before.names, *before.replaced} & {*folder.names()} - manifest.names)
+    _write(folder, msgspec.structs.replace(manifest, replaced=replaced))
+
+
+def begin(folder: Folder) -> None:
+    """A manifest without parts, where there is none: files without a manifest are a loss that is seen.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    if folder.read(NAME) is None:
+        _write(folder, Manifest())
+
+
+def _write(folder: Folder, manifest: Manifest) -> None:
     folder.replace(NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from isoflop.errors import StoreError
+from isoflop.errors import NewerFormat, StoreError
 from isoflop.runs.files import explained, replace_file
 from isoflop.runs.record import FORMAT
 
@@ -38,12 +38,12 @@ def check_store(folder: Path) -> None:
     try:
         meta = json.loads(content)
         kind, written = meta["kind"], int(meta["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{marker} is not a run store's marker") from error
     if kind != _KIND:
         raise StoreError(f"{folder} holds a {kind!r}, not a {_KIND!r}")
     if written > FORMAT:
-        raise StoreError(f"{folder} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+        raise NewerFormat(folder, written, FORMAT)
 
 
 def _of_a_new_store(name: str) -> bool:

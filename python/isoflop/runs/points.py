@@ -33,7 +33,7 @@ def read_lines(file: Path) -> Columns:
         content = whole_lines(file)
     try:
         rows = _POINTS.decode_lines(content)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise StoreError(
             f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
         ) from error

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from isoflop.errors import SpecError, StoreError
+from isoflop.errors import NewerFormat, SpecError, StoreError
 from isoflop.runs.files import explained
 
 FORMAT = 1
 
-Status = Literal["running", "finished", "diverged", "failed"]
+Status = Literal["running", "finished", "diverged", "failed", "killed", "superseded"]
 
-# The ends that a second try would not change.
-ENDED: tuple[Status, ...] = ("finished", "diverged")
+# The ends that a second try would not change, or that nobody wants to try again.
+ENDED: tuple[Status, ...] = ("finished", "diverged", "killed", "superseded")
 
 
 class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
@@ -27,7 +27,7 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     ``counts`` holds what the shape and spec cost: ``N`` (non-embedding parameters), ``n_params``, ``D`` (tokens), and
     training FLOPs by convention, ``C`` being 6 N D. ``result`` holds ``loss`` (held-out, nats/token), its ``loss_se``
     and ``tokens`` seen. ``status`` is ``running`` until the run ends; a run that is ``running`` with nobody holding
-    its lease was interrupted.
+    its lease was interrupted. ``killed`` and ``superseded`` are said of a run from outside; ``error`` says why.
     """
 
     format: int = FORMAT
@@ -42,6 +42,9 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     result: dict[str, float] | None = None
     error: str | None = None
     environment: dict[str, str] = {}
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=float)  # numbers of numpy and torch
 
 
 class _Format(msgspec.Struct):
@@ -61,6 +64,11 @@ def run_id(spec: Mapping[str, Any]) -> str:
     except (TypeError, ValueError) as error:
         raise SpecError(f"a run spec must be plain JSON values: {error}") from error
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def to_json(record: RunRecord) -> bytes:
+    """The content of ``run.json``."""
+    return msgspec.json.format(_ENCODER.encode(record), indent=1) + b"\n"
 
 
 def read_record(file: Path) -> RunRecord | None:
@@ -86,7 +94,7 @@ def decode_record(content: bytes, where: str, *, hint: str | None = None) -> Run
     try:
         written = msgspec.json.decode(content, type=_Format).format
         if written > FORMAT:
-            raise StoreError(f"{where} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+            raise NewerFormat(where, written, FORMAT)
         return msgspec.json.decode(content, type=RunRecord)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise StoreError(f"{where} is damaged: {error}", hint=hint) from error

@@ -15,7 +15,7 @@ import msgspec
 from isoflop.errors import RunTaken, SpecError, StoreError
 from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
 from isoflop.runs.lease import Lease
-from isoflop.runs.record import ENDED, RunRecord, Status, run_id
+from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -210,6 +210,4 @@ class Recorder:
 
     def _write_record(self) -> None:
         with explained("write", self._folder / "run.json"):
-            replace_file(
-                self._folder / "run.json", msgspec.json.format(self._encoder.encode(self.record), indent=1) + b"\n"
-            )
+            replace_file(self._folder / "run.json", to_json(self.record))

@@ -77,8 +77,10 @@ def _of_fields(where: Mapping[str, object], known: Sequence[str]) -> Any:
     condition = pc.scalar(True)
     for name, value in where.items():
         field = pc.field(named(name, known))
-        several = isinstance(value, list | tuple | set)
-        condition &= field.isin(list(value)) if several else field.is_null() if value is None else field == value
+        if isinstance(value, list | tuple | set):
+            condition &= field.isin(list(value))
+        else:
+            condition &= field.is_null() if value is None else field == value
     return condition
 
 
