@@ -12,6 +12,7 @@ from torch import Tensor
 
 import isoflop as iso
 from isoflop.errors import KernelError
+from isoflop.kernels import last_dispatch
 from isoflop.kernels.gpt_parameters import first_values
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
@@ -115,6 +116,26 @@ def test_other_decoders_train_as_the_plain_model_does(name: str, fused: bool, mo
     monkeypatch.setattr("isoflop.train.engine.triton.holds_mlp", lambda *_: fused)
     shape = SHAPES[name]
     step = TrainStep(shape, models=1, batch=1, device="cpu", **hyper([0]))
+    assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)
+
+
+@pytest.fixture
+def torchs_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows too wide for the kernels of products."""
+    for module in ("linear", "qkv"):
+        monkeypatch.setattr(f"isoflop.kernels.{module}.library_past", lambda op: 0)
+    monkeypatch.setattr("isoflop.train.engine.triton.holds_mlp", lambda *_: False)
+
+
+@pytest.mark.usefixtures("torchs_products")
+def test_wide_decoders_train_by_torchs_products_as_the_plain_model_does_and_allocate_nothing() -> None:
+    shape = SHAPES["gpt2"]
+    step = TrainStep(shape, models=1, batch=1, device="cpu", **hyper([0]))
+    given = next(batches(shape, models=1, batch=1, steps=1))
+    with graph_safe():
+        step.step(*given)
+    assert {last_dispatch()[op] for op in ("norm_qkv", "linear", "norm_qkv_backward")} == {"library"}
+    step.load(first_values(shape, [0]))
     assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)
 
 
