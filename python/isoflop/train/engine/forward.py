@@ -40,6 +40,7 @@ def _block(net: Network, layer: int, x: Tensor) -> Tensor:
     projected = room.fill(
         f"{layer} qkv", ops.qkv.forward, x, w["norm1.gain"], w["norm1.bias"], w["attention.qkv.weight"],
         w["attention.qkv.bias"], kind=shape.norm, n_head=shape.n_head, n_kv_head=shape.n_kv_head, base=net.base,
+        shared="qkv",
     )  # fmt: skip
     q = net.scaled(f"{layer} queries", projected[0], net.query_scale)
     y = room.fill(

@@ -65,8 +65,9 @@ class Step:
         optimizer: "adamw", "muon" or "adafactor"; betas and eps are AdamW's.
         averaged: whether averages of the weights are kept, and evaluated in their place; ``newest`` makes them.
         settings: the backend's own (``products`` "float32" or "bfloat16", ``threads`` and ``instruction_set`` of the
-            native one, ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``regime.DEFAULTS``, each
-            a number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+            native one, and ``accumulate``, of how many parts of a batch it has no more than one in work at once;
+            ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``regime.DEFAULTS``, each a number or
+            one a model. Gains and biases do not decay; ``clip`` may be infinite.
 
     Attributes:
         active: (K,) bool; a model that is not is left as it is.
