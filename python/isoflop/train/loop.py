@@ -126,8 +126,8 @@ def refuse_mixture(specs: Sequence[TrainSpec]) -> None:
     if len(keys := {stack_key(spec) for spec in specs}) != 1:
         raise SpecError(
             f"{len(specs)} runs of {len(keys)} kinds cannot be trained together",
-            hint="the runs of a stack share shape, batch, its parts, engine, precision, optimizer, and whether noise is "
-            "measured and anything dropped",
+            hint="the runs of a stack share shape, batch, its parts, engine, precision, optimizer, and whether noise "
+            "is measured and anything dropped",
         )
 
 
