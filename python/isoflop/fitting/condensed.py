@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,7 +61,7 @@ class Book:
         take_back(self.room)
 
 
-def missed(problem: Problem, v: Array, laid: Laid, centre: Array) -> Array:
+def missed(problem: Problem, v: Array, chunks: Iterable[Laid], centre: Array) -> Array:
     """What the gradient by the law's coordinates, shape (p,), misses at most where nodes stand for points.
 
     With J the derivative of the residual F - y by a parameter and c any number, the nodes of a stretch give the sum of
@@ -70,28 +72,37 @@ def missed(problem: Problem, v: Array, laid: Laid, centre: Array) -> Array:
 
     swings = np.cos(np.pi * np.arange(NODES + 1) / NODES)
     interpolate = LAGRANGE @ np.cos(np.outer(np.arange(NODES), np.arccos(swings)))
-    stretches = np.flatnonzero(laid.spread >= 0.0)
-    if not stretches.size:
+    found = [_nodes(laid, NODES) for laid in chunks]
+    if not found:
         return np.zeros(len(problem.law.names))
-    z, x, y = (_nodes(rows, NODES, stretches) for rows in laid.blocks)
-    w = laid.w.reshape(-1, NODES)[stretches]
+    z, x, y, w, spread = (np.concatenate(some, axis=1) for some in zip(*found, strict=True))
     half = (z[..., :1] - z[..., -1:]) / (AT[0] - AT[-1])
     there = z[..., :1] + half * (swings - AT[0])
     # along a stretch an input that does not move is what it is at its first node
     moved = x[..., :1] * np.exp(there - z[..., :1])[: len(x)]
-    f, slopes = _law(problem, v, np.append(z, there, axis=-1) - centre[:, None, None], np.append(x, moved, axis=-1))
-    count = w.sum(axis=-1)
-    level = (w * y[0]).sum(axis=-1) / count
-    sums = np.zeros(len(slopes))
-    for g, size in ((slopes * (f - level[:, None]), count), (slopes, np.sqrt(count * laid.spread[stretches]))):
-        sums += np.abs(g[..., NODES:] - g[..., :NODES] @ interpolate).max(axis=-1) @ size
+    count = w[0].sum(axis=-1)
+    level = ((w[0] * y[0]).sum(axis=-1) / count)[:, None]
+    at_nodes, between = (_law(problem, v, at - centre[:, None, None], raw) for at, raw in ((z, x), (there, moved)))
+    sums = np.zeros(len(problem.law.names))
+    for size, a, b in (
+        (count, *(j * (f - level) for f, j in (at_nodes, between))),
+        (np.sqrt(count * spread[0, :, 0]), at_nodes[1], between[1]),
+    ):
+        sums += np.abs(b - a @ interpolate).max(axis=-1, initial=0.0) @ size
     return sums
 
 
-def _nodes(rows: Array, each: int, stretches: NDArray[np.int64]) -> Array:
-    """Blocks (blocks, k, BLOCK) or (blocks, BLOCK) as (k, stretches, each)."""
-    flat = (rows if rows.ndim == 3 else rows[:, None]).transpose(1, 0, 2)
-    return flat.reshape(flat.shape[0], flat.shape[1] * flat.shape[2] // each, each)[:, stretches]
+def _nodes(laid: Laid, each: int) -> tuple[Array, ...]:
+    """z, x, y and w of the stretches, shapes (k, stretches, each), and the spread of each, (1, stretches, 1)."""
+    stretches = np.flatnonzero(laid.spread >= 0.0)
+
+    def of(rows: Array) -> Array:
+        k, points = rows.shape[1], rows.shape[0] * rows.shape[2]
+        return rows.transpose(1, 0, 2).reshape(k, points // each, each)[:, stretches]
+
+    z, x, y = laid.blocks
+    w = laid.w.reshape(1, -1, each) if laid.w.size else np.ones((1, laid.spread.size, each))
+    return of(z), of(x), of(y[:, None]), w[:, stretches], laid.spread[None, stretches, None]
 
 
 def _law(problem: Problem, v: Array, z: Array, x: Array) -> tuple[Array, Array]:

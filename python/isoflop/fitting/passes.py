@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError
-from isoflop.fitting.batches import Batches, Columns, Part
+from isoflop.fitting.batches import CHUNK, Batches, Columns, Part
 from isoflop.fitting.condensed import missed
 from isoflop.fitting.data import RUN
 from isoflop.fitting.desk import Desk, Shelf
@@ -76,9 +76,9 @@ class Store:
         return self.condense and self.n_parts == len(self.kept)
 
     def read_or_kept(self) -> Iterator[Part | list[Laid]]:
-        """The parts, as they were kept where they were; nothing is opened where all were."""
+        """The parts, as they were kept where they were; nothing is opened where all were, and few go together."""
         if self.n_parts == len(self.kept):
-            return (self.kept[number] for number in range(len(self.kept)))
+            return _together(self.kept[number] for number in range(len(self.kept)))
         return (self.kept.get(number, part) for number, part in self.parts())
 
     def laid(
@@ -193,6 +193,18 @@ class Store:
             )
 
 
+def _together(parts: Iterable[list[Laid]]) -> Iterator[list[Laid]]:
+    """The same parts, several at once until they have points enough for a thread."""
+    some: list[Laid] = []
+    for part in parts:
+        some += part
+        if sum(laid.n for laid in some) >= CHUNK:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
 def _first(name: str, bad: NDArray[np.bool_], rule: str) -> list[tuple[int, str, str]]:
     return [(int(np.argmax(bad)), name, rule)] if bad.any() else []
 
@@ -249,10 +261,10 @@ def missed_by(store: Store, problem: Problem, v: Array) -> Array:
     """What the gradient of a condensed store by the law's coordinates, (p,), misses at most at free coordinates v."""
 
     def work(task: Part | list[Laid]) -> Array:
-        return sum(
-            (missed(problem, v, laid, problem.coordinates.centre) for _, laid in store.laid(task, None)),
-            start=np.zeros(len(problem.law.names)),
-        )
+        if not isinstance(task, Part):
+            return missed(problem, v, task, problem.coordinates.centre)
+        each = (missed(problem, v, [laid], problem.coordinates.centre) for _, laid in store.laid(task, None))
+        return sum(each, start=np.zeros(len(problem.law.names)))
 
     return sum(in_threads(work, store.read_or_kept()), start=np.zeros(len(problem.law.names)))
 
