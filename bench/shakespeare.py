@@ -74,7 +74,7 @@ def native(spec: TrainSpec, corpus: Corpus) -> Curve:
         store = RunStore(Path(folder))
         with Recorder(store, spec.to_dict()) as recorder:
             train_stack([spec], [corpus], [recorder], step=make_step([spec], threads=int(cores())))
-        points = store.points(recorder.id)
+        points = store.points_of(recorder.id)
     judged = np.isfinite(points["val_loss"])
     return Curve(points["seconds"][judged].tolist(), points["val_loss"][judged].tolist())
 

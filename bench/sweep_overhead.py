@@ -82,7 +82,7 @@ def main() -> None:
         began = time.perf_counter()
         result = run_sweep(specs, store, workers=given.workers)
         wall = time.perf_counter() - began
-        last = [store.points(record.id) for record in store]
+        last = [store.points_of(record.id) for record in store]
     training, evaluating = (sum(float(p[name][-1]) for p in last) for name in ("seconds", "seconds_evaluating"))
     available = wall * given.workers
     small = min(specs, key=lambda spec: (spec.shape.n_params, -spec.tokens))

@@ -51,8 +51,19 @@ class NotEnoughTokens(CorpusError):
         self.epochs = epochs
 
 
+class NotEnoughMemory(IsoflopError, MemoryError):
+    """What is asked for is predicted to take more memory than there is; nothing was begun."""
+
+
 class StoreError(IsoflopError, OSError):
     """A run store cannot be read or written."""
+
+
+class NewerFormat(StoreError):
+    """Something in a run store was written by a newer version."""
+
+    def __init__(self, where: object, written: int, known: int) -> None:
+        super().__init__(f"{where} has format {written}; this version reads up to {known}", hint="upgrade isoflop")
 
 
 class RunTaken(StoreError):

@@ -25,8 +25,16 @@ VERBS = [
     "info",
     "laws",
     "laws show",
+    "runs compact",
+    "runs export",
+    "runs gc",
+    "runs import",
     "runs ls",
+    "runs mark",
+    "runs merge",
     "runs show",
+    "runs sql",
+    "runs verify",
 ]
 
 
@@ -44,6 +52,45 @@ def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Call, 
     shown = json.loads(isoflop(f"runs show {store.path} {listed[0]['id'][:8]}").out)
     assert shown["id"] == listed[0]["id"]
     assert shown["state"] == "finished"
+
+
+def test_a_compacted_store_is_listed_shown_and_fitted_as_before(isoflop: Call, store: RunStore) -> None:
+    run = next(iter(store)).id
+    asked = (f"runs ls {store.path} --json", f"runs show {store.path} {run[:8]}", f"fit {store.path} --law chinchilla")
+    before = [isoflop(words).out for words in asked]
+    assert (
+        "12 runs and 12 points compacted; 0 runs left as they are; 3 files of"
+        in isoflop(f"runs compact {store.path}").out
+    )
+    assert [isoflop(words).out for words in asked] == before
+    again = json.loads(isoflop(f"runs compact {store.path} --json").out)
+    assert (again["runs"], again["left"], again["damaged"], again["files"]) == (0, 0, [], 3)
+
+
+def test_stores_are_exported_imported_merged_marked_and_verified(
+    isoflop: Call, store: RunStore, tmp_path: Path
+) -> None:
+    made, archive = tmp_path / "made", tmp_path / "runs.zip"
+    picked = isoflop(f"runs ls {store.path} --where", "N >= 1e5").out
+    assert "6 finished" in picked
+    assert "6 runs and 6 points came" in isoflop(f"runs export {store.path} {archive} --where", "N >= 1e5").out
+    assert json.loads(isoflop(f"runs import {made} {archive} --json").out)["runs"] == 6
+    assert "6 runs and 6 points came; 6 were there already" in isoflop(f"runs merge {made} {store.path}").out
+    run = json.loads(isoflop(f"runs ls {made} --json --where", "N == 1e3 and D == 1e6").out)[0]["id"]
+    assert isoflop(f"runs mark {made} {run} superseded --why", "too short").out == f"run {run} is superseded\n"
+    assert json.loads(isoflop(f"runs show {made} {run}").out)["error"] == "too short"
+    assert "nothing is wrong" in isoflop(f"runs verify {made}").out
+    next(made.glob("compacted/points-*")).write_bytes(b"")
+    broken = isoflop(f"runs verify {made} --mend")
+    assert (broken.code, "bring it back from a copy" in broken.out) == (1, True)
+    assert "0.00 MB freed" in isoflop(f"runs gc {store.path}").out
+
+
+def test_sql_is_answered_as_a_table_or_as_json(isoflop: Call, store: RunStore) -> None:
+    pytest.importorskip("duckdb")
+    query = "select state, count(*) n from runs group by state"
+    assert json.loads(isoflop(f"runs sql {store.path} --json", query).out) == [{"state": "finished", "n": 12}]
+    assert "finished" in isoflop(f"runs sql {store.path}", query).out
 
 
 def test_a_store_that_is_not_there_is_not_made(isoflop: Call, tmp_path: Path) -> None:

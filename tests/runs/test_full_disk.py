@@ -43,14 +43,14 @@ def test_a_full_disk_ends_the_run_in_words_and_spoils_nothing(small_disk: Path, 
         assert store.state(record) in ("finished", "failed", "interrupted")
         for points in store.folder(record.id).glob("points*.jsonl"):
             assert points.read_bytes()[-1:] in (b"", b"\n"), "whole lines alone"
-        store.points(record.id)
+        store.points_of(record.id)
     assert store.fit_data().n_runs == 3
     assert list(store.path.rglob("*.tmp")) == []
 
     filler.unlink()
     train(store, 3, 5000)
     assert store.summary() == {"finished": 4}
-    assert len(store.points(run_id({"seed": 3}))["step"]) == 5000
+    assert len(store.points_of(run_id({"seed": 3}))["step"]) == 5000
 
 
 def test_a_store_that_does_not_fit_is_no_store_and_can_be_made_later(small_disk: Path) -> None:

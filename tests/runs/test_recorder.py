@@ -32,7 +32,7 @@ def test_points_read_back_as_columns(store: RunStore) -> None:
         for step in range(1, 251):
             recorder.log(step, tokens=step * 64, loss=1 / step)
         recorder.finish(loss=0.5)
-    points = store.points(recorder.id)
+    points = store.points_of(recorder.id)
     np.testing.assert_array_equal(points["step"], np.arange(1, 251))
     np.testing.assert_array_equal(points["tokens"], np.arange(1, 251) * 64)
     np.testing.assert_array_equal(points["loss"], 1 / np.arange(1, 251))
@@ -50,7 +50,7 @@ def test_absent_none_and_nan_values_are_nan(store: RunStore) -> None:
         recorder.log(2, loss=2.0, val_loss=2.5, grad_norm=math.nan)
         recorder.log(3, loss=1.0, val_loss=None)  # type: ignore[arg-type]
         recorder.finish(loss=1.0)
-    points = store.points(recorder.id)
+    points = store.points_of(recorder.id)
     np.testing.assert_array_equal(points["val_loss"], [np.nan, 2.5, np.nan])
     np.testing.assert_array_equal(points["grad_norm"], [np.nan] * 3)
     assert only(store).status == "finished"
@@ -60,7 +60,7 @@ def test_numbers_of_numpy_are_numbers(store: RunStore) -> None:
     with Recorder(store, SPEC, counts={"N": np.float64(10)}) as recorder:
         recorder.log(np.int64(1), loss=np.float32(0.5), tokens=np.float64(64))  # type: ignore[arg-type]
         recorder.finish(loss=np.float64(0.5))
-    assert {name: column.tolist() for name, column in store.points(recorder.id).items()} == {
+    assert {name: column.tolist() for name, column in store.points_of(recorder.id).items()} == {
         "step": [1.0],
         "loss": [0.5],
         "tokens": [64.0],
@@ -71,13 +71,13 @@ def test_numbers_of_numpy_are_numbers(store: RunStore) -> None:
 
 def test_points_reach_the_file_while_the_run_goes_on(store: RunStore) -> None:
     with Recorder(store, SPEC) as recorder:
-        assert store.points(recorder.id) == {}
+        assert store.points_of(recorder.id) == {}
         for step in range(100):
             recorder.log(step, loss=1.0)
-        assert len(store.points(recorder.id)["step"]) == 100
+        assert len(store.points_of(recorder.id)["step"]) == 100
         recorder.log(100, loss=1.0)
         recorder.flush()
-        assert len(store.points(recorder.id)["step"]) == 101
+        assert len(store.points_of(recorder.id)["step"]) == 101
         assert store.state(only(store)) == "running"
         recorder.finish(loss=1.0)
 
@@ -116,7 +116,7 @@ def test_an_exception_makes_a_failed_run_with_its_words(store: RunStore) -> None
         log_and_raise(store, ValueError("no such thing"))
     record = only(store)
     assert (record.status, record.error) == ("failed", "ValueError: no such thing")
-    assert store.points(record.id)["step"].tolist() == [1]
+    assert store.points_of(record.id)["step"].tolist() == [1]
 
 
 def test_a_block_left_without_an_outcome_makes_a_failed_run(store: RunStore) -> None:
@@ -131,7 +131,7 @@ def test_an_interrupt_makes_an_interrupted_run_with_its_points(store: RunStore) 
         log_and_raise(store, KeyboardInterrupt())
     record = only(store)
     assert (record.status, store.state(record)) == ("running", "interrupted")
-    assert store.points(record.id)["step"].tolist() == [1]
+    assert store.points_of(record.id)["step"].tolist() == [1]
 
 
 @pytest.mark.parametrize(("loss", "state"), [(1.0, "finished"), (math.nan, "diverged")])
@@ -165,7 +165,7 @@ def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> 
     folder = store.folder(recorder.id)
     assert (folder / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
     assert (folder / "points.2.jsonl").read_text() == '{"step":2,"loss":1.0}\n'
-    assert store.points(recorder.id)["step"].tolist() == [3]
+    assert store.points_of(recorder.id)["step"].tolist() == [3]
 
 
 def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore) -> None:
@@ -174,7 +174,7 @@ def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore)
     file = store.folder(run_id(SPEC)) / "points.jsonl"
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"step":2,"lo')
-    assert store.points(run_id(SPEC))["step"].tolist() == [1]
+    assert store.points_of(run_id(SPEC))["step"].tolist() == [1]
     with Recorder(store, SPEC) as recorder:
         recorder.finish(loss=1.0)
     assert (store.folder(recorder.id) / "points.1.jsonl").read_bytes() == whole
@@ -193,7 +193,7 @@ def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
         recorder.log(2, loss=1.0)
         recorder.finish(loss=1.0)
     assert (store.folder(recorder.id) / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
-    assert (only(store).attempt, store.points(recorder.id)["step"].tolist()) == (2, [2])
+    assert (only(store).attempt, store.points_of(recorder.id)["step"].tolist()) == (2, [2])
 
 
 def interrupt(*_: object) -> None:

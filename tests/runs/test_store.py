@@ -106,14 +106,14 @@ def test_runs_are_found_by_a_prefix_that_only_they_have(store: RunStore) -> None
 
 def test_points_of_a_run_that_was_never_made_are_refused(store: RunStore) -> None:
     with pytest.raises(StoreError, match=r"cannot read .*nothing/points.jsonl: No such file"):
-        store.points("nothing")
+        store.points_of("nothing")
 
 
 def test_damaged_points_name_their_file(store: RunStore) -> None:
     run = finish(store, 0)
     (store.folder(run) / "points.jsonl").write_bytes(b'{"step":1}\n\0\0\0\n')
     with pytest.raises(StoreError, match=rf"{run}/points.jsonl is damaged"):
-        store.points(run)
+        store.points_of(run)
 
 
 def test_fits_get_the_finished_runs_and_the_names_of_the_others(store: RunStore) -> None:
@@ -151,7 +151,7 @@ def test_runs_without_counts_are_named_and_do_not_spoil_the_others(store: RunSto
 def test_an_empty_store_gives_empty_columns(store: RunStore) -> None:
     data = store.fit_data()
     assert (data.n_runs, data.excluded) == (0, ())
-    assert sorted(data.columns) == ["C", "D", "L", "N"]
+    assert sorted(data.columns) == ["C", "D", "L", "N", "U"]
 
 
 def test_a_fit_reads_a_store(store: RunStore) -> None:
@@ -175,7 +175,7 @@ def test_reading_changes_nothing(store: RunStore) -> None:
     other = RunStore(store.path, create=False)
     record = other.get(run)
     assert record is not None
-    other.points(run), other.fit_data(), other.table(), other.summary(), other.state(record)
+    other.points_of(run), other.fit_data(), other.table(), other.summary(), other.state(record)
     assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*")} == before
 
 
@@ -185,4 +185,4 @@ def test_points_of_many_runs_keep_their_precision(store: RunStore) -> None:
         for step, loss in enumerate(losses):
             recorder.log(step, loss=float(loss))
         recorder.finish(loss=1.0)
-    np.testing.assert_array_equal(store.points(run_id({"seed": 0}))["loss"], losses)
+    np.testing.assert_array_equal(store.points_of(run_id({"seed": 0}))["loss"], losses)

@@ -50,7 +50,7 @@ def attempt(
         error = stopped
     for recorder in recorders:
         recorder.__exit__(None if error is None else type(error), error, None)
-    return [store.points(recorder.id) for recorder in recorders]
+    return [store.points_of(recorder.id) for recorder in recorders]
 
 
 def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
@@ -157,7 +157,7 @@ def test_a_sweep_killed_amid_a_run_gives_the_losses_of_one_that_was_not(
         assert record.status == "finished"
         assert record.attempt == kills + 1
         assert not (folder / NAME).exists()
-        points.append(store.points(record.id))
+        points.append(store.points_of(record.id))
     assert_same(*points)
 
 

@@ -34,7 +34,7 @@ def points_of(spec: TrainSpec, corpus: Corpus, folder: Path, **options: Any) -> 
     store = RunStore(folder)
     with Recorder(store, spec.to_dict(), counts=spec.counts()) as recorder:
         train(spec, corpus, recorder, **options)
-    return store.points(recorder.id)
+    return store.points_of(recorder.id)
 
 
 def evaluated(points: Columns, name: str) -> np.ndarray:

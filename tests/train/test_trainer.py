@@ -31,7 +31,7 @@ def recorded(spec: TrainSpec, corpus: Corpus, folder: Path) -> tuple[Outcome, Co
     store = RunStore(folder)
     with Recorder(store, spec.to_dict(), counts=spec.counts()) as recorder:
         outcome = train(spec, corpus, recorder)
-    return outcome, store.points(recorder.id)
+    return outcome, store.points_of(recorder.id)
 
 
 def unigram_entropy(stream: Stream) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from isoflop.report.analysis import Analysis, FittedLaw
+from isoflop.report.findings import Finding
 from isoflop.runs import RunStore
 
 LAW_HEADINGS = ("law", "runs", "parameters [interval]", "residual", "held out")
+FINDING_HEADINGS = ("purpose", "runs", "values [interval]", "what was fitted")
 RUN_HEADINGS = ("run", "state", "N", "D", "C", "held-out loss", "seconds")
 
 
@@ -22,9 +24,17 @@ def law_row(law: FittedLaw) -> Sequence[str]:
     return fit.law.name, f"{fit.n_runs} {law.runs}", "\n".join(parameters), f"{fit.residual_rms:.1%}", check
 
 
-def run_rows(store: RunStore) -> Iterator[Sequence[str]]:
-    """One run a row, by size and then tokens."""
-    for run in sorted(store, key=lambda run: (run.counts.get("N", 0), run.counts.get("D", 0))):
+def finding_row(finding: Finding) -> Sequence[str]:
+    """One purpose: its runs, a value a line with its interval, and the equation."""
+    values = [f"{name} = {value:.3g} [{low:.3g}, {high:.3g}]" for name, (value, low, high) in finding.values.items()]
+    return finding.purpose, str(finding.n_runs), "\n".join(values), finding.equation
+
+
+def run_rows(store: RunStore, where: object = None) -> Iterator[Sequence[str]]:
+    """One run a row, by size and then tokens; ``where`` picks runs as :meth:`isoflop.RunStore.points` does."""
+    chosen = None if where is None else set(store.table(where)["id"].to_pylist())
+    runs = (run for run in store if chosen is None or run.id in chosen)
+    for run in sorted(runs, key=lambda run: (run.counts.get("N", 0), run.counts.get("D", 0))):
         counts = (f"{run.counts[name]:.3g}" if name in run.counts else "-" for name in ("N", "D", "C"))
         loss = "-"
         if run.result is not None:

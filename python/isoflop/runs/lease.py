@@ -25,15 +25,17 @@ class Lease:
     @classmethod
     def take(cls, file: Path) -> Lease | None:
         """The lease, or None while another process holds it."""
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         for _ in range(_TRIES):
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                os.close(descriptor)
                 time.sleep(_PAUSE_SECONDS)
-            else:
+                continue
+            if _is_at(file, descriptor):
                 return cls(descriptor)
-        os.close(descriptor)
+            os.close(descriptor)  # its last holder removed it when it had been opened here
         return None
 
     def sign(self) -> None:
@@ -59,3 +61,10 @@ def is_held(file: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _is_at(file: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        return False

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from isoflop.errors import SpecError, StoreError
+from isoflop.errors import NewerFormat, SpecError, StoreError
 from isoflop.runs.files import explained
 
 FORMAT = 1
 
-Status = Literal["running", "finished", "diverged", "failed"]
+Status = Literal["running", "finished", "diverged", "failed", "killed", "superseded"]
 
-# The ends that a second try would not change.
-ENDED: tuple[Status, ...] = ("finished", "diverged")
+# The ends that a second try would not change, or that nobody wants to try again.
+ENDED: tuple[Status, ...] = ("finished", "diverged", "killed", "superseded")
 
 
 class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
@@ -27,7 +27,7 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     ``counts`` holds what the shape and spec cost: ``N`` (non-embedding parameters), ``n_params``, ``D`` (tokens), and
     training FLOPs by convention, ``C`` being 6 N D. ``result`` holds ``loss`` (held-out, nats/token), its ``loss_se``
     and ``tokens`` seen. ``status`` is ``running`` until the run ends; a run that is ``running`` with nobody holding
-    its lease was interrupted.
+    its lease was interrupted. ``killed`` and ``superseded`` are said of a run from outside; ``error`` says why.
     """
 
     format: int = FORMAT
@@ -42,6 +42,9 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=False):
     result: dict[str, float] | None = None
     error: str | None = None
     environment: dict[str, str] = {}
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=float)  # numbers of numpy and torch
 
 
 class _Format(msgspec.Struct):
@@ -63,22 +66,35 @@ def run_id(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def to_json(record: RunRecord) -> bytes:
+    """The content of ``run.json``."""
+    return msgspec.json.format(_ENCODER.encode(record), indent=1) + b"\n"
+
+
 def read_record(file: Path) -> RunRecord | None:
     """The record in a ``run.json``, or None where there is no such file.
 
     Raises:
         StoreError: the file is damaged, cannot be read, or was written by a newer format.
     """
-    try:
-        with explained("read", file):
-            if not file.exists():
-                return None
+    with explained("read", file):
+        try:
             content = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return decode_record(content, str(file), hint="move its folder away; the run will be made again")
+
+
+def decode_record(content: bytes, where: str, *, hint: str | None = None) -> RunRecord:
+    """The record in JSON that stood at ``where``; ``hint`` says what to do where it is damaged.
+
+    Raises:
+        StoreError: it is damaged, or was written by a newer format.
+    """
+    try:
         written = msgspec.json.decode(content, type=_Format).format
         if written > FORMAT:
-            raise StoreError(f"{file} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop")
+            raise NewerFormat(where, written, FORMAT)
         return msgspec.json.decode(content, type=RunRecord)
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
-        ) from error
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise StoreError(f"{where} is damaged: {error}", hint=hint) from error

@@ -15,7 +15,7 @@ import msgspec
 from isoflop.errors import RunTaken, SpecError, StoreError
 from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
 from isoflop.runs.lease import Lease
-from isoflop.runs.record import ENDED, RunRecord, Status, read_record, run_id
+from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -60,7 +60,7 @@ class Recorder:
         for name, value in (counts or {}).items():
             if not math.isfinite(value):
                 raise SpecError(f"count {name} = {value!r} of run {self.id} must be a finite number")
-        self._folder = store.folder(self.id)
+        self._store, self._folder = store, store.folder(self.id)
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
         self._encoder = msgspec.json.Encoder(enc_hook=float)  # numbers of numpy and torch
         self._lines: list[bytes] = []
@@ -68,6 +68,7 @@ class Recorder:
         self._result: dict[str, float] | None = None
 
     def __enter__(self) -> Self:
+        self._earlier()
         with explained("open a run in", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             lease = Lease.take(self._folder / "lease")
@@ -82,9 +83,7 @@ class Recorder:
         return self
 
     def _open_attempt(self) -> None:
-        earlier = read_record(self._folder / "run.json")
-        if earlier is not None and earlier.status in ENDED:
-            raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
+        earlier = self._earlier()
         self._lease.sign()
         for unfinished in self._folder.glob(".run.json.*.tmp"):  # of a writer that was killed amid a rename
             unfinished.unlink()
@@ -104,6 +103,13 @@ class Recorder:
         self._write_record()
         self._descriptor = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._began = self._flushed = time.monotonic()
+
+    def _earlier(self) -> RunRecord | None:
+        """The record of the attempt before this one, if there was one and it may be made again."""
+        earlier = self._store.get(self.id)
+        if earlier is not None and earlier.status in ENDED:
+            raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
+        return earlier
 
     def describe(self, **environment: str) -> None:
         """Add to what the record says of what the run is made with; it stands there at once, whatever comes after."""
@@ -204,6 +210,4 @@ class Recorder:
 
     def _write_record(self) -> None:
         with explained("write", self._folder / "run.json"):
-            replace_file(
-                self._folder / "run.json", msgspec.json.format(self._encoder.encode(self.record), indent=1) + b"\n"
-            )
+            replace_file(self._folder / "run.json", to_json(self.record))

@@ -1,35 +1,47 @@
 """The run store: a directory that is the only truth about which runs exist and what they gave.
 
 store/
-  store.json                   format of the store
+  store.json                   format of the store; locked while a process compacts it
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
   runs/<id>/lease              locked while a process writes the run
+  studies/NAME.json            what a study asked of which runs
+  compacted/manifest.json      the files that hold the compacted runs (renamed into place)
+  compacted/runs-*.parquet     one row a run: its record, and every field of it a column
+  compacted/points-*.parquet   their points, sorted by run and in the order they were logged
   cache/                       prepared corpora; can be deleted
+
+A run is in a folder of its own or compacted; where a kill left it in both, readers take it once.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
 from isoflop.fitting.data import FitData
-from isoflop.runs.files import explained, replace_file, whole_lines
+from isoflop.runs import marker
+from isoflop.runs.compacted import Compacted
+from isoflop.runs.csr import Points, read_batches, read_points
+from isoflop.runs.files import explained
 from isoflop.runs.lease import is_held
-from isoflop.runs.record import ENDED, FORMAT, RunRecord, read_record
+from isoflop.runs.part import Part
+from isoflop.runs.points import Columns, read_lines
+from isoflop.runs.record import ENDED, RunRecord, read_record
+from isoflop.runs.rows import joined, row_of, to_table
+from isoflop.runs.where import select
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_KIND = "isoflop run store"
+    from isoflop.runs.compaction import Compaction
 
 
 class RunStore:
@@ -42,34 +54,13 @@ class RunStore:
     def __init__(self, url: str | Path, *, create: bool = True) -> None:
         self.path = Path(url).expanduser()
         self.cache = self.path / "cache"
-        marker = self.path / "store.json"
-        if not marker.exists():
+        self.marker = self.path / marker.NAME
+        self.compacted = Compacted(self.path / "compacted")
+        if not self.marker.exists():
             if not create:
                 raise StoreError(f"there is no run store at {self.path}", hint="isoflop sweep STUDY.toml makes one")
-            self._create(marker)
-        self._check(marker)
-
-    def _create(self, marker: Path) -> None:
-        if self.path.is_dir() and any(not _of_a_new_store(item.name) for item in self.path.iterdir()):
-            raise StoreError(f"{self.path} is a folder with other things in it", hint="give a new or an empty folder")
-        with explained("make a run store at", self.path):
-            (self.path / "runs").mkdir(parents=True, exist_ok=True)
-            replace_file(marker, json.dumps({"kind": _KIND, "format": FORMAT}).encode() + b"\n")
-
-    def _check(self, marker: Path) -> None:
-        with explained("read", marker):
-            content = marker.read_bytes()
-        try:
-            meta = json.loads(content)
-            kind, written = meta["kind"], int(meta["format"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{marker} is not a run store's marker") from error
-        if kind != _KIND:
-            raise StoreError(f"{self.path} holds a {kind!r}, not a {_KIND!r}")
-        if written > FORMAT:
-            raise StoreError(
-                f"{self.path} has format {written}; this version reads up to {FORMAT}", hint="upgrade isoflop"
-            )
+            marker.make_store(self.path)
+        marker.check_store(self.path)
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.path)!r})"
@@ -77,21 +68,41 @@ class RunStore:
     def folder(self, run: str) -> Path:
         return self.path / "runs" / run
 
+    def folders(self) -> list[str]:
+        """Names of what is in ``runs``, sorted."""
+        runs = self.path / "runs"
+        with explained("list", runs):
+            return sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+
+    def loose(self) -> list[str]:
+        """Ids of the runs that have a folder of their own, sorted."""
+        return [run for run in self.folders() if (self.folder(run) / "run.json").exists()]
+
+    def ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+        # Folders first: a run that leaves them later has been published before.
+        return sorted({*self.loose(), *self.compacted.ids()})
+
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        for file in sorted((self.path / "runs").glob("*/run.json")):
-            record = read_record(file)
-            if record is not None:
-                yield record
+        loose = self.loose()
+        parts = self.compacted.parts()
+        compacted = (record for record in merge(*(part.records() for part in parts), key=_id))
+        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
+        yield from merge(compacted, apart, key=_id)
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
-        return read_record(self.folder(run) / "run.json")
+        record = read_record(self.folder(run) / "run.json")
+        if record is None and (found := self.compacted.find(run)) is not None:
+            part, index = found
+            record = part.record(index)
+        return record
 
     def has_ended(self, run: str) -> bool:
         """Whether the run came to an end that a second try would not change: finished or diverged."""
-        record = self.get(run)
-        return record is not None and record.status in ENDED
+        record = read_record(self.folder(run) / "run.json")
+        return self.compacted.find(run) is not None if record is None else record.status in ENDED
 
     def find(self, prefix: str) -> RunRecord:
         """The record of the one run whose id starts with ``prefix``.
@@ -99,12 +110,13 @@ class RunStore:
         Raises:
             StoreError: no run or several runs do.
         """
-        found = [record for record in self if record.id.startswith(prefix)] if prefix else []
-        if len(found) != 1:
+        found = [run for run in self.ids() if run.startswith(prefix)] if prefix else []
+        record = self.get(found[0]) if len(found) == 1 else None
+        if record is None:
             raise StoreError(
                 f"{len(found)} runs have an id that starts with {prefix!r}", hint="isoflop runs ls shows the ids"
             )
-        return found[0]
+        return record
 
     def state(self, record: RunRecord) -> str:
         """``finished``, ``diverged``, ``failed``; ``running`` while somebody writes it, else ``interrupted``."""
@@ -112,51 +124,98 @@ class RunStore:
             return "interrupted"
         return record.status
 
-    def points(self, run: str) -> dict[str, NDArray[np.float64]]:
+    def points_of(self, run: str) -> Columns:
         """The points of a run as columns (n_points,), NaN where a point lacks a value; a torn last line is left out.
 
         Raises:
             StoreError: there is no such run, or its points are damaged.
         """
         file = self.folder(run) / "points.jsonl"
-        with explained("read", file):
-            just_begun = not file.exists() and self.get(run) is not None
-            lines = [] if just_begun else whole_lines(file).splitlines()
-        decoder = msgspec.json.Decoder(dict[str, float | None])
-        try:
-            rows = [decoder.decode(line) for line in lines]
-        except msgspec.MsgspecError as error:
-            raise StoreError(
-                f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
-            ) from error
-        names = dict.fromkeys(name for row in rows for name in row)
-        return {
-            name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], float)
-            for name in names
-        }
+        if not file.exists():
+            if (found := self.compacted.find(run)) is not None:
+                part, index = found
+                return part.points(index)
+            if self.get(run) is not None:
+                return {}  # the run has just begun
+        return read_lines(file)
 
-    def table(self) -> pa.Table:
-        """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...)."""
-        import pyarrow as pa
+    def points(self, columns: Sequence[str] | None = None, where: object = None) -> Points:
+        """The points of many runs as flat arrays, run after run in the order of their ids.
 
-        rows = [
-            {"id": record.id, "state": self.state(record), "attempt": record.attempt, "seconds": record.seconds}
-            | record.counts
-            | (record.result or {})
-            | _flat(record.spec, "spec.")
-            for record in self
-        ]
-        names = dict.fromkeys(name for row in rows for name in row)
-        return pa.table({name: [row.get(name) for row in rows] for name in names})
+        Args:
+            columns: names such as ``["step", "loss"]``; all where None.
+            where: which runs: ``"N >= 1e6 and spec.seed == 0"``, ``{"d_model": [64, 128]}``, or an Arrow expression
+                over the columns of :meth:`table`.
 
-    def fit_data(self) -> FitData:
+        Raises:
+            StoreError: a column that no run has, a condition that is none, or damaged points.
+        """
+        return read_points(self, columns, where)
+
+    def batches(self, columns: Sequence[str], where: object = None) -> Iterator[dict[str, NDArray[Any]]]:
+        """Points and, beside each, fields of its run, a stretch at a time, for fits that do not hold them all.
+
+        ``iso.Batches(lambda: store.batches(["N", "step", "loss"]), columns={"S": "step", "L": "loss"})``. Points that
+        lack one of the columns are left out; ``"run"`` numbers the runs.
+
+        Args:
+            columns: of points, or of :meth:`table`.
+            where: which runs, as for :meth:`points`.
+
+        Raises:
+            StoreError: as :meth:`points`.
+        """
+        return read_batches(self, columns, where)
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer of DuckDB to a query over the tables ``runs`` (as :meth:`table`) and ``points`` (with ``run``).
+
+        Raises:
+            MissingExtra: DuckDB is not installed.
+            StoreError: the query is wrong, or there are no runs.
+        """
+        from isoflop.runs.sql import query as ask
+
+        return ask(self, query)
+
+    def table(self, where: object = None) -> pa.Table:
+        """One row a run: id, state, every count and result, every field of the spec (``spec.shape.d_model``, ...).
+
+        Args:
+            where: which runs, as for :meth:`points`.
+
+        Raises:
+            StoreError: a condition that is none.
+        """
+        loose = self.loose()
+        parts = self.compacted.parts()
+        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
+        rows = to_table([row_of(record, self.state(record)) for record in apart])
+        table = joined([rows, *(part.table() for part in parts)])
+        return select(table.sort_by("id") if parts else table, where)
+
+    def compact(self) -> Compaction:
+        """Move the finished and diverged runs into a few sorted Parquet files; see :mod:`isoflop.runs.compaction`.
+
+        Raises:
+            StoreError: another process compacts the store, a run is damaged, or the disk refuses.
+        """
+        from isoflop.runs.compaction import compact
+
+        return compact(self)
+
+    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        D and C are those at which the loss was measured: an early-stopped run counts up to its best evaluation.
-        Runs that are not finished, or were recorded without these counts, are left out and named in ``excluded``.
+        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
+        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
+        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
+        ``excluded``.
         """
         rows, excluded = [], []
         for record in self:
+            if runs is not None and record.id not in runs:
+                continue
             lacking = [name for name in ("N", "D", "C") if name not in record.counts]
             if record.status != "finished" or record.result is None:
                 excluded.append(f"run {record.id}: {self.state(record)}")
@@ -165,8 +224,11 @@ class RunStore:
             else:
                 n, d, c = (record.counts[name] for name in ("N", "D", "C"))
                 seen = record.result.get("tokens", d)
-                rows.append((n, seen, c * seen / d, record.result["loss"]))
-        columns = dict(zip("NDCL", np.array(rows, float).reshape(-1, 4).T, strict=True))
+                unique = min(record.counts.get("U", np.nan), seen)
+                rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
+        columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
+        if np.isnan(columns["U"]).any():
+            del columns["U"]
         return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
 
     def summary(self) -> dict[str, int]:
@@ -174,17 +236,9 @@ class RunStore:
         return dict(Counter(self.state(record) for record in self))
 
 
-def _of_a_new_store(name: str) -> bool:
-    """Whether a process that is making this store now, or was killed at it, leaves a file of this name."""
-    return name == "runs" or name.startswith(".store.json.")
+def _id(record: RunRecord) -> str:
+    return record.id
 
 
-def _flat(spec: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """A nested spec as one level: {"shape": {"d_model": 8}} -> {"spec.shape.d_model": 8}; lists become text."""
-    flat: dict[str, Any] = {}
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
-    return flat
+def _is_in(run: str, parts: list[Part]) -> bool:
+    return any(part.index(run) is not None for part in parts)

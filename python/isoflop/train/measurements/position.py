@@ -33,7 +33,7 @@ def position_curve(points: Mapping[str, NDArray[np.float64]], row: int = -1) -> 
     """Places in the context, from 1, and the losses there in nats, of the ``row``-th evaluation of a run.
 
     Args:
-        points: columns, as :meth:`isoflop.RunStore.points` gives them.
+        points: columns, as :meth:`isoflop.RunStore.points_of` gives them.
         row: which evaluation; the last one by default.
 
     Raises:

@@ -1,0 +1,180 @@
+"""Commands over run stores: ``runs ls``, ``show``, ``sql``, and those that keep stores: ``compact``, ``verify``..."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoflop.cli.app import AsJson, StorePath, runs_app
+from isoflop.cli.console import emit, plain, print_table, states
+
+if TYPE_CHECKING:
+    from isoflop.runs.exchange import Exchange
+
+Where = Annotated[str | None, typer.Option(help='Which runs: "N >= 1e6 and spec.seed in [0, 1]".')]
+Run = Annotated[str, typer.Argument(help="The id of a run, or the start of it.")]
+
+
+class End(StrEnum):
+    """What can be said of a run from outside."""
+
+    killed = "killed"
+    superseded = "superseded"
+
+
+@runs_app.command("ls", epilog="Example: isoflop runs ls runs/quickstart --where 'N >= 1e4'")
+def runs_ls(store: StorePath, where: Where = None, as_json: AsJson = False) -> None:
+    """Every run of a store, or some, with its state."""
+    from isoflop.report.tables import RUN_HEADINGS, run_rows
+    from isoflop.runs import RunStore
+
+    opened = RunStore(store, create=False)
+    if as_json:
+        emit(opened.table(where).to_pylist(), as_json)
+        return
+    rows = list(run_rows(opened, where))
+    print_table(RUN_HEADINGS, rows)
+    print(states(Counter(state for _, state, *_ in rows)))
+
+
+@runs_app.command("show", epilog="Example: isoflop runs show runs/quickstart 3f2a")
+def runs_show(store: StorePath, run: Run) -> None:
+    """The whole record of one run, as JSON."""
+    import msgspec
+
+    from isoflop.runs import RunStore
+
+    opened = RunStore(store, create=False)
+    record = opened.find(run)
+    emit({**msgspec.to_builtins(record), "state": opened.state(record)}, as_json=True)
+
+
+@runs_app.command("compact", epilog="Example: isoflop runs compact runs/quickstart")
+def runs_compact(store: StorePath, as_json: AsJson = False) -> None:
+    """Move ended runs into a few sorted Parquet files, which every command reads as it read their folders."""
+    from isoflop.runs import RunStore
+
+    done = RunStore(store, create=False).compact()
+    if as_json:
+        emit(asdict(done), as_json)
+        return
+    for problem in done.damaged:
+        print(f"note: {problem}")
+    print(
+        f"{store}: {done.runs} runs and {done.points} points compacted; {done.left} runs left as they are; "
+        f"{done.files} files of {done.bytes / 1e6:.2f} MB"
+    )
+
+
+@runs_app.command("sql", epilog="Example: isoflop runs sql runs/quickstart 'select id, loss from runs order by loss'")
+def runs_sql(
+    store: StorePath,
+    query: Annotated[str, typer.Argument(help="Over the tables runs and points.")],
+    as_json: AsJson = False,
+) -> None:
+    """The answer to a query in SQL."""
+    from isoflop.runs import RunStore
+
+    answer = RunStore(store, create=False).sql(query)
+    if as_json:
+        emit(answer.to_pylist(), as_json)
+        return
+    print_table(answer.column_names, ([plain(value) for value in row.values()] for row in answer.to_pylist()))
+
+
+@runs_app.command("verify", epilog="Example: isoflop runs verify runs/quickstart --mend")
+def runs_verify(
+    store: StorePath,
+    mend: Annotated[bool, typer.Option("--mend", help="Do what is said to mend each problem.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read all of a store and name what is wrong and what would mend it; 1 is returned if something stays wrong."""
+    from isoflop.runs import RunStore, verify
+
+    problems = verify(RunStore(store, create=False), mend=mend)
+    if as_json:
+        emit([asdict(problem) for problem in problems], as_json)
+    else:
+        for problem in problems:
+            print(f"{problem.file}: {problem.what}; {'mended' if problem.mended else problem.cure}")
+        print(f"{store}: {len(problems)} problems" if problems else f"{store}: nothing is wrong")
+    if not all(problem.mended for problem in problems):
+        raise typer.Exit(1)
+
+
+@runs_app.command("gc", epilog="Example: isoflop runs gc runs/quickstart --cache")
+def runs_gc(
+    store: StorePath,
+    cache: Annotated[bool, typer.Option("--cache", help="Remove prepared corpora too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files that nothing needs: replaced by a compaction, or left half-written by a kill."""
+    from isoflop.runs import RunStore, gc
+
+    freed = gc(RunStore(store, create=False), cache=cache)
+    emit({"freed": freed} if as_json else f"{store}: {freed / 1e6:.2f} MB freed", as_json)
+
+
+@runs_app.command("mark", epilog="Example: isoflop runs mark runs/quickstart 3f2a superseded --why 'wrong tokenizer'")
+def runs_mark(
+    store: StorePath,
+    run: Run,
+    end: Annotated[End, typer.Argument(help="What became of it.")],
+    why: Annotated[str, typer.Option(help="Stands in its record.")],
+) -> None:
+    """Say that a run was killed or is superseded: it stays, out of fits, and is not made again."""
+    from isoflop.runs import RunStore, mark
+
+    print(f"run {mark(RunStore(store, create=False), run, end.value, why).id} is {end}")
+
+
+@runs_app.command("merge", epilog="Example: isoflop runs merge runs/all runs/mine --where 'N >= 1e6'")
+def runs_merge(
+    store: StorePath,
+    other: Annotated[Path, typer.Argument(help="The store whose runs are brought.", metavar="OTHER")],
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the runs of another store that a store lacks; it is made if there is none."""
+    from isoflop.runs import RunStore, merge
+
+    _exchanged(store, merge(RunStore(store), RunStore(other, create=False), where), as_json)
+
+
+@runs_app.command("export", epilog="Example: isoflop runs export runs/quickstart runs.zip --where 'N >= 1e4'")
+def runs_export(
+    store: StorePath,
+    target: Annotated[Path, typer.Argument(help="A .zip file, or the folder of a new store.", metavar="TARGET")],
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the ended runs of a store as one file, or as a new compacted store."""
+    from isoflop.runs import RunStore, export
+
+    _exchanged(target, export(RunStore(store, create=False), target, where), as_json)
+
+
+@runs_app.command("import", epilog="Example: isoflop runs import runs/all runs.zip")
+def runs_import(
+    store: StorePath,
+    archive: Annotated[Path, typer.Argument(help="A .zip file of isoflop runs export.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring the runs of an export that a store lacks; it is made if there is none."""
+    from isoflop.runs import RunStore, import_archive
+
+    _exchanged(store, import_archive(RunStore(store), archive), as_json)
+
+
+def _exchanged(where: Path, done: Exchange, as_json: bool) -> None:
+    if as_json:
+        emit(asdict(done), as_json)
+        return
+    for problem in done.problems:
+        print(f"note: {problem}")
+    print(f"{where}: {done.runs} runs and {done.points} points came; {done.known} were there already")
