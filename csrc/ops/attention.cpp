@@ -10,32 +10,32 @@ struct Softmax {
 };
 
 // 2^(s - largest) of a row of scores, of which [first, end) are seen, to a left-hand row; nought elsewhere up to
-// `padded_end`, a multiple of 32. Those that chance drops, the first of which has this number, are in the total.
-template <class Form>
+// `padded_end`, a multiple of 32. Those that chance drops, of which that of column 0 has this number, are in the total.
+template <class Form, bool drops>
 Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end, std::int64_t padded_end, float scale,
                       const Chance& chance, std::uint32_t number, float* to) {
   Vector highest = broadcast(-__builtin_inff());
-  const std::int64_t begin = first / lanes * lanes;
-  for (std::int64_t at = begin; at < end; at += lanes) {
-    const Vector s = load(scores + at);
-    if (at >= first && at + lanes <= end) {
-      highest = larger(highest, s);
-      continue;
-    }
+  const std::int64_t begin = rounded_up(first, lanes), whole = end / lanes * lanes;
+  const auto at_edge = [&](std::int64_t at) {
     const Ints place = lane_numbers() + static_cast<std::int32_t>(at);
     const Ints seen = (place >= static_cast<std::int32_t>(first)) & (place < static_cast<std::int32_t>(end));
-    highest = seen ? larger(highest, s) : highest;
-  }
-  const float top = largest(highest);
+    highest = seen ? larger(highest, load(scores + at)) : highest;
+  };
+  if (begin > first) at_edge(begin - lanes);
+  for (std::int64_t at = begin; at < whole; at += lanes) highest = larger(highest, load(scores + at));
+  if (end > whole) at_edge(whole);
+  const float top = largest(highest), shift = -top * scale;
   Vector total{};
   for (std::int64_t at = 0; at < padded_end; at += band) {
     BandVectors weights;
+    const bool seen = at >= first && at + band <= end;
+#pragma GCC unroll 8
     for (std::int64_t i = 0; i < band_vectors; ++i) {
       const std::int64_t column = at + i * lanes;
-      const bool any = column + lanes > first && column < end;
-      weights[i] = any ? within(exp2((load(scores + column) - top) * scale), column, first, end) : Vector{};
+      const Vector weight = exp2(load(scores + column) * scale + shift);
+      weights[i] = seen ? weight : within(weight, column, first, end);
       total += weights[i];
-      if (any && chance.drops())
+      if constexpr (drops)
         weights[i] = chance.drop(weights[i], (Words)lane_numbers() + number + static_cast<std::uint32_t>(column));
     }
     Form::put(to + Form::steps(at), weights);
@@ -55,12 +55,14 @@ struct AttentionForward {
     const std::int64_t deep = Form::steps(sizes.width);
     queries = take_floats(context, across * deep);
     keys = take_floats(context, across * deep);
-    values = take_floats(context, RightRows<Form>::floats(sizes.seq, sizes.width));
+    values = take_floats(context, RightMatrix<Form>::floats(sizes.seq, sizes.width));
     scores = take_floats(context, band * across);
     weights = take_floats(context, band * Form::steps(across));
   }
 
-  void head(std::int64_t index, const float* q, const RightRows<Form>& right, float* y, float* lse) const {
+  // Head `index` of all.
+  void head(std::int64_t index, Rows<const float> q, const RightMatrix<Form>& right, Rows<float> y, float* lse) const {
+    const auto write = chance.drops() ? write_weights<Form, true> : write_weights<Form, false>;
     const std::int64_t deep = Form::steps(sizes.width);
     Form::read_rows(q, sizes.seq, sizes.width, queries);
     for (std::int64_t row = 0; row < sizes.seq; row += band) {
@@ -72,19 +74,18 @@ struct AttentionForward {
       float totals[band], tops[band];
       for (std::int64_t i = 0; i < band; ++i) totals[i] = 1, tops[i] = 0;
       for (std::int64_t i = 0; i < rows; ++i) {
+        const std::uint32_t number =
+            sizes.weight_number(index * sizes.seq + row + i) + static_cast<std::uint32_t>(first);
         const Softmax made =
-            write_weights<Form>(scores + i * across, sizes.first_key(row + i) - first, sizes.end_key(row + i) - first,
-                                count, sizes.scale * log2_e, chance,
-                                sizes.weight_number(index * sizes.seq + row + i) + static_cast<std::uint32_t>(first),
-                                weights + i * Form::steps(across));
+            write(scores + i * across, sizes.first_key(row + i) - first, sizes.end_key(row + i) - first, count,
+                  sizes.scale * log2_e, chance, number, weights + i * Form::steps(across));
         tops[i] = made.largest, totals[i] = made.total;
       }
-      float* const out = y + row * sizes.width;
-      right.multiply(weights, Form::steps(across), rows, first, count, out, false);
+      right.multiply(weights, Form::steps(across), rows, first, count, {y.at(row), y.apart}, false);
       for (std::int64_t i = 0; i < rows; ++i) {
         const float share = 1.0F / totals[i];
         each_vector(sizes.width, [&](std::int64_t column, std::int64_t there) {
-          float* const at = out + i * sizes.width + column;
+          float* const at = y.at(row + i) + column;
           store(at, load(at, there) * share, there);
         });
       }
@@ -98,19 +99,24 @@ struct AttentionForward {
 }  // namespace
 
 // tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits, then the four of Chance, by which
-// weights are dropped; sizes: B, H, G, T, C; settings: scale, causal, window (0: none), the number of the op.
+// weights are dropped, and the scale of the model (1) float64?; sizes and settings as AttentionSizes has them, then the
+// number of the op.
 void attention(const Arguments& arguments, Context& context) {
-  const AttentionSizes sizes(arguments);
+  const AttentionSizes sizes(arguments, 9);
+  const auto q = heads_of<const float>(arguments, 0, 0), k = heads_of<const float>(arguments, 1, 1),
+             v = heads_of<const float>(arguments, 2, 2);
+  const auto y = heads_of<float>(arguments, 3, 3);
+  float* lse = arguments.tensor(4);
   with_form(context.products, [&]<class Form>() {
     Form::begin();
     const AttentionForward<Form> forward(sizes, Chance(arguments, 5, arguments.settings[3]), context);
-    const std::int64_t floats = sizes.head_floats();
-    for (std::int64_t key = 0; key < sizes.batch * sizes.key_heads; ++key) {
-      Form::pack(arguments.tensor(1) + key * floats, sizes.width, true, sizes.width, sizes.seq, forward.keys);
-      const RightRows<Form> values(arguments.tensor(2) + key * floats, sizes.seq, sizes.width, forward.values);
-      for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head)
-        forward.head(head, arguments.tensor(0) + head * floats, values, arguments.tensor(3) + head * floats,
-                     arguments.tensor(4) + head * sizes.seq);
+    for (std::int64_t sequence = 0; sequence < sizes.batch; ++sequence) {
+      for (std::int64_t key = 0; key < sizes.key_heads; ++key) {
+        Form::pack(k.at(sequence, key).first, k.of_position, true, sizes.width, sizes.seq, forward.keys);
+        const RightMatrix<Form> values(v.at(sequence, key), sizes.seq, sizes.width, forward.values);
+        for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head, lse += sizes.seq)
+          forward.head(sequence * sizes.heads + head, q.at(sequence, head), values, y.at(sequence, head), lse);
+      }
     }
   });
 }

@@ -15,8 +15,20 @@ from isoflop import _core
 from isoflop.errors import KernelError
 from isoflop.kernels import buffers as made_by
 from isoflop.kernels import reference
-from isoflop.kernels.native import adamw, attention, average, cross_entropy, dropout, embed, heads, norm, scale
+from isoflop.kernels.native import (
+    adamw,
+    attention,
+    attention_backward,
+    average,
+    cross_entropy,
+    dropout,
+    embed,
+    heads,
+    norm,
+    scale,
+)
 from isoflop.kernels.native.call import use
+from isoflop.kernels.signatures import Chance
 from native_cases import Case, Tensors, cases
 
 CASES = list(cases())
@@ -109,13 +121,44 @@ def test_three_models_in_a_call_have_the_bits_of_three_calls(case: Case, isa: st
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 4, 33, 16), (2, 2, 3, 33)])
+def test_heads_are_the_memory_of_their_rows(sizes: tuple[int, ...]) -> None:
+    batch, heads_, seq, width = sizes
+    rows = torch.randn(2, batch * seq, heads_ * width)
+    apart = heads.split_heads(rows, batch=batch, heads=heads_)
+    assert torch.equal(apart, rows.view(2, batch, seq, heads_, width).transpose(2, 3))
+    assert heads.join_heads(apart).data_ptr() == rows.data_ptr()
+    assert torch.equal(heads.join_heads(apart), rows)
+
+
+@pytest.mark.parametrize(("n_head", "n_kv_head"), [(1, 1), (4, 2)])
+def test_a_projection_is_the_memory_of_its_rows(n_head: int, n_kv_head: int) -> None:
+    rows = torch.randn(2, 3, 5, (n_head + 2 * n_kv_head) * 6)
+    q, k, v = heads.split_projection(rows, n_head, n_kv_head)
+    apart = rows.unflatten(-1, (-1, 6)).transpose(2, 3)
+    assert torch.equal(torch.cat([q, k, v], 2), apart)
+    assert torch.equal(heads.join_projection(q, k, v), rows)
+    with pytest.raises(KernelError, match="do not lie beside each other"):
+        heads.join_projection(q, v, k)
+    with pytest.raises(KernelError, match="do not lie beside each other"):
+        heads.join_projection(q.contiguous(), k.contiguous(), v.contiguous())
+
+
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rate", [0.0, 0.4])
 @pytest.mark.parametrize("isa", _core.usable_isas())
-def test_heads_are_joined_and_split_again(sizes: tuple[int, ...], isa: str, guards: Guards) -> None:
-    apart = torch.randn(2, *sizes)
-    with use(instruction_set=isa):
-        joined = heads.join_heads(guards.place(apart))
-        assert torch.equal(joined, apart.transpose(2, 3).reshape(2, sizes[0] * sizes[2], sizes[1] * sizes[3]))
-        assert torch.equal(heads.split_heads(joined, batch=sizes[0], heads=sizes[1]), apart)
+def test_attention_has_the_same_bits_wherever_heads_lie(isa: str, rate: float, products: str) -> None:
+    batch, n_head, n_kv_head, seq, width = 3, 4, 2, 35, 8
+    whole = [torch.full((2,), number) for number in (5, 2, 7)]
+    chance = Chance(torch.full((2,), rate, dtype=torch.float64), *whole, op=4)
+    beside = heads.split_projection(torch.randn(2, batch, seq, (n_head + 2 * n_kv_head) * width), n_head, n_kv_head)
+    dy = heads.split_heads(torch.randn(2, batch * seq, n_head * width), batch=batch, heads=n_head)
+    made = []
+    with use(instruction_set=isa, products=products):
+        for q, k, v, growth in ([*beside, dy], [each.contiguous() for each in (*beside, dy)]):
+            y, lse = attention.forward(q, k, v, window=20, chance=chance)
+            made.append((y, lse, *attention_backward.backward(growth, q, k, v, y, lse, window=20, chance=chance)))
+    for there, behind in zip(*made, strict=True):
+        assert torch.equal(there, behind)
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 130, 5000])
@@ -162,6 +205,22 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     for other in masks[1:]:  # of two masks both are nought at a hundredth of the places
         both = float(((masks[0] == 0) & (other == 0)).double().mean())
         assert abs(both - 0.01) < 4 * math.sqrt(0.01 * 0.99 / 1e6)
+
+
+@pytest.mark.parametrize("isa", _core.usable_isas())
+def test_each_model_may_scale_its_scores_by_its_own_number(isa: str) -> None:
+    q, k, v, dy = torch.randn(4, 2, 1, 2, 40, 8)
+    own = torch.tensor([0.1, 0.6], dtype=torch.float64)
+    with use(instruction_set=isa):
+        y, lse = attention.forward(q, k, v, scale=own)
+        made = attention_backward.backward(dy, q, k, v, y, lse, scale=own)
+        for model, scale_ in enumerate(own.tolist()):
+            only = slice(model, model + 1)
+            given = [each[only] for each in (q, k, v)]
+            alone = attention.forward(*given, scale=scale_)
+            assert torch.equal(alone[0], y[only])
+            found = attention_backward.backward(dy[only], *given, *alone, scale=scale_)
+            assert all(torch.equal(one, each[only]) for one, each in zip(found, made, strict=True))
 
 
 def adamw_state(size: int, slots: int, generator: torch.Generator) -> dict[str, Any]:

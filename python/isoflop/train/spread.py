@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -79,7 +79,7 @@ class _Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, tokens: Tensor, targets: Tensor, **settings: float) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, targets: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         return self.model.objective(tokens, targets, **settings)
 
 
@@ -89,7 +89,7 @@ def _replicate(model: LanguageModel, spec: TrainSpec, device: torch.device) -> O
     together = 1 if "noise" in spec.measurements else spec.micro_batches
     calls = count(1)
 
-    def objective(*given: Tensor, **settings: float) -> tuple[Tensor, Tensor]:
+    def objective(*given: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         with nullcontext() if next(calls) % together == 0 else module.no_sync():
             lowered, entropy = module(*given, **settings)
             return lowered, entropy

@@ -56,12 +56,10 @@ def _block(net: Network, layer: int, dy: Tensor, x: Tensor) -> Tensor:
     _note(net, f"{block}.attention.proj", weight=of_proj.dweight, bias=of_proj.dbias)
     apart = room.fill("heads backward", ops.heads.split_heads, of_proj.dx, batch=x.shape[1], heads=shape.n_head)
     q, k, v, mean, rstd = room[f"{layer} qkv"][:5]
-    scaled = q if net.query_scale is None else room[f"{layer} queries"]
-    dscaled, dk, dv = room.fill(
-        "attention backward", ops.attention.backward, apart, scaled, k, v, *room[f"{layer} attention"],
-        window=window_of(shape, layer), **net.weights_dropped(layer),
+    dq, dk, dv = room.fill(
+        "attention backward", ops.attention.backward, apart, q, k, v, *room[f"{layer} attention"],
+        window=window_of(shape, layer), **net.of_attention(layer),
     )[:3]  # fmt: skip
-    dq = net.scaled("queries backward", dscaled, net.query_scale)
     of_qkv = room.fill(
         f"{layer} qkv backward", ops.qkv.backward, dq, dk, dv, x, w["norm1.gain"], w["norm1.bias"],
         w["attention.qkv.weight"], mean, rstd, dmiddle.view_as(x),

@@ -42,10 +42,9 @@ def _block(net: Network, layer: int, x: Tensor) -> Tensor:
         w["attention.qkv.bias"], kind=shape.norm, n_head=shape.n_head, n_kv_head=shape.n_kv_head, base=net.base,
         shared="qkv",
     )  # fmt: skip
-    q = net.scaled(f"{layer} queries", projected[0], net.query_scale)
     y = room.fill(
-        f"{layer} attention", ops.attention.forward, q, *projected[1:3],
-        window=window_of(shape, layer), **net.weights_dropped(layer),
+        f"{layer} attention", ops.attention.forward, *projected[:3],
+        window=window_of(shape, layer), **net.of_attention(layer),
     )[0]  # fmt: skip
     heads = room.fill(f"{layer} heads", ops.heads.join_heads, y)
     middle = _added(net, layer, "proj", heads, w["attention.proj.weight"], w["attention.proj.bias"], x.flatten(1, 2))

@@ -97,7 +97,7 @@ class NativeBackend(State):
         stage, rows = Stage(micro_batches, parts), self._part * self.shape.n_ctx * 8
         for tensor in self._batch:
             stage.place(tensor, model=row(tensor), unit=parts * rows, part=rows)
-        for tensor in (self.params, self._share, self.rows, self.multipliers, self.seeds, self.steps):
+        for tensor in (self.params, self._share, self.rows, self.scales, self.seeds, self.steps):
             stage.place(tensor, model=row(tensor))
         stage.place(self._begun, unit=8 * parts, part=8)
         stage.place(self._losses, model=row(self._losses), unit=4 * parts, part=4)
@@ -132,7 +132,7 @@ class NativeBackend(State):
         form = 1, self._part, self.shape.n_ctx
         places = [torch.zeros(form, dtype=torch.int64), torch.zeros(form, dtype=torch.int64), torch.zeros(form)]
         stage = Stage(units)
-        for tensor in (self.judged, self.multipliers):
+        for tensor in (self.judged, self.scales):
             stage.place(tensor, model=row(tensor))
         for place in places:
             stage.place(place)

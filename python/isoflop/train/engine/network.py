@@ -69,7 +69,7 @@ def place_of_drop(layer: int, which: str) -> int:
 class Network:
     """K models of one shape: parameters and gradients (K, ...) by name, and the room they are computed in.
 
-    ``fused``: whether the MLP is one op. Gradients are there from the first backward pass on. Logits and queries are
+    ``fused``: whether the MLP is one op. Gradients are there from the first backward pass on. Logits and scores are
     multiplied by scales (K,) float64, where there are any.
     """
 
@@ -80,7 +80,7 @@ class Network:
     grads: dict[str, Tensor] = field(default_factory=dict)
     room: Room = field(default_factory=Room)
     logit_scale: Tensor | None = None
-    query_scale: Tensor | None = None
+    score_scale: Tensor | None = None
     dropout: Dropout | None = None
 
     def scaled(self, place: str, x: Tensor, factor: Tensor | None) -> Tensor:
@@ -98,9 +98,12 @@ class Network:
         )
         return made
 
-    def weights_dropped(self, layer: int) -> dict[str, Any]:
-        """The setting of attention that says what weights it drops, where it drops any."""
-        return {} if self.dropout is None else {"chance": self.dropout.of_weights(place_of_drop(layer, "attention"))}
+    def of_attention(self, layer: int) -> dict[str, Any]:
+        """The settings of attention that models have of their own: scales of scores, and what weights they drop."""
+        scale = {} if self.score_scale is None else {"scale": self.score_scale}
+        if self.dropout is None:
+            return scale
+        return {**scale, "chance": self.dropout.of_weights(place_of_drop(layer, "attention"))}
 
     def layer(self, index: int) -> dict[str, Tensor | None]:
         """The parameters of a block, by their names in it: None for the biases it lacks."""

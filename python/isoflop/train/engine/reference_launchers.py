@@ -105,33 +105,36 @@ def _qkv_backward(
     return made
 
 
-def _attention(
-    q: Tensor, k: Tensor, v: Tensor, *, window: int | None, chance: Chance | None = None
-) -> tuple[Tensor, None]:
-    return reference.on_models(_attending(window, chance))(q, k, v, *_of_models(chance)), None
+def _attention(q: Tensor, k: Tensor, v: Tensor, **settings: Any) -> tuple[Tensor, None]:
+    op, of_models = _attending(len(q), q.shape[-1], **settings)
+    return reference.on_models(op)(q, k, v, *of_models), None
 
 
 def _attention_backward(
-    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: None, *, window: int | None,
-    chance: Chance | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    made = _gradients(_attending(window, chance), dy, {"q": q, "k": k, "v": v}, *_of_models(chance))
+    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: None, **settings: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    op, of_models = _attending(len(q), q.shape[-1], **settings)
+    made = _gradients(op, dy, {"q": q, "k": k, "v": v}, *of_models)
     return made.dq, made.dk, made.dv
 
 
-def _attending(window: int | None, chance: Chance | None) -> Callable[..., Tensor]:
+def _attending(
+    models: int, width: int, *, window: int | None, scale: Tensor | None = None, chance: Chance | None = None
+) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    """Attention of q, k, v and of what each model has of its own, (K, ...): its scale, and by what it drops weights."""
+    scales = torch.full((models,), width**-0.5, dtype=torch.float64) if scale is None else scale
+
+    def attention(q: Tensor, k: Tensor, v: Tensor, own: Tensor) -> Tensor:
+        return reference.attention(q, k, v, window=window, scale=float(own))
+
     if chance is None:
-        return partial(reference.attention, window=window)
+        return attention, (scales,)
 
-    def attention(*given: Tensor) -> Tensor:
-        *of_attention, rate = given
-        return reference.dropped_attention(*of_attention, rate=rate, op=chance.op, window=window)
+    def dropping(q: Tensor, k: Tensor, v: Tensor, own: Tensor, *by: Tensor) -> Tensor:
+        *key, rate = by
+        return reference.dropped_attention(q, k, v, *key, rate=rate, op=chance.op, window=window, scale=float(own))
 
-    return attention
-
-
-def _of_models(chance: Chance | None) -> tuple[Tensor, ...]:
-    return () if chance is None else (chance.seed, chance.step, chance.start, chance.rate)
+    return dropping, (scales, chance.seed, chance.step, chance.start, chance.rate)
 
 
 def _linear_backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool) -> SimpleNamespace:

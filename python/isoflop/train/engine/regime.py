@@ -27,7 +27,7 @@ class Regime:
         seeds: one a model, of its first parameters and of what it drops.
         hyper: (K,) float64 of each of ``DEFAULTS``.
         parametrisations: one a model.
-        optimizer: of :data:`isoflop.train.spec.OPTIMIZERS`; betas and eps are AdamW's alone.
+        optimizer: of :data:`isoflop.train.domains.OPTIMIZERS`; betas and eps are AdamW's alone.
         averaged: whether averages of the weights are kept, and evaluated in their place.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -44,7 +43,7 @@ class State:
     """Parameters (K, numbers) float32, updates made (K,) int64, ``rows`` of hyper-parameters (K, 9).
 
     ``moments`` are what the optimizer keeps, by kind: where each parameter's is in it, and the numbers (K, ...).
-    ``factors`` (K, kinds, 2) float64 of learning rate and decay, and ``multipliers`` (K, 2) of logits and of queries,
+    ``factors`` (K, kinds, 2) float64 of learning rate and decay, and ``scales`` (K, 2) of logits and of scores,
     are those of the parametrisations. ``judged`` are the averages where such are kept, else the parameters.
     """
 
@@ -61,10 +60,8 @@ class State:
         self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
         given = regime.parametrisations
         self.factors = _doubles([[(of.rate(kind, shape), of.decay(kind, shape)) for kind in KINDS] for of in given])
-        heads = math.sqrt(shape.d_head)
-        self.multipliers = _doubles(
-            [[of.forward("output", shape), (of.attention_scale(shape) or 1 / heads) * heads] for of in given]
-        )
+        usual = shape.d_head**-0.5
+        self.scales = _doubles([[of.forward("output", shape), of.attention_scale(shape) or usual] for of in given])
         named = self.flat.views(self.params)
         for k, (seed, of) in enumerate(zip(regime.seeds, given, strict=True)):  # one by one: no copy of the stack
             begun = first_values(shape, [seed], scale=partial(_spread, of, shape))
@@ -97,9 +94,15 @@ class State:
 
     def network(self, models: slice, ops: Launchers, weights: Tensor, dropout: Dropout | None = None) -> Network:
         """Some of the models with ``weights`` (their number, numbers); nothing is scaled that all multiply by 1."""
-        scales = [None if bool((of_all == 1).all()) else of_all[models] for of_all in self.multipliers.unbind(1)]
+        of_logits, of_scores = (each[models] for each in self.scales.unbind(1))
+        given = self.regime.parametrisations
         return Network(
-            self.shape, self.flat.views(weights), ops, logit_scale=scales[0], query_scale=scales[1], dropout=dropout
+            self.shape,
+            self.flat.views(weights),
+            ops,
+            logit_scale=of_logits if any(each.forward("output", self.shape) != 1 for each in given) else None,
+            score_scale=of_scores if any(each.base_head is not None for each in given) else None,
+            dropout=dropout,
         )
 
     @property

@@ -11,11 +11,11 @@ from torch import Tensor
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels.gpt_parameters import refuse_shape
 from isoflop.shape import Shape
+from isoflop.train.domains import OPTIMIZERS
 from isoflop.train.engine.backends import BACKENDS
 from isoflop.train.engine.regime import DEFAULTS, Regime, by_model
 from isoflop.train.engine.state import refuse_form, refuse_sizes
 from isoflop.train.parametrisation import STANDARD, Parametrisation
-from isoflop.train.spec import OPTIMIZERS
 
 
 class Backend(Protocol):
