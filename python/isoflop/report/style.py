@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 P = ParamSpec("P")
@@ -86,8 +86,12 @@ class Colours:
         return self._map(self._norm(value) * 0.92)
 
     def bar(self, ax: Axes) -> None:
+        plain = StrMethodFormatter("{x:.3g}") if self._norm.vmax < 10 * self._norm.vmin else None
         shown = mpl.colors.ListedColormap([self._map(x * 0.92) for x in np.linspace(0, 1, 256)])
-        ax.figure.colorbar(ScalarMappable(self._norm, shown), ax=ax, label=self._label, pad=0.02)
+        bar = ax.figure.colorbar(ScalarMappable(self._norm, shown), ax=ax, label=self._label, pad=0.02)
+        if plain is not None:  # less than a decade: powers of ten make no ticks
+            bar.ax.yaxis.set_major_formatter(plain)
+            bar.ax.yaxis.set_minor_formatter(plain)
 
 
 def shade_extrapolation(ax: Axes, start: float) -> None:
