@@ -24,6 +24,7 @@ from torch import Tensor
 
 from isoflop.errors import KernelError
 from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.signatures import OPS, check
 
@@ -164,6 +165,7 @@ class AdamW:
 
         ``measured``: ``GradientNoise.add`` made them, and left their squares on the way.
         """
+        record("adamw", "triton")
         tile, grid = self.tile.constants | self.tile.launch, (self.blocks, self.models)
         table = {"ALIGN": self.align} | tile
         if not measured:

@@ -25,10 +25,11 @@ from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels import attention_sdpa
+from isoflop.kernels.attention_tiles import block_of_queries, edge_block, keys_seen, load_tile, store_tile, visible
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 FLOPS = (4, 10)  # a visible pair and channel of a head: forward, backward
@@ -39,75 +40,19 @@ BELOW = tl.constexpr(-1e38)  # where a running maximum starts: finite, so that a
 
 
 @triton.jit
-def _load_tile(X, row, T, MASKED: tl.constexpr, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr):
-    """Rows from ``row`` of X (T, C): (ROWS, WIDTH), zeros past the ends; ``MASKED`` where rows may be past T."""
-    rows, columns = tl.arange(0, ROWS)[:, None], tl.arange(0, WIDTH)[None, :]
-    start = X + tl.cast(row, tl.int64) * C
-    if MASKED:
-        live = row + rows < T
-        if C < WIDTH:
-            live = live & (columns < C)
-        tile = tl.load(start + rows * C + columns, mask=live, other=0.0)
-    elif C < WIDTH:
-        tile = tl.load(start + rows * C + columns, mask=columns < C, other=0.0)
-    else:
-        tile = tl.load(start + rows * C + columns)
-    return tile
-
-
-@triton.jit
-def _store_tile(X, tile, row, T, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr):
-    rows, columns = tl.arange(0, ROWS)[:, None], tl.arange(0, WIDTH)[None, :]
-    live = row + rows < T
-    if C < WIDTH:
-        live = live & (columns < C)
-    start = X + tl.cast(row, tl.int64) * C
-    tl.store(start + rows * C + columns, tile.to(X.dtype.element_ty), mask=live)
-
-
-@triton.jit
-def _visible(rows, columns, T, window, CAUSAL: tl.constexpr):
-    """Whether query ``rows`` see key ``columns``; under a causal mask, of rows before T alone."""
-    seen = columns <= rows if CAUSAL else columns < T
-    if window is not None:
-        seen = seen & (rows - columns < window)
-    return seen
-
-
-@triton.jit
-def _keys_seen(row, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of ROWS queries from ``row``: [first, end) of the keys that any of them sees, [whole, stop) of those in blocks
-    that all of them see. All but ``end`` are multiples of COLUMNS."""
-    first, whole, stop, end = 0, 0, T // COLUMNS * COLUMNS, T
-    if CAUSAL:
-        stop, end = (row + 1) // COLUMNS * COLUMNS, tl.minimum(row + ROWS, T)
-    if window is not None:
-        first = tl.maximum(row - window + 1, 0) // COLUMNS * COLUMNS
-        whole = tl.minimum(tl.cdiv(tl.maximum(row + ROWS - window, 0), COLUMNS) * COLUMNS, stop)
-    return first, whole, stop, end
-
-
-@triton.jit
-def _edge(i, first, whole, stop, BLOCK: tl.constexpr):
-    """Start of the i-th block of [first, ...) outside [whole, stop)."""
-    at = first + i * BLOCK
-    return at + tl.where(at >= whole, stop - whole, 0)
-
-
-@triton.jit
 def _attend(
     acc, peak, total, q, K, V, rows, n, T, window, scale,
     MASKED: tl.constexpr, CAUSAL: tl.constexpr, COLUMNS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """One block of keys from n: the weighted sum, the running maximum and the sum of weights after it."""
-    k = _load_tile(K, n, T, MASKED, COLUMNS, C, WIDTH)
+    k = load_tile(K, n, T, MASKED, COLUMNS, C, WIDTH)
     s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
     if MASKED:
-        s = tl.where(_visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
+        s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
     higher = tl.maximum(peak, tl.max(s, 1))
     p = tl.exp2((s - higher[:, None]) * LOG2E)
     fade = tl.exp2((peak - higher) * LOG2E)
-    v = _load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
+    v = load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
     acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None], input_precision="ieee")
     return acc, higher, total * fade + tl.sum(p, 1)
 
@@ -119,28 +64,26 @@ def _attention_fwd(
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), heads = B H, the longest rows first. Q, Y (K, heads, T, C); LSE (K, heads, T)
     float32; K, V (K, heads // group, T, C); window an integer or None."""
-    program = tl.program_id(0)
-    row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
-    head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    row, head = block_of_queries(heads, T, ROWS)
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
-    q = _load_tile(Q + head * T * C, row, T, True, ROWS, C, WIDTH)
+    q = load_tile(Q + head * T * C, row, T, True, ROWS, C, WIDTH)
     acc = tl.zeros((ROWS, WIDTH), tl.float32)
     peak, total = tl.full((ROWS,), BELOW, tl.float32), tl.zeros((ROWS,), tl.float32)
-    first, whole, stop, end = _keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
+    first, whole, stop, end = keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
         acc, peak, total = _attend(
             acc, peak, total, q, K, V, rows, n, T, window, scale, False, CAUSAL, COLUMNS, C, WIDTH
         )
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
-        n = _edge(i, first, whole, stop, COLUMNS)
+        n = edge_block(i, first, whole, stop, COLUMNS)
         acc, peak, total = _attend(
             acc, peak, total, q, K, V, rows, n, T, window, scale, True, CAUSAL, COLUMNS, C, WIDTH
         )
     total = tl.where(rows < T, total, 1.0)
     tl.store(LSE + head * T + rows, peak + tl.log(total), mask=rows < T)
-    _store_tile(Y + head * T * C, acc / total[:, None], row, T, ROWS, C, WIDTH)
+    store_tile(Y + head * T * C, acc / total[:, None], row, T, ROWS, C, WIDTH)
 
 
 def forward(
@@ -173,8 +116,7 @@ def forward(
         return y.copy_(attention_sdpa.forward(q, k, v, causal=causal, window=window, scale=scale)), lse
     if sizes["C"] > WIDEST:
         raise KernelError(f"attention: heads of {sizes['C']} channels; {WIDEST} at most", hint="backend='sdpa'")
-    refuse_host("attention", "q", q)
-    record("attention", "triton")
+    admit("attention", "q", q)
     y, lse = buffers("attention", q.device, out, y=form, lse=(form[0][:-1], torch.float32))
     heads, seq = sizes["B"] * sizes["H"], sizes["T"]
     _attention_fwd[(triton.cdiv(seq, chosen["rows"]) * heads, sizes["K"])](

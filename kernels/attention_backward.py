@@ -21,25 +21,21 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import attention_sdpa
-from isoflop.kernels.attention import LOG2E, _edge, _keys_seen, _load_tile, _store_tile, _visible, settings
+from isoflop.kernels.attention import LOG2E, settings
+from isoflop.kernels.attention_tiles import (
+    block_of_queries,
+    edge_block,
+    keys_seen,
+    load_tile,
+    queries_that_see,
+    store_tile,
+    visible,
+)
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import check, check_heads, check_mask
-
-
-@triton.jit
-def _queries_that_see(column, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of COLUMNS keys from ``column``: [first, end) of the queries that see any of them, [whole, stop) of those in
-    blocks that see all of them. All but ``end`` are multiples of ROWS."""
-    first, whole, stop, end = 0, 0, T // ROWS * ROWS, T
-    if CAUSAL:
-        first, whole = column // ROWS * ROWS, tl.cdiv(column + COLUMNS - 1, ROWS) * ROWS
-    if window is not None:
-        stop = tl.minimum(stop, (column + window) // ROWS * ROWS)
-        end = tl.minimum(column + COLUMNS - 1 + window, T)
-    return first, tl.minimum(whole, stop), stop, end
 
 
 @triton.jit
@@ -48,11 +44,11 @@ def _add_dq(
     MASKED: tl.constexpr, CAUSAL: tl.constexpr, COLUMNS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """What the block of keys from n adds to dq / scale."""
-    k = _load_tile(K, n, T, MASKED, COLUMNS, C, WIDTH)
-    v = _load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
+    k = load_tile(K, n, T, MASKED, COLUMNS, C, WIDTH)
+    v = load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
     s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale - lse[:, None]
     if MASKED:
-        s = tl.where(_visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
+        s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
     ds = tl.exp2(s * LOG2E) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
     return tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
 
@@ -63,26 +59,24 @@ def _attention_dq(
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
-    program = tl.program_id(0)
-    row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
-    head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    row, head = block_of_queries(heads, T, ROWS)
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
-    q = _load_tile(Q + head * T * C, row, T, True, ROWS, C, WIDTH)
-    dy = _load_tile(DY + head * T * C, row, T, True, ROWS, C, WIDTH)
-    y = _load_tile(Y + head * T * C, row, T, True, ROWS, C, WIDTH)
+    q = load_tile(Q + head * T * C, row, T, True, ROWS, C, WIDTH)
+    dy = load_tile(DY + head * T * C, row, T, True, ROWS, C, WIDTH)
+    y = load_tile(Y + head * T * C, row, T, True, ROWS, C, WIDTH)
     delta = tl.sum(dy.to(tl.float32) * y.to(tl.float32), 1)
     tl.store(DELTA + head * T + rows, delta, mask=rows < T)
     lse = tl.load(LSE + head * T + rows, mask=rows < T, other=0.0)
     dq = tl.zeros((ROWS, WIDTH), tl.float32)
-    first, whole, stop, end = _keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
+    first, whole, stop, end = keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
         dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, False, CAUSAL, COLUMNS, C, WIDTH)
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
-        n = _edge(i, first, whole, stop, COLUMNS)
+        n = edge_block(i, first, whole, stop, COLUMNS)
         dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, True, CAUSAL, COLUMNS, C, WIDTH)
-    _store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
+    store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
 
 
 @triton.jit
@@ -92,8 +86,8 @@ def _add_dk_dv(
 ):  # fmt: skip
     """What the block of queries from m adds to dk / scale and dv; queries past T are zeros and add nothing."""
     rows = m + tl.arange(0, ROWS)
-    q = _load_tile(Q, m, T, MASKED, ROWS, C, WIDTH)
-    dy = _load_tile(DY, m, T, MASKED, ROWS, C, WIDTH)
+    q = load_tile(Q, m, T, MASKED, ROWS, C, WIDTH)
+    dy = load_tile(DY, m, T, MASKED, ROWS, C, WIDTH)
     if MASKED:
         lse = tl.load(LSE + rows, mask=rows < T, other=0.0)
         delta = tl.load(DELTA + rows, mask=rows < T, other=0.0)
@@ -101,7 +95,7 @@ def _add_dk_dv(
         lse, delta = tl.load(LSE + rows), tl.load(DELTA + rows)
     s = tl.dot(k, tl.trans(q), input_precision="ieee") * scale - lse[None, :]
     if MASKED:
-        s = tl.where(_visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
+        s = tl.where(visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
     p = tl.exp2(s * LOG2E)
     dv = tl.dot(p.to(dy.dtype), dy, dv, input_precision="ieee")
     ds = p * (tl.dot(v, tl.trans(dy), input_precision="ieee") - delta[None, :])
@@ -118,10 +112,10 @@ def _attention_dkdv(
     column = program // shared * COLUMNS
     kv = tl.program_id(1).to(tl.int64) * shared + program % shared
     columns = column + tl.arange(0, COLUMNS)
-    k = _load_tile(K + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
-    v = _load_tile(V + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
+    k = load_tile(K + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
+    v = load_tile(V + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
     dk, dv = tl.zeros((COLUMNS, WIDTH), tl.float32), tl.zeros((COLUMNS, WIDTH), tl.float32)
-    first, whole, stop, end = _queries_that_see(column, T, window, CAUSAL, ROWS, COLUMNS)
+    first, whole, stop, end = queries_that_see(column, T, window, CAUSAL, ROWS, COLUMNS)
     for member in range(group):
         head = kv * group + member
         q, dy, lse, delta = Q + head * T * C, DY + head * T * C, LSE + head * T, DELTA + head * T
@@ -130,12 +124,12 @@ def _attention_dkdv(
                 dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, False, CAUSAL, ROWS, C, WIDTH
             )
         for i in range((whole - first) // ROWS + tl.cdiv(end - stop, ROWS)):
-            m = _edge(i, first, whole, stop, ROWS)
+            m = edge_block(i, first, whole, stop, ROWS)
             dk, dv = _add_dk_dv(
                 dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, True, CAUSAL, ROWS, C, WIDTH
             )
-    _store_tile(DK + kv * T * C, dk * scale, column, T, COLUMNS, C, WIDTH)
-    _store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)
+    store_tile(DK + kv * T * C, dk * scale, column, T, COLUMNS, C, WIDTH)
+    store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)
 
 
 class Gradients(NamedTuple):
@@ -159,7 +153,7 @@ def backward(
     check_mask(causal, window)
     check_heads(sizes)
     if lse is not None:
-        refuse_host("attention_backward", "q", q)
+        admit("attention_backward", "q", q)
     of_query, of_key = (tuple(q.shape), q.dtype), (tuple(k.shape), k.dtype)
     made = Gradients(*buffers(
         "attention_backward", q.device, out, dq=of_query, dk=of_key, dv=of_key,
@@ -169,7 +163,6 @@ def backward(
         record("attention_backward", "sdpa")
         dq, dk, dv = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
         return Gradients(made.dq.copy_(dq), made.dk.copy_(dk), made.dv.copy_(dv), None)
-    record("attention_backward", "triton")
     heads, group, seq = sizes["B"] * sizes["H"], sizes["H"] // sizes["G"], sizes["T"]
     told = settings(sizes, causal, window, scale)
     by_row, by_column = (

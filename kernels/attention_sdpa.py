@@ -1,6 +1,7 @@
 """Attention of K models by ``torch.nn.functional.scaled_dot_product_attention``, models and batches as one batch.
 
 The backward pass runs the forward pass again and differentiates it: 14 C FLOPs a visible pair, as the kernels execute.
+What torch works in it allocates itself, from a captured graph's own pool where there is one.
 """
 
 from __future__ import annotations

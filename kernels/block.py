@@ -7,7 +7,8 @@ W_qkv holds the rows of H query heads of C, then G key heads, then G value heads
 FLOPs of B sequences of T rows of D in dots: B T (4 D C (H + G) + 4 D F (6 D F gated)) and 4 B T^2 C H of attention,
 which computes the whole square and keeps the causal half. Minimum bytes at s bytes an element: s (2 B T D + 2 D C (H +
 G) + 2 D F (3 D F gated)), and s B T D more for x1, which the backward pass starts from: nothing else between x and y
-is in memory, and eleven launches of a plain block are one.
+is in memory, and eleven launches of a plain block are one. Arithmetic intensity at two bytes, F = 4 D, H C = G C = D
+and many sequences: 4 D + 2 T/3 FLOPs a byte.
 
 One program holds a sequence: D to 64 and T to 128, as far as registers go.
 """
@@ -22,7 +23,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels import mlp
 from isoflop.kernels.activation import GATED
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.mlp import feed_forward, fitting, padded, project
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, read, scaled
@@ -144,7 +145,7 @@ def forward(
     sizes = check("block", **given)
     check_mlp("block", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
-    refuse_host("block", "x", x)
+    admit("block", "x", x)
     tile = fitting("block", x)
     size = tuple(x.shape), x.dtype
     y, middle = buffers("block", x.device, out, y=size, middle=size)

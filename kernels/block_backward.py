@@ -9,7 +9,8 @@ With g the gradient of x1, which the MLP's kernels give, and for each head p the
 FLOPs of B sequences of T rows in products, beside those of ``mlp_backward``: B T (6 D C (H + 2 G) + 4 D C H), and 12 B
 T^2 C H between queries and keys, of which half is causal. Minimum bytes at s bytes an element: 3 B T D s (x, g, dx) and
 the weights; and each sequence writes its gradients of W_qkv and W_proj in float32, 8 D C (H + G) bytes that a second
-kernel reads to add them up in a fixed order: no atomics.
+kernel reads to add them up in a fixed order: no atomics. Arithmetic intensity at two bytes and H C = G C = D, those
+gradients among it: (22 D + 12 T)/(6 + 32 D/T) FLOPs a byte.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor
 from isoflop.kernels import mlp_backward
 from isoflop.kernels.block import LOG2_E, causal_weights, head_of, refuse_heads, turned
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.mlp import fitting, padded
 from isoflop.kernels.mlp_backward import write_columns, write_sum
 from isoflop.kernels.partial import add_partials
@@ -159,7 +160,7 @@ def backward(
     sizes = check("block_backward", dy=dy, middle=middle, **given, **last)
     check_mlp("block_backward", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
-    refuse_host("block_backward", "dy", dy)
+    admit("block_backward", "dy", dy)
     tile, models, batch = fitting("block_backward", x), sizes["K"], sizes["B"]
     behind = mlp_backward.backward(
         dy.flatten(1, 2), middle.flatten(1, 2), w_in, b_in, w_out, b_out, gain2, bias2, kind=kind, norm=norm, eps=eps,

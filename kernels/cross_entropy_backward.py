@@ -26,7 +26,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.cross_entropy import share_out
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import IGNORED, check
@@ -129,7 +129,7 @@ def backward(
     """
     given = {"x": x, "weight": weight, "targets": targets, "lse": lse, "total": total, "weights": weights}
     sizes = check("linear_cross_entropy_backward", **given, dmean=dmean, dlosses=dlosses)
-    refuse_host("linear_cross_entropy", "x", x)
+    admit("linear_cross_entropy_backward", "x", x)
     if dmean is not None and dlosses is not None:
         raise KernelError("linear_cross_entropy: the gradient is of the mean or of the losses: dmean or dlosses")
     models, rows, width, vocabulary = (sizes[axis] for axis in "KMDV")

@@ -25,7 +25,7 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import check
 
 FLOPS = (1, 2)  # an element of y, with positions: forward, backward
@@ -107,7 +107,7 @@ def forward(
     tensors that ``signatures.check`` refuses or that are on no GPU, and for more tokens in a row than positions.
     """
     sizes = check("embed", tokens=tokens, token_table=token_table, position_table=position_table)
-    refuse_host("embed", "tokens", tokens)
+    admit("embed", "tokens", tokens)
     models, batch, seq, vocabulary, width = (sizes[axis] for axis in "KBTVD")
     positions = sizes.get("P", seq)
     if seq > positions:
@@ -149,7 +149,7 @@ def backward(
     Tokens out of range count nowhere. Raises KernelError as :func:`forward` does.
     """
     sizes = check("embed_backward", dy=dy, tokens=tokens, onto=onto)
-    refuse_host("embed", "dy", dy)
+    admit("embed_backward", "dy", dy)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     if sizes.get("V", n_vocab) != n_vocab:
         raise KernelError(f"embed: onto has {sizes['V']} rows, n_vocab is {n_vocab}")

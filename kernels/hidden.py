@@ -16,7 +16,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels.activation import activate, activation_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import activation_halves, check
 
 FLOPS = 10
@@ -64,7 +64,7 @@ def forward(z: Tensor, *, kind: str, out: Tensor | None = None) -> Tensor:
     halves = activation_halves(kind)
     if sizes["I"] % halves:
         raise KernelError(f"activation: {kind} needs gates and values, and x has {sizes['I']} columns")
-    return _launch(None, z, sizes, sizes["I"] // halves, kind, sizes["I"] // halves, out)
+    return _launch("activation", None, z, sizes, sizes["I"] // halves, kind, sizes["I"] // halves, out)
 
 
 def backward(da: Tensor, z: Tensor, *, kind: str, out: Tensor | None = None) -> Tensor:
@@ -72,7 +72,7 @@ def backward(da: Tensor, z: Tensor, *, kind: str, out: Tensor | None = None) -> 
     sizes = check("activation_backward", dy=da, x=z)
     if sizes["I"] != activation_halves(kind) * sizes["F"]:
         raise KernelError(f"activation: x has {sizes['I']} columns and dy {sizes['F']}, with {kind}")
-    return _launch(da, z, sizes, sizes["F"], kind, sizes["I"], out)
+    return _launch("activation_backward", da, z, sizes, sizes["F"], kind, sizes["I"], out)
 
 
 def least_bytes(rows: int, deep: int, size: int, *, kind: str) -> tuple[int, int]:
@@ -82,12 +82,12 @@ def least_bytes(rows: int, deep: int, size: int, *, kind: str) -> tuple[int, int
 
 
 def _launch(
-    da: Tensor | None, z: Tensor, sizes: dict[str, int], deep: int, kind: str, width: int, out: Tensor | None
+    op: str, da: Tensor | None, z: Tensor, sizes: dict[str, int], deep: int, kind: str, width: int, out: Tensor | None
 ) -> Tensor:
-    refuse_host("activation", "x", z)
+    admit(op, "x", z)
     models, rows = sizes["K"], sizes["M"]
     form = (models, rows, width), z.dtype
-    made: Tensor = buffers("activation", z.device, None if out is None else (out,), y=form)[0]
+    made: Tensor = buffers(op, z.device, None if out is None else (out,), y=form)[0]
     tile = configuration("activation", width=deep, dtype=z.dtype, chip=chip_of(z.device))
     _activation[(triton.cdiv(rows, tile["rows"]) * triton.cdiv(deep, tile["columns"]), models)](
         da, z, made, rows, deep, BACK=da is not None, KIND=kind, **tile.constants, **tile.launch

@@ -27,7 +27,7 @@ from isoflop.kernels import linear_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration, library_past
 from isoflop.kernels.dispatch import record
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.signatures import check
 
@@ -118,7 +118,7 @@ def forward(
     GPU, and for an ``out`` of another form.
     """
     sizes = check("linear", x=x, weight=weight, bias=bias, residual=residual)
-    refuse_host("linear", "x", x)
+    admit("linear", "x", x)
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
     given = None if out is None else (out,)
     y: Tensor = buffers("linear", x.device, given, y=((models, rows, width), x.dtype))[0]
@@ -135,7 +135,7 @@ def backward(dy: Tensor, x: Tensor, weight: Tensor, *, has_bias: bool, out: Grad
     Raises KernelError as :func:`forward` does.
     """
     sizes = check("linear_backward", dy=dy, x=x, weight=weight)
-    refuse_host("linear", "dy", dy)
+    admit("linear_backward", "dy", dy)
     models, rows, inner, width = (sizes[axis] for axis in "KMIO")
     wide, turned = _is_wide("linear_backward", inner, width), not weight.is_contiguous()
     left, right = (x, dy) if turned else (dy, x)
@@ -187,7 +187,8 @@ def least_bytes(rows: int, inner: int, width: int, size: int, *, bias: bool, res
 def _is_wide(op: str, inner: int, width: int) -> bool:
     """Whether torch's products run ``op``, of which a note is made."""
     wide = max(inner, width) > library_past("linear")
-    record(op, "library" if wide else "triton")
+    if wide:
+        record(op, "library")
     return wide
 
 

@@ -22,11 +22,11 @@ from isoflop.kernels import activation
 from isoflop.kernels.activation import activate
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
-BEYOND = "isoflop.kernels.norm, .linear and .reference.activation, one after the other, take any width"
+BEYOND = "isoflop.kernels.norm, .linear and .hidden, one after the other, take any width"
 
 
 @triton.jit
@@ -94,7 +94,7 @@ def forward(
     """
     sizes = check("mlp", x=x, w_in=w_in, b_in=b_in, w_out=w_out, b_out=b_out, gain=gain, bias=bias)
     check_mlp("mlp", sizes, kind=kind, norm=norm, gain=gain, bias=bias)
-    refuse_host("mlp", "x", x)
+    admit("mlp", "x", x)
     tile = fitting("mlp", x)
     y: Tensor
     (y,) = buffers("mlp", x.device, None if out is None else (out,), y=(tuple(x.shape), x.dtype))

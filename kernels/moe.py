@@ -1,6 +1,7 @@
 """A mixture of experts of K models: router, experts' MLPs, gated sum. Which kernel does what:
 
-    moe_routing    gates, choices and slots of x (M, D) by the router (E, D); drops; the load-balancing loss
+    moe_routing    gates and choices of x (M, D) by the router (E, D); the load-balancing loss
+    moe_slots      where chosen rows go, and which are dropped
     moe_products   z, a = act(z) and o of the rows in slots, by expert; y, the gated sum of a row's choices
     moe_backward   gradients of x, router, w_in, w_out and gates
 
@@ -21,6 +22,7 @@ from isoflop.errors import KernelError, nearest
 from isoflop.kernels import activation
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.launch import admit
 from isoflop.kernels.moe_products import _moe_combine, _moe_hidden, _moe_rows
 from isoflop.kernels.moe_routing import Routing, padded, route
 from isoflop.kernels.signatures import check
@@ -59,6 +61,7 @@ def forward(
         x, router, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor,
         out=None if out is None else out.routing,
     )  # fmt: skip
+    admit("moe", "x", x)
     models, rows, width, deep, experts, inner = (sizes[axis] for axis in "KMDFEI")
     slots = routing.routes.shape[1]
     y, hidden, activated, outputs = buffers(

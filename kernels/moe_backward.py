@@ -22,7 +22,7 @@ from torch import Tensor
 from isoflop.kernels import linear
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.moe import Mixture, combine, refuse
 from isoflop.kernels.moe_products import _moe_hidden_bwd, _moe_rows, _moe_weight
 from isoflop.kernels.moe_routing import padded, route_tile
@@ -99,7 +99,7 @@ def backward(
         "moe_backward", dy=dy, x=x, router=router, w_in=w_in, w_out=w_out, gates=routing.gates, dbalance=dbalance
     )
     refuse(sizes, kind)
-    refuse_host("moe", "dy", dy)
+    admit("moe_backward", "dy", dy)
     models, rows, width, deep, experts, top_k = (sizes[axis] for axis in "KMDFEJ")
     slots = outputs.shape[1]
     dx, dw_in, dw_out, dgates, dlogits, dhidden, dslots = buffers(

@@ -21,12 +21,21 @@ from isoflop.kernels.activation import activate, activation_gradient
 
 
 @triton.jit
-def expert_of(START, SIZE, slot, E, EXPERTS: tl.constexpr):
-    """(expert, end of its slots) for a slot: the last to start there or before, others are empty. START, SIZE (E,)."""
+def tile_of_expert(
+    START, SIZE, N, E, EXPERTS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):  # fmt: skip
+    """(model, expert, first slot, first column, end of the expert's slots) of a program; START, SIZE (K, E).
+
+    The grid is (S / ROWS cdiv(N, COLUMNS), K).
+    """
+    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(N, COLUMNS)
+    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
     experts = tl.arange(0, EXPERTS)
+    START += model * E
+    SIZE += model * E
     starts = tl.load(START + experts, mask=experts < E, other=2147483647)
-    expert = tl.sum((starts <= slot).to(tl.int32), 0) - 1
-    return expert.to(tl.int64), tl.load(START + expert) + tl.load(SIZE + expert)
+    expert = tl.sum((starts <= first).to(tl.int32), 0) - 1  # the last to start there or before: others are empty
+    return model, expert.to(tl.int64), first, column, tl.load(START + expert) + tl.load(SIZE + expert)
 
 
 @triton.jit
@@ -51,10 +60,8 @@ def _moe_hidden(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Grid (S / ROWS cdiv(F, COLUMNS), K). X (K, M, D), W (K, E, F or 2F, D) to Z (K, S, F or 2F) and A (K, S, F)."""
-    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(F, COLUMNS)
-    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    model, expert, first, column, end = tile_of_expert(START, SIZE, F, E, EXPERTS, ROWS, COLUMNS)
     gated: tl.constexpr = 2 if KIND == "swiglu" else 1
-    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
     if first < end:
         slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
         live = slots < end
@@ -78,9 +85,7 @@ def _moe_rows(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Grid (S / ROWS cdiv(N, COLUMNS), K): A (K, S, D) times W (K, E, N, D), where BACK (K, E, D, N), to OUT."""
-    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(N, COLUMNS)
-    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
-    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
+    model, expert, first, column, end = tile_of_expert(START, SIZE, N, E, EXPERTS, ROWS, COLUMNS)
     if first < end:
         slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
         live, W = slots < end, W + (model * E + expert) * N * D
@@ -95,10 +100,8 @@ def _moe_hidden_bwd(
     EXPERTS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Grid as ``_moe_hidden``. DY (K, M, D), W (K, E, D, F), GATES (K, M, TOP), Z to DZ (K, S, F or 2F)."""
-    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(F, COLUMNS)
-    first, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
+    model, expert, first, column, end = tile_of_expert(START, SIZE, F, E, EXPERTS, ROWS, COLUMNS)
     gated: tl.constexpr = 2 if KIND == "swiglu" else 1
-    expert, end = expert_of(START + model * E, SIZE + model * E, first, E, EXPERTS)
     if first < end:
         slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
         live = slots < end

@@ -1,13 +1,10 @@
-"""Which experts the rows of K models go to, and where: softmax gates, top-k, places by counting.
+"""Which experts the rows of K models go to: softmax gates, top-k, the load-balancing loss.
 
     p = softmax(x R^T);   chosen = the J largest p of a row, the first of equal ones;   gate = p, or p over their sum
-    place of (row, expert) = rows before it that chose the expert;   dropped where place >= capacity
     balance = E sum over experts of f_e mean(p_e),   f_e = the share of all choices that fell on e, before any drop
 
 (Fedus, Zoph and Shazeer 2021, equations 1 to 4; f of top-k counts all choices, so that balance is 1 where they fall
-evenly.) Logits, gates and statistics are float32. An expert's rows lie side by side in *slots*, each expert's from a
-multiple of ``block`` on; how many it has stays on the device, where programs beyond the last find nothing to do. Places
-are sums over rows in their order, per tile of rows and then over tiles: no atomics, the same bits every time.
+evenly.) Logits, gates and statistics are float32. Where chosen rows go, and which are dropped, is ``moe_slots``.
 
 FLOPs of M rows of D and E experts: 2 M D E. Minimum bytes at s bytes an element: s D (M + E) to read x and R, and four
 bytes each of E probabilities, J gates, J experts and J slots a row, and of J rows by slot. Arithmetic intensity at two
@@ -26,12 +23,12 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
+from isoflop.kernels.moe_slots import PARTS, _moe_place, _moe_plan, count_slots
 from isoflop.kernels.signatures import check, expert_capacity
 
 MOST_EXPERTS, MOST_CHOSEN = 256, 8
 """What one program holds of a row; published mixtures stay within it."""
-PARTS = 16  # tiles of rows whose counts are added up at once
 
 
 @triton.jit
@@ -79,56 +76,6 @@ def _moe_route(
     tl.store(SUMS + out, tl.sum(tl.where(live, p, 0.0), 0)[None, :], mask=inside)
 
 
-@triton.jit
-def _moe_plan(
-    COUNTS, SUMS, TOTAL, SIZE, START, DROPPED, BALANCE, M, E, parts, capacity, block,
-    TOP: tl.constexpr, EXPERTS: tl.constexpr, PARTS: tl.constexpr,
-):  # fmt: skip
-    """Grid (K,). COUNTS (K, parts, E) become those before a part; TOTAL, SIZE, START (K, E); DROPPED, BALANCE (K,)."""
-    model = tl.program_id(0).to(tl.int64)
-    experts, part = tl.arange(0, EXPERTS)[None, :], tl.arange(0, PARTS)[:, None]
-    inside, total, mass = experts < E, tl.zeros((1, EXPERTS), tl.int32), tl.zeros((1, EXPERTS), tl.float32)
-    for p in range(0, parts, PARTS):
-        at = model * parts * E + (p + part) * E + experts
-        live = inside & (p + part < parts)
-        counts = tl.load(COUNTS + at, mask=live, other=0)
-        tl.store(COUNTS + at, total + tl.cumsum(counts, 0) - counts, mask=live)
-        total += tl.sum(counts, 0)[None, :]
-        mass += tl.sum(tl.load(SUMS + at, mask=live, other=0.0), 0)[None, :]
-    size = tl.minimum(total, capacity)
-    whole = (size + block - 1) // block * block
-    tl.store(TOTAL + model * E + experts, total, mask=inside)
-    tl.store(SIZE + model * E + experts, size, mask=inside)
-    tl.store(START + model * E + experts, tl.cumsum(whole, 1) - whole, mask=inside)
-    tl.store(DROPPED + model, tl.sum(tl.sum(total - size, 1), 0))
-    even = M * 1.0 * TOP / E
-    tl.store(BALANCE + model, tl.sum(tl.sum(total.to(tl.float32) / even * (mass / M), 1), 0))
-
-
-@triton.jit
-def _moe_place(
-    CHOSEN, COUNTS, SIZE, START, SLOTS, ROUTES, M, E, S, TOP: tl.constexpr, EXPERTS: tl.constexpr, ROWS: tl.constexpr
-):  # fmt: skip
-    """Grid as that of ``_moe_route``: SLOTS (K, M, TOP), -1 where dropped, and ROUTES (K, S): row TOP + choice."""
-    model, row = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
-    rows, experts = tl.arange(0, ROWS)[:, None], tl.arange(0, EXPERTS)[None, :]
-    live, inside = row + rows < M, experts < E
-    at = (model * M + row) * TOP + rows * TOP
-    picked = tl.zeros((ROWS, EXPERTS), tl.int32)
-    for j in tl.static_range(TOP):
-        expert = tl.load(CHOSEN + at + j, mask=live, other=-1)
-        picked = tl.where(experts == expert, 1, picked)
-    before = (model * tl.num_programs(0) + tl.program_id(0)) * E + experts
-    place = tl.cumsum(picked, 0) - picked + tl.load(COUNTS + before, mask=inside, other=0)
-    kept = place < tl.load(SIZE + model * E + experts, mask=inside, other=0)
-    slot = tl.where(kept, place + tl.load(START + model * E + experts, mask=inside, other=0), -1)
-    for j in tl.static_range(TOP):
-        expert = tl.load(CHOSEN + at + j, mask=live, other=-1)
-        of_row = tl.max(tl.where(experts == expert, slot, -1), 1)[:, None]
-        tl.store(SLOTS + at + j, of_row, mask=live)
-        tl.store(ROUTES + model * S + of_row, ((row + rows) * TOP + j).to(tl.int32), mask=live & (of_row >= 0))
-
-
 class Routing(NamedTuple):
     """Where the rows of K models go: S slots each, ``sizes`` of them used by each expert, from ``starts`` on.
 
@@ -174,7 +121,7 @@ def route(
     for name, given, most in (("experts", experts, MOST_EXPERTS), ("choices a row (top_k)", top_k, MOST_CHOSEN)):
         if given > most:
             raise KernelError(f"moe: {given} {name}; the kernels hold at most {most}")
-    refuse_host("moe", "x", x)
+    admit("moe_route", "x", x)
     tile, block = route_tile(x, experts), slot_block(x)
     parts, slots = triton.cdiv(rows, tile["rows"]), count_slots(rows, experts, top_k, capacity, block)
     of_choice, of_expert, of_part = (models, rows, top_k), (models, experts), (models, parts, experts)
@@ -220,13 +167,6 @@ def route_tile(x: Tensor, experts: int) -> Configuration:
 def slot_block(x: Tensor) -> int:
     """The multiple that an expert's slots begin at: rows of a tile of products."""
     return configuration("moe", width=x.shape[-1], dtype=x.dtype, chip=chip_of(x.device))["rows"]
-
-
-def count_slots(rows: int, experts: int, top_k: int, capacity: int, block: int) -> int:
-    """Slots that are enough wherever the rows go: a multiple of ``block``."""
-    met = min(experts, rows * top_k)
-    blocks = min((rows * top_k + met * (block - 1)) // block, experts * triton.cdiv(capacity, block))
-    return int(blocks * block)
 
 
 def padded(experts: int) -> int:

@@ -24,6 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels.adamw import TYPES, AdamW, _address, _elements, refuse_unaligned
+from isoflop.kernels.dispatch import record
 from isoflop.kernels.signatures import check
 
 FLOPS = 5  # an element of a micro-batch
@@ -90,6 +91,7 @@ class GradientNoise:
 
     def add(self, *, first: bool) -> None:
         """The next micro-batch, from the gradients as they are now; the ``first`` of a batch starts its sums anew."""
+        record("accumulate", "triton")
         held = self.optimizer
         tile, parts = held.tile.constants | held.tile.launch | {"FIRST": first}, (self.partial, held.partial)
         _noise_add[(held.blocks, held.models)](

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.row_norm import read
 from isoflop.kernels.signatures import NORMS, check, check_norm_kind
@@ -149,9 +149,9 @@ def forward(
     ``signatures.check`` refuses or that are on no GPU, and for an ``out`` of another form.
     """
     check_norm_kind(kind)
-    add = {} if residual is None else {"residual": residual}
-    sizes = check("add_norm" if add else "norm", x=x, gain=gain, bias=bias, **add)
-    refuse_host("norm", "x", x)
+    op, add = ("norm", {}) if residual is None else ("add_norm", {"residual": residual})
+    sizes = check(op, x=x, gain=gain, bias=bias, **add)
+    admit(op, "x", x)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
     row, statistic = (tuple(x.shape), x.dtype), ((models, rows), torch.float32)
     y, stored, mean, rstd = buffers(
@@ -185,7 +185,7 @@ def backward(
     ``dx`` is that of ``x`` and of ``residual`` alike. ``out`` is filled as in :func:`forward`, and raises the same.
     """
     sizes = check("norm_backward", dy=dy, total=total, gain=gain, mean=mean, rstd=rstd, dtotal=dtotal)
-    refuse_host("norm", "dy", dy)
+    admit("norm_backward" if dtotal is None else "add_norm_backward", "dy", dy)
     models, rows, width = sizes["K"], sizes["M"], sizes["D"]
     tile = configuration("norm", width=width, dtype=dy.dtype, chip=chip_of(dy.device))
     tiles = triton.cdiv(rows, tile["rows"])

@@ -27,7 +27,7 @@ from isoflop.kernels import qkv_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.dispatch import record
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.qkv_tiles import (
     angles,
     half,
@@ -96,13 +96,18 @@ def _qkv_fwd(
 
 
 class Projected(NamedTuple):
-    """Queries (K, B, H, T, C), keys and values (K, B, G, T, C), and the statistics (K, B, T), float32, of the norm."""
+    """Queries (K, B, H, T, C), keys and values (K, B, G, T, C), and the statistics (K, B, T), float32, of the norm.
+
+    ``normed`` (K, B T, D) and ``packed`` (K, B T, O) are room of torch's products, where they run.
+    """
 
     q: Tensor
     k: Tensor
     v: Tensor
     mean: Tensor | None
     rstd: Tensor
+    normed: Tensor | None
+    packed: Tensor | None
 
 
 def forward(
@@ -119,20 +124,22 @@ def forward(
     sizes = check("norm_qkv", x=x, gain=gain, shift=shift, weight=weight, bias=bias)
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)
-    refuse_host("norm_qkv", "x", x)
+    admit("norm_qkv", "x", x)
     queries, keys = ((models, batch, heads, seq, d_head) for heads in (n_head, n_kv_head))
-    rows = ((models, batch, seq), torch.float32)
+    rows, wide = ((models, batch, seq), torch.float32), is_wide("norm_qkv", width)
     made = Projected(*buffers(
         "norm_qkv", x.device, out, q=(queries, x.dtype), k=(keys, x.dtype), v=(keys, x.dtype),
         mean=rows if kind == "layer" else None, rstd=rows,
+        normed=((models, batch * seq, width), x.dtype) if wide else None,
+        packed=((models, batch * seq, sizes["O"]), x.dtype) if wide else None,
     ))  # fmt: skip
-    if is_wide("norm_qkv", width):
-        qkv_library.forward(x, gain, shift, weight, bias, made.q, made.k, made.v, made.mean, made.rstd, base, eps)
+    if made.normed is not None and made.packed is not None:
+        qkv_library.forward(x, gain, shift, weight, bias, *made[:5], made.normed, made.packed, base, eps)
         return made
     tile = configuration("qkv", width=width, dtype=x.dtype, chip=chip_of(x.device))
     tiles = tiles_of(n_head, n_kv_head, d_head, tile["pairs"])
     _qkv_fwd[(triton.cdiv(batch * seq, tile["rows"]) * tiles, models)](
-        x, gain, shift, weight, bias, *turns(seq, d_head, base, x.device), *made,
+        x, gain, shift, weight, bias, *turns(seq, d_head, base, x.device), *made[:5],
         batch * seq, seq, width, n_head, n_kv_head, tiles, eps,
         LAYER=kind == "layer", C=d_head, HALF=half(d_head, base, tile["pairs"]), **tile.constants, **tile.launch,
     )  # fmt: skip
@@ -142,7 +149,8 @@ def forward(
 def is_wide(op: str, width: int) -> bool:
     """Whether torch's products run ``op``, of which a note is made."""
     wide = width > library_past("qkv")
-    record(op, "library" if wide else "triton")
+    if wide:
+        record(op, "library")
     return wide
 
 

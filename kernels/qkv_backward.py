@@ -21,7 +21,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels import norm, qkv_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.launch import refuse_host
+from isoflop.kernels.launch import admit
 from isoflop.kernels.linear import shared_out
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.qkv import is_wide
@@ -134,13 +134,17 @@ def _qkv_weight(
 
 
 class Products(NamedTuple):
-    """Gradients of the normalised rows, weight and bias; partial sums of the last two, where there are any."""
+    """Gradients of the normalised rows, weight and bias; partial sums of the last two, where there are any.
+
+    ``dpacked`` (K, B T, O), dp, is room of torch's products, where they run.
+    """
 
     dn: Tensor
     dweight: Tensor
     dbias: Tensor | None
     weight_sums: Tensor | None
     bias_sums: Tensor | None
+    dpacked: Tensor | None
 
 
 class Gradients(NamedTuple):
@@ -186,7 +190,7 @@ def product_gradients(
         "norm_qkv_backward", dq=dq, dk=dk, dv=dv, x=x, gain=gain, shift=shift, weight=weight, mean=mean, rstd=rstd,
         dtotal=dtotal,
     )  # fmt: skip
-    refuse_host("norm_qkv", "dq", dq)
+    admit("norm_qkv_backward", "dq", dq)
     models, seq, width, heads, groups = (sizes[axis] for axis in "KTDHG")
     rows, outputs = sizes["B"] * seq, sizes["O"]
     d_head, chip = head_width(outputs, heads, groups, base), chip_of(x.device)
@@ -201,17 +205,18 @@ def product_gradients(
         "norm_qkv", x.device, out, dn=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), x.dtype),
         dbias=((models, outputs), x.dtype) if has_bias else None,
         weight_sums=sums, bias_sums=(sums[0][:3], torch.float32) if sums and has_bias else None,
+        dpacked=((models, rows, outputs), x.dtype) if wide else None,
     ))  # fmt: skip
-    if wide:
-        qkv_library.backward(dq, dk, dv, x, gain, shift, weight, mean, rstd, made.dn, made.dweight, made.dbias, base)
+    if made.dpacked is not None:
+        qkv_library.backward(dq, dk, dv, x, gain, shift, weight, mean, rstd, *made[:3], made.dpacked, base)
         return made
     given, table = (dq, dk, dv), turns(seq, d_head, base, x.device)
     _qkv_weight[(tiles, shares, models)](
-        *given, x, gain, shift, mean, rstd, *table, *(made[1:3] if sums is None else made[3:]),
+        *given, x, gain, shift, mean, rstd, *table, *(made[1:3] if sums is None else made[3:5]),
         rows, seq, width, heads, groups, span,
         C=d_head, HALF=half(d_head, base, tile["pairs"]), **tile.constants, **tile.launch,
     )  # fmt: skip
-    for partial, total in zip(made[3:], made[1:3], strict=True):
+    for partial, total in zip(made[3:5], made[1:3], strict=True):
         if partial is not None and total is not None:
             add_partials(partial, total)
     tile = configuration("qkv_rows", width=width, dtype=x.dtype, chip=chip)

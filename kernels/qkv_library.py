@@ -5,13 +5,11 @@
 
 FLOPs are those of ``qkv``. The norm of M rows of D and the move of O = (H + 2 G) C columns between rows and heads are
 passes of their own: s M (2 D + 2 O) bytes more than in one kernel, a direction, at s bytes an element, which arithmetic
-outweighs past ``library_past`` of the table of ``qkv``. The rows n and p are torch's to allocate in each call, so that
-layers have them in common; a captured graph keeps a place for them.
+outweighs past ``library_past`` of the table of ``qkv``.
 """
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -73,30 +71,29 @@ def _normalise(X, GAIN, SHIFT, MEAN, RSTD, N, M, D, ROWS: tl.constexpr, COLUMNS:
 
 def forward(
     x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None, q: Tensor, k: Tensor,
-    v: Tensor, mean: Tensor | None, rstd: Tensor, base: float | None, eps: float,
+    v: Tensor, mean: Tensor | None, rstd: Tensor, normed: Tensor, packed: Tensor, base: float | None, eps: float,
 ) -> None:  # fmt: skip
-    """As ``qkv.forward``, into its results."""
+    """As ``qkv.forward``, into its results, which have n and p among them."""
     rows = x.flatten(1, 2)
-    n, p = torch.empty_like(rows), rows.new_empty(*rows.shape[:2], weight.shape[1])
     kind, statistics = ("rms", None) if mean is None else ("layer", mean.flatten(1))
-    norm.forward(rows, gain, shift, kind=kind, eps=eps, out=(n, rows, statistics, rstd.flatten(1)))
-    linear_library.forward(n, weight, bias, None, p)
-    _between_rows_and_heads(p, q, k, v, base, back=False)
+    norm.forward(rows, gain, shift, kind=kind, eps=eps, out=(normed, rows, statistics, rstd.flatten(1)))
+    linear_library.forward(normed, weight, bias, None, packed)
+    _between_rows_and_heads(packed, q, k, v, base, back=False)
 
 
 def backward(
     dq: Tensor, dk: Tensor, dv: Tensor, x: Tensor, gain: Tensor, shift: Tensor | None, weight: Tensor,
-    mean: Tensor | None, rstd: Tensor, dn: Tensor, dweight: Tensor, dbias: Tensor | None, base: float | None,
+    mean: Tensor | None, rstd: Tensor, dn: Tensor, dweight: Tensor, dbias: Tensor | None, dpacked: Tensor,
+    base: float | None,
 ) -> None:  # fmt: skip
-    """As ``qkv_backward.product_gradients``, into its results."""
-    models, batch, seq, width = x.shape
-    dp, n, tile = x.new_empty(models, batch * seq, weight.shape[1]), dn.flatten(1, 2), _tile(x)
-    _between_rows_and_heads(dp, dq, dk, dv, base, back=True)
+    """As ``qkv_backward.product_gradients``, into its results; n is computed again, in the place of dn."""
+    (models, batch, seq, width), n, tile = x.shape, dn.flatten(1, 2), _tile(x)
+    _between_rows_and_heads(dpacked, dq, dk, dv, base, back=True)
     columns = 2 * tile["pairs"]
     _normalise[triton.cdiv(batch * seq, tile["rows"]) * triton.cdiv(width, columns), models](
         x, gain, shift, mean, rstd, n, batch * seq, width, ROWS=tile["rows"], COLUMNS=columns, **tile.launch
     )
-    linear_library.backward(dp, n, weight, n, dweight, dbias)
+    linear_library.backward(dpacked, n, weight, n, dweight, dbias)
 
 
 def _between_rows_and_heads(

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from isoflop.kernels.dispatch import record
 from isoflop.kernels.signatures import OPS
 from isoflop.tracing import custom, elementwise, register
 
@@ -82,8 +81,8 @@ class Operator:
         self._forms = [takes.index(form) for form in gradients.values()]
         turned = {argument.name for argument in OPS[name].tensors if argument.turned}
         self._forward, self._backward = (
-            self._on_solid(ran, launcher, [each in turned for each in names])
-            for ran, launcher, names in ((name, forward, inputs), (f"{name}_backward", backward, takes))
+            self._on_solid(launcher, [each in turned for each in names])
+            for launcher, names in ((forward, inputs), (backward, takes))
         )
         self._operator = self._define(name, forward, self._forward, fake, costs[0])
         through = self._define(f"{name}_backward", backward, self._backward, self._fake_gradients, costs[1])
@@ -116,9 +115,8 @@ class Operator:
         return operator
 
     @staticmethod
-    def _on_solid(name: str, launcher: Callable[..., Any], turned: Sequence[bool]) -> Callable[..., Any]:
+    def _on_solid(launcher: Callable[..., Any], turned: Sequence[bool]) -> Callable[..., Any]:
         def launch(*args: Any) -> Any:
-            record(name, "triton")
             return launcher(*map(_solid, args, turned))
 
         return launch

@@ -8,7 +8,7 @@ from torch import Tensor
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels import cross_entropy, cross_entropy_backward
 from isoflop.kernels.operators.boundary import Operator, Results, absent, present
-from isoflop.kernels.signatures import IGNORED
+from isoflop.kernels.signatures import IGNORED, refuse_labels
 
 REDUCTIONS = ("mean", "none")
 
@@ -76,15 +76,18 @@ _LINEAR_CROSS_ENTROPY = Operator(
 
 def linear_cross_entropy(
     x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *,
-    reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = IGNORED,
+    reduction: str = "mean", z_loss: float = 0.0, ignore_index: int = IGNORED, check_labels: bool = False,
 ) -> Tensor:  # fmt: skip
     """Cross-entropy in nats, differentiable by x (K, M, D) and weight (K, V, D): the means (K,), or (K, M) losses.
 
     ``targets`` (K, M) int64, ``weights`` (K, M) float32, by which there is no gradient; ``reduction`` "mean" or "none".
-    The loss of a label out of range is NaN. Raises KernelError as :func:`isoflop.kernels.cross_entropy.forward` does.
+    The loss of a label out of range is NaN, or with ``check_labels``, which waits for the device, an error that names
+    it. Raises KernelError as :func:`isoflop.kernels.cross_entropy.forward` does.
     """
     if reduction not in REDUCTIONS:
         raise KernelError(f"there is no reduction {reduction!r}", hint=nearest(reduction, REDUCTIONS))
+    if check_labels:
+        refuse_labels(targets, weight.shape[1], ignore_index)
     wanted = torch.is_grad_enabled() and x.requires_grad and reduction == "mean"
     gradient = wanted and _one_pass(x, weight)
     return _LINEAR_CROSS_ENTROPY(x, weight, targets, weights, reduction, z_loss, ignore_index, gradient)[0]

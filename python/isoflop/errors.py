@@ -51,6 +51,10 @@ class NotEnoughTokens(CorpusError):
         self.epochs = epochs
 
 
+class NotEnoughMemory(IsoflopError, MemoryError):
+    """What is asked for is predicted to take more memory than there is; nothing was begun."""
+
+
 class StoreError(IsoflopError, OSError):
     """A run store cannot be read or written."""
 

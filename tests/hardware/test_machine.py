@@ -55,6 +55,20 @@ def test_memory_is_none_where_nothing_tells_it(tmp_path: Path) -> None:
     assert hardware.memory_bytes(tmp_path, tmp_path / "absent") is None
 
 
+def test_available_memory_is_the_systems_or_what_a_container_leaves(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    assert hardware.available_bytes(tmp_path, meminfo) is None
+    meminfo.write_text("MemTotal:       1024 kB\nMemFree: 1 kB\nMemAvailable:  512 kB\n")
+    assert hardware.available_bytes(tmp_path, meminfo) == 2**19
+    (tmp_path / "memory.max").write_text("10000\n")
+    (tmp_path / "memory.current").write_text("8000\n")
+    assert hardware.available_bytes(tmp_path, meminfo) == 2000
+    (tmp_path / "memory.stat").write_text("anon 5000\ninactive_file 3000\n")
+    assert hardware.available_bytes(tmp_path, meminfo) == 5000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert hardware.available_bytes(tmp_path, meminfo) == 2**19
+
+
 def test_the_cpu_is_named_from_cpuinfo(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n")

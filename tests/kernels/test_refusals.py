@@ -13,7 +13,8 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from isoflop.errors import KernelError
 from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, moe, norm, qkv
 from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.muon import Muon, orthogonalise
+from isoflop.kernels.muon import Muon
+from isoflop.kernels.orthogonal import orthogonalise
 from isoflop.kernels.signatures import OPS
 from isoflop.shape import Shape
 from isoflop.train.engine.triton import TrainStep

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import builtins
 import random
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ ORDERS: dict[str, Callable[[list[int]], Any]] = {
     "reversed": lambda programs: programs.reverse(),
     "shuffled": lambda programs: random.Random(0).shuffle(programs),
 }
+LAUNCH = interpreter.GridExecutor.__call__.__code__
 FENCE = 256  # elements on each side of a fenced tensor
 
 
@@ -31,16 +34,33 @@ FENCE = 256  # elements on each side of a fenced tensor
 def order(name: str) -> Iterator[None]:
     """Run the programs of every launch forward, reversed or shuffled, along each axis of the grid."""
 
-    def ordered(*args: int) -> list[int]:
-        programs = list(builtins.range(*args))
-        ORDERS[name](programs)
-        return programs
+    def ordered(programs: builtins.range) -> list[int]:
+        listed = list(programs)
+        ORDERS[name](listed)
+        return listed
 
-    interpreter.range = ordered
-    try:
+    with _programs(ordered):
         yield
-    finally:
-        del interpreter.range
+
+
+@contextmanager
+def last_programs() -> Iterator[None]:
+    """Run the last program of every launch alone, along each axis of the grid, and touch no memory but its own."""
+    with (
+        _programs(lambda programs: programs[-1:]),
+        patch.object(interpreter.GridExecutor, "_restore_args_dev", lambda *_: None),
+    ):
+        yield
+
+
+@contextmanager
+def _programs(chosen: Callable[[builtins.range], Iterable[int]]) -> Iterator[None]:
+    def of_grid(*args: int) -> Iterable[int]:
+        indices = builtins.range(*args)
+        return chosen(indices) if sys._getframe(1).f_code is LAUNCH else indices
+
+    with patch.object(interpreter, "range", of_grid, create=True):
+        yield
 
 
 def fenced(tensor: Tensor) -> Tensor:

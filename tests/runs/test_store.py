@@ -151,7 +151,7 @@ def test_runs_without_counts_are_named_and_do_not_spoil_the_others(store: RunSto
 def test_an_empty_store_gives_empty_columns(store: RunStore) -> None:
     data = store.fit_data()
     assert (data.n_runs, data.excluded) == (0, ())
-    assert sorted(data.columns) == ["C", "D", "L", "N"]
+    assert sorted(data.columns) == ["C", "D", "L", "N", "U"]
 
 
 def test_a_fit_reads_a_store(store: RunStore) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from isoflop import Shape
 from isoflop.errors import ShapeError, SpecError
 from isoflop.sweep.study import parse_study
 
@@ -17,10 +18,15 @@ def asking(near: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {"near": {"aspect": [4, 64], **near}, "shape": COMMON, "tokens": [1e4]} | values
 
 
+def shapes_of(values: dict[str, Any]) -> tuple[Shape, ...]:
+    [group] = parse_study(values).groups
+    return group.shapes
+
+
 def test_each_size_adds_one_shape_within_two_percent() -> None:
-    study = parse_study(asking({"n_nonembedding": SIZES}))
-    assert [shape.n_nonembedding for shape in study.shapes] == pytest.approx(SIZES, rel=0.02)
-    for shape in study.shapes:
+    shapes = shapes_of(asking({"n_nonembedding": SIZES}))
+    assert [shape.n_nonembedding for shape in shapes] == pytest.approx(SIZES, rel=0.02)
+    for shape in shapes:
         assert 4 <= shape.d_model / shape.n_layer <= 64
         assert shape.d_model % 8 == 0
         assert shape.d_ff == 4 * shape.d_model
@@ -29,16 +35,16 @@ def test_each_size_adds_one_shape_within_two_percent() -> None:
 
 
 def test_shapes_and_near_make_one_study_and_no_shape_twice() -> None:
-    alone = parse_study(asking({"n_nonembedding": SIZES})).shapes
+    alone = shapes_of(asking({"n_nonembedding": SIZES}))
     given = {name: getattr(alone[1], name) for name in ("n_layer", "d_model", "n_head")}
-    both = parse_study(asking({"n_nonembedding": SIZES}, shapes=[given])).shapes
+    both = shapes_of(asking({"n_nonembedding": SIZES}, shapes=[given]))
     assert set(both) == set(alone)
     assert len(both) == len(alone)
     assert both[0] == alone[1]
 
 
 def test_a_gated_mlp_is_two_thirds_as_wide() -> None:
-    (shape,) = parse_study(asking({"n_nonembedding": [1e6]}, shape=COMMON | {"activation": "swiglu"})).shapes
+    (shape,) = shapes_of(asking({"n_nonembedding": [1e6]}, shape=COMMON | {"activation": "swiglu"}))
     assert shape.d_ff == pytest.approx(8 / 3 * shape.d_model, abs=4)
 
 
@@ -48,7 +54,7 @@ def test_a_size_that_the_grid_cannot_meet_is_refused_with_the_nearest() -> None:
         SpecError, match=r"no shape within 0.02 of n_nonembedding = 3000; .* has 3,312, \+10.40%\n.*hint"
     ):
         parse_study(asking(near))
-    shapes = parse_study(asking(near | {"tolerance": 0.11})).shapes
+    shapes = shapes_of(asking(near | {"tolerance": 0.11}))
     assert [shape.n_nonembedding for shape in shapes] == [100_096, 3_312]
 
 

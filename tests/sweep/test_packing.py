@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from isoflop.errors import NotEnoughMemory
+from isoflop.hardware import cores
 from isoflop.sweep import packing
-from isoflop.sweep.cost import typical_seconds
+from isoflop.sweep.cost import own_shares, typical_seconds
 from isoflop.sweep.packing import LARGEST, pack
+from isoflop.train.footprint import needed
 from isoflop.train.spec import TrainSpec, stack_key
 
 MakeSpecs = Callable[..., list[TrainSpec]]
@@ -55,15 +58,37 @@ def test_torch_trains_runs_one_by_one(make_specs: MakeSpecs) -> None:
     assert [len(stack) for stack in pack(make_specs(), 2)] == [1] * 4
 
 
+def taken(stack: list[TrainSpec]) -> int:
+    return sum(needed(stack, threads=max(1, int(cores()) // 2)).values())
+
+
 def test_models_that_fill_the_memory_are_not_stacked(specs: list[TrainSpec], monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = max(spec.shape.n_params for spec in specs)
-    monkeypatch.setattr(packing, "memory_bytes", lambda: 20 * largest * 3 * 2 * 2)
+    largest = max(specs, key=lambda spec: taken([spec]))
+    monkeypatch.setattr(packing, "memory_bytes", lambda: 2 * 2 * taken([largest] * 3))
     by_size = {spec.shape.n_params: 0 for spec in specs}
     for stack in pack(specs, 2):
-        assert sum(20 * spec.shape.n_params for spec in stack) <= 20 * largest * 3
+        assert taken(stack) <= 1.01 * taken([largest] * 3)
         by_size[stack[0].shape.n_params] = max(by_size[stack[0].shape.n_params], len(stack))
-    assert by_size[largest] <= 3 < max(by_size.values())
+    assert by_size[largest.shape.n_params] <= 4 < max(by_size.values())
+
+
+def test_a_run_past_the_memory_is_refused_before_any_is_trained(
+    specs: list[TrainSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "memory_bytes", lambda: 2**16)
+    with pytest.raises(NotEnoughMemory, match=r"1 model of 1,340 parameters, .*GiB are there\n.*"):
+        pack(specs, 2)
 
 
 def test_nothing_packs_into_nothing() -> None:
     assert pack([], 2) == []
+
+
+def test_cool_downs_go_with_their_trunk_and_cost_what_they_add(make_specs: MakeSpecs) -> None:
+    train = {"seeds": [0, 1, 2], "engine": "torch", "one_trunk": True, "schedule": "wsd"}
+    specs = make_specs(shapes=[{"d_model": 8}], tokens=[3200, 6400, 12_800], train=train)
+    stacks = pack(specs, 2)
+    assert [sorted(spec.tokens for spec in stack) for stack in stacks] == [[3200, 6400, 12_800]] * 3
+    assert all(len({spec.seed for spec in stack}) == 1 for stack in stacks)
+    own = own_shares(specs)
+    assert {spec.tokens: share for spec, share in own.items()} == pytest.approx({3200: 0.2, 6400: 0.2, 12_800: 1.0})

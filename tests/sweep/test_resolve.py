@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from isoflop.data import Corpus, Stream
 from isoflop.errors import CorpusError, SpecError
-from isoflop.sweep.resolve import resolve
+from isoflop.runs import RunStore, read_studies, run_id
+from isoflop.sweep.resolve import keep_study, resolve, resolve_groups
 from isoflop.sweep.study import parse_study
+from isoflop.train.partings import Parting, partings
 from isoflop.train.spec import TrainSpec
 
 SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1, "n_ctx": 16, "n_vocab": 256}
@@ -56,7 +59,7 @@ def test_budgets_give_tokens_by_c_over_6n() -> None:
 
 def test_runs_that_come_out_the_same_are_made_once() -> None:
     assert len(specs(tokens=[6400, 6400.0, 6401, 6399])) == 1
-    shape = parse_study({"shapes": [SHAPE], "tokens": [1]}).shapes[0]
+    shape = parse_study({"shapes": [SHAPE], "tokens": [1]}).groups[0].shapes[0]
     assert len(specs(tokens=[6400], budgets=[6.0 * shape.n_nonembedding * 6400])) == 1
 
 
@@ -174,3 +177,52 @@ def test_settings_out_of_their_domain_are_refused_by_name(train: dict[str, Any],
 def test_resolving_twice_gives_the_same_runs(make_specs: Callable[..., list[TrainSpec]]) -> None:
     assert make_specs() == make_specs()
     assert [run.to_dict() for run in make_specs()] == [run.to_dict() for run in make_specs()]
+
+
+def test_runs_of_two_groups_are_made_once_and_named_in_both(tmp_path: Path) -> None:
+    groups = [
+        {"name": "sizes", "shapes": [SHAPE | {"d_model": [8, 16]}]},
+        {"name": "batches", "purpose": "batch", "train": {"batch_scan": [1, 2]}},
+    ]
+    study = parse_study({"shapes": [SHAPE], "tokens": [6400], "train": PLAIN, "group": groups})
+    by_group = resolve_groups(study, corpus_of(10**6))
+    assert [(run.shape.d_model, run.batch_tokens) for run in by_group["sizes"]] == [(8, 64), (16, 64)]
+    assert [(run.shape.d_model, run.batch_tokens) for run in by_group["batches"]] == [(8, 64), (8, 128)]
+    assert len(resolve(study, corpus_of(10**6))) == 3
+    store = RunStore(tmp_path)
+    keep_study(store, study, by_group)
+    kept = read_studies(store)["study"]
+    assert [(group.name, group.purpose, len(group.runs)) for group in kept.groups] == [
+        ("sizes", "scaling", 2),
+        ("batches", "batch", 2),
+    ]
+    assert set(kept.groups[0].runs) & set(kept.groups[1].runs) == {run_id(by_group["sizes"][0].to_dict())}
+
+
+def test_a_learning_rate_may_follow_the_batch() -> None:
+    train = {"batch_scan": [1, 4], "learning_rate": {"scale": 0.01, "B": 0.5}}
+    assert [run.learning_rate for run in specs(tokens=[6400], train=train)] == pytest.approx([0.08, 0.16])
+    with pytest.raises(SpecError, match="batch_tokens cannot follow B"):
+        specs(tokens=[6400], train={"batch_tokens": {"scale": 64, "B": 1}})
+
+
+def sorted_partings(runs: list[TrainSpec]) -> list[Parting]:
+    return [parting for _, parting in sorted(partings(runs).items())]
+
+
+def test_runs_on_one_trunk_differ_in_their_length_alone() -> None:
+    train = {
+        "one_trunk": True,
+        "schedule": "wsd",
+        "batch_tokens": {"scale": 0.4, "D": 0.5},
+        "learning_rate": {"scale": 1, "D": -0.2},
+    }
+    runs = specs(tokens=[6400, 12800, 25600], train=train)
+    assert [run.tokens for run in runs] == [6400, 12800, 25600]
+    for name in ("batch_tokens", "learning_rate", "warmup_steps", "unique_tokens"):
+        assert len({getattr(run, name) for run in runs}) == 1, name
+    assert [run.n_steps - parting.step for run, parting in zip(runs, sorted_partings(runs), strict=False)] == [20, 40]
+    alone = specs(tokens=[25600], train=train)
+    assert (runs[-1].batch_tokens, runs[-1].learning_rate) == (alone[0].batch_tokens, alone[0].learning_rate)
+    with pytest.raises(SpecError, match=r"one_trunk: runs of schedule 'cosine' share no steps.*\n.*wsd"):
+        specs(tokens=[6400], train=train | {"schedule": "cosine"})

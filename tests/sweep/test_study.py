@@ -24,8 +24,10 @@ def test_the_shipped_studies_are_read(root: Path) -> None:
     assert studies
     for path in studies:
         study = read_study(path)
-        assert study.shapes
-        assert study.tokens or study.budgets
+        assert study.groups
+        for group in study.groups:
+            assert group.shapes
+            assert group.tokens or group.budgets
 
 
 def test_the_study_on_the_page_on_data_is_read(root: Path) -> None:
@@ -36,31 +38,33 @@ def test_the_study_on_the_page_on_data_is_read(root: Path) -> None:
 
 
 def test_lists_make_a_grid_and_common_fields_are_shared() -> None:
-    study = parse_study(
+    [group] = parse_study(
         {
             "shape": {"n_ctx": 16, "n_vocab": 256, "n_head": 2},
             "shapes": [{"n_layer": [1, 2], "d_model": [8, 16, 32]}, {"n_layer": 3, "d_model": 8, "n_head": 1}],
             "tokens": [1e4],
         }
-    )
+    ).groups
     grid = [(1, 8, 2), (1, 16, 2), (1, 32, 2), (2, 8, 2), (2, 16, 2), (2, 32, 2), (3, 8, 1)]
-    assert [(s.n_layer, s.d_model, s.n_head) for s in study.shapes] == grid
-    assert {(s.n_ctx, s.n_vocab) for s in study.shapes} == {(16, 256)}
+    assert [(s.n_layer, s.d_model, s.n_head) for s in group.shapes] == grid
+    assert {(s.n_ctx, s.n_vocab) for s in group.shapes} == {(16, 256)}
 
 
 def test_a_family_gives_the_fields_that_are_not_said() -> None:
-    [shape] = parse_study(
+    [group] = parse_study(
         {
             "shape": {"family": "modern", "n_ctx": 16},
             "shapes": [{"n_layer": 1, "d_model": 8, "n_head": 1}],
             "tokens": [1],
         }
-    ).shapes
+    ).groups
+    [shape] = group.shapes
     assert (shape.norm, shape.activation, shape.position, shape.n_ctx) == ("rms", "swiglu", "rope", 16)
 
 
 def test_a_shape_given_twice_is_one_shape() -> None:
-    assert parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).shapes == (Shape(**SHAPE),)
+    [group] = parse_study(MINIMAL | {"shapes": [SHAPE, SHAPE | {"d_model": [8, 8]}]}).groups
+    assert group.shapes == (Shape(**SHAPE),)
 
 
 def test_a_corpus_is_a_name_or_a_table() -> None:
@@ -83,13 +87,16 @@ def test_a_corpus_is_a_name_or_a_table() -> None:
 
 
 def test_settings_are_numbers_or_rules() -> None:
-    train = parse_study(
+    [group] = parse_study(
         MINIMAL | {"train": {"batch_tokens": 64, "learning_rate": {"scale": 2, "N": -0.5, "D": 1}}}
-    ).train
+    ).groups
+    train = group.train
     assert train.batch_tokens == 64.0
     assert train.learning_rate == PowerRule(scale=2.0, N=-0.5, D=1.0)
     assert PowerRule(scale=2, N=-0.5, D=1).at(100, 30) == pytest.approx(2 * 30 / 10)
-    train = parse_study(MINIMAL | {"train": {"batch_tokens": "step-law", "learning_rate": "kaplan"}}).train
+    assert PowerRule(scale=2, B=0.5).at(100, 30, 64) == pytest.approx(2 * 8)
+    [group] = parse_study(MINIMAL | {"train": {"batch_tokens": "step-law", "learning_rate": "kaplan"}}).groups
+    train = group.train
     assert (train.batch_tokens, train.learning_rate) == ("step-law", "kaplan")
 
 
@@ -187,3 +194,48 @@ def test_files_that_are_not_studies_are_named(tmp_path: Path) -> None:
         (tmp_path / "study.toml").write_bytes(content)
         with pytest.raises(SpecError, match=r"study.toml is not TOML"):
             read_study(tmp_path / "study.toml")
+
+
+GROUPS: dict[str, Any] = MINIMAL | {
+    "shape": {"activation": "relu2"},
+    "train": {"beta1": 0.8, "beta2": 0.9},
+    "group": [
+        {"name": "grid"},
+        {"name": "profiles", "purpose": "isoflop", "budgets": [1e9], "train": {"beta2": 0.99}},
+        {"name": "sizes", "near": {"n_nonembedding": [1e4], "tolerance": 0.3}, "shape": {"n_ctx": 16, "n_vocab": 256}},
+    ],
+}
+
+
+def test_a_group_has_what_is_said_above_it_but_for_what_it_says_itself() -> None:
+    grid, profiles, sizes = parse_study(GROUPS).groups
+    assert (grid.purpose, grid.tokens, grid.budgets, grid.shapes) == ("scaling", (1e4,), (), sizes_of(SHAPE))
+    assert (profiles.purpose, profiles.tokens, profiles.budgets) == ("isoflop", (), (1e9,))
+    assert (profiles.train.beta1, profiles.train.beta2) == (0.8, 0.99)
+    assert (grid.train.beta1, grid.train.beta2) == (0.8, 0.9)
+    assert [shape.n_nonembedding for shape in sizes.shapes] == pytest.approx([1e4], rel=0.3), "in the place of shapes"
+    assert {shape.activation for group in (grid, sizes) for shape in group.shapes} == {"relu2"}
+
+
+def sizes_of(shape: dict[str, Any]) -> tuple[Shape, ...]:
+    return (Shape(**shape, activation="relu2"),)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ([{"tokens": [1]}], r"a \[\[group\]\] needs a name"),
+        ([{"name": "a"}, {"name": "a"}], "two groups have the name 'a'"),
+        ([{"name": "a", "token": [1]}], r"unknown key 'token' in a \[\[group\]\]\n.*did you mean 'tokens'"),
+        ([{"name": "a", "plan": {}}], r"unknown key 'plan' in a \[\[group\]\]"),
+        ([{"name": "a", "purpose": "shapes"}], r"unknown purpose 'shapes' of group 'a'\n.*did you mean 'shape'"),
+        ([{"name": "a", "train": {"beta": 1}}], r"unknown key 'beta' in \[group.train\]"),
+        ([{"name": "a", "train": 3}], r"\[group.train\] must be a table, not 3"),
+        ([], r"group = \[\] must be one \[\[group\]\] table or more"),
+        ({"name": "a"}, r"must be one \[\[group\]\] table or more"),
+        ([{"name": "a", "shapes": []}], "group 'a' needs at least one shape"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused_by_name(group: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_study(MINIMAL | {"group": group})

@@ -13,6 +13,7 @@ import torch
 from isoflop.data import Corpus
 from isoflop.errors import SpecError
 from isoflop.runs import Recorder, RunStore
+from isoflop.train import footprint
 from isoflop.train import spec as specs_module
 from isoflop.train.checkpoint import Checkpoints
 from isoflop.train.engine_step import EngineStep
@@ -28,6 +29,7 @@ MakeSpec = Callable[..., TrainSpec]
 def engine(monkeypatch: pytest.MonkeyPatch) -> str:
     """The engine's definitions, as one that a spec may name."""
     monkeypatch.setitem(specs_module.ENGINES, "reference", ("float32",))
+    monkeypatch.setitem(footprint.HELD, "reference", footprint.HELD["torch"])
     return "reference"
 
 

@@ -17,7 +17,8 @@ import pytest
 from isoflop.errors import ShapeError, SpecError
 from isoflop.runs import run_id
 from isoflop.train import averaging, optimizers
-from isoflop.train.spec import AVERAGES, OMITTED, OPTIMIZERS, TrainSpec
+from isoflop.train.domains import AVERAGES, DOMAINS, OPTIMIZERS
+from isoflop.train.spec import OMITTED, TrainSpec
 from isoflop.train.trainable import default_engine
 
 MakeSpec = Callable[..., TrainSpec]
@@ -47,6 +48,7 @@ OTHER: dict[str, Any] = {
     "balance_loss": 0.0,
     "averaging": "ema",
     "averaging_share": 0.2,
+    "accumulate": 2,
     "measurements": ("noise",),
     "exact_match": (2, 3),
     "transfer": ("another",),
@@ -84,6 +86,7 @@ BAD: dict[str, list[Any]] = {
     "balance_loss": [-1e-4, "0"],
     "averaging": ["mean"],
     "averaging_share": [0, 1.1, math.nan],
+    "accumulate": [0, 3, 16, 2.0],
     "precision": ["bfloat16", "half"],
     "measurements": [["entropy"], "noise", [3]],
     "exact_match": [[0], [17], [2.0], [True], 2],
@@ -141,11 +144,16 @@ def test_bad_values_are_refused_by_name(make_spec: MakeSpec, name: str, value: A
         make_spec(**{name: value})
 
 
-def test_every_field_has_a_bad_value_tested() -> None:
-    assert set(BAD) == {field.name for field in fields(TrainSpec)}
+def test_every_field_has_a_domain_and_a_bad_value_tested() -> None:
+    names = {field.name for field in fields(TrainSpec)}
+    assert set(BAD) == names
+    assert {"shape", "precision", *DOMAINS} == names
 
 
-def test_noise_is_measured_over_two_halves_of_a_batch(make_spec: MakeSpec) -> None:
+def test_noise_is_measured_over_two_parts_of_a_batch_at_least(make_spec: MakeSpec) -> None:
+    assert make_spec(measurements=["noise"]).micro_batches == 2
+    assert make_spec(measurements=["noise"], accumulate=4).micro_batches == 4
+    assert make_spec(accumulate=4).micro_batches == 4
     with pytest.raises(SpecError, match="batch_tokens = 48 must be an even number of contexts of 16 to measure noise"):
         make_spec(batch_tokens=48, tokens=480, measurements=["noise"])
 
@@ -222,6 +230,9 @@ def test_counts_agree_with_the_shape(make_spec: MakeSpec) -> None:
     assert counts["N"] == spec.shape.n_nonembedding
     assert counts["n_params"] == spec.shape.n_params
     assert counts["D"] == spec.n_steps * spec.batch_tokens == spec.tokens
+    assert (counts["U"], counts["epochs"]) == (spec.tokens, 1)
+    repeated = make_spec(unique_tokens=1280).counts()
+    assert (repeated["U"], repeated["epochs"]) == (1280, 4)
     assert counts["C"] == 6 * counts["N"] * counts["D"]
     assert counts["C_exact_causal"] > counts["C"], "the unembedding of a tiny model outweighs its blocks"
 

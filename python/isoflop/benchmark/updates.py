@@ -10,7 +10,7 @@ from torch import Tensor
 
 from isoflop.benchmark.case import Case, Work, both, flat
 from isoflop.benchmark.sizes import Size, Tensors
-from isoflop.kernels import adamw, muon, noise, reference
+from isoflop.kernels import adamw, muon, noise, orthogonal, reference
 from isoflop.kernels.signatures import OPS
 
 
@@ -58,8 +58,8 @@ def _unlike(tensors: Tensors, dtype: torch.dtype) -> Tensors:
 
 def _orthogonalise_work(size: Size, itemsize: int) -> tuple[Work, ...]:
     at = size.axes["F"], size.width
-    moved = math.prod(at) * 4 + muon.least_bytes(*at, itemsize)
-    return both((muon.flops(*at, tiles=math.inf),), (moved,), size.models)
+    moved = math.prod(at) * 4 + orthogonal.least_bytes(*at, itemsize)
+    return both((orthogonal.flops(*at, tiles=math.inf),), (moved,), size.models)
 
 
 def _muon(tensors: Tensors, out: Any) -> Any:
@@ -76,8 +76,8 @@ def _defined_muon(params: Any, grads: Any, first: Any, master: Any, *hyper: Tens
 
 def _muon_work(size: Size, itemsize: int) -> tuple[Work, ...]:
     at = size.width, size.width
-    moved = math.prod(at) * (3 * itemsize + 8) + muon.least_bytes(*at, itemsize)
-    return both((muon.flops(*at, tiles=math.inf),), (moved,), size.models)
+    moved = math.prod(at) * (3 * itemsize + 8) + orthogonal.least_bytes(*at, itemsize)
+    return both((orthogonal.flops(*at, tiles=math.inf),), (moved,), size.models)
 
 
 UPDATES: tuple[Case, ...] = (
@@ -105,7 +105,7 @@ UPDATES: tuple[Case, ...] = (
     ),
     Case(
         "orthogonalise",
-        lambda t, out: muon.orthogonalise(t["u"], dtype=t["like"].dtype, out=out),
+        lambda t, out: orthogonal.orthogonalise(t["u"], dtype=t["like"].dtype, out=out),
         lambda room: (room.x,),
         _orthogonalise_work,
         axes=lambda size: {"O": size.axes["F"]},

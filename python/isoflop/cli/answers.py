@@ -44,13 +44,15 @@ def plan(
 
 
 def show_analysis(analysis: Analysis, as_json: bool) -> None:
-    """The laws of a study as a table, what to know about them, and the plan."""
-    from isoflop.report.tables import LAW_HEADINGS, law_row, notes
+    """The laws of a study and its findings as tables, what to know about them, and the plan."""
+    from isoflop.report.tables import FINDING_HEADINGS, LAW_HEADINGS, finding_row, law_row, notes
 
     if as_json:
         emit(analysis.to_dict(), as_json)
         return
     print_table(LAW_HEADINGS, (law_row(law) for law in analysis.laws))
+    if analysis.findings:
+        print_table(FINDING_HEADINGS, map(finding_row, analysis.findings))
     for note in notes(analysis):
         print(f"note: {note}")
     print(f"\nplanned from {analysis.best.fit.law.name}: of the joint laws, the best on the largest models held out\n")

@@ -36,6 +36,7 @@ def fit(
     bound: Annotated[list[str] | None, typer.Option(help="An interval of a parameter: E=0:2.")] = None,
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
+    group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
@@ -62,8 +63,8 @@ def fit(
         "sigma": sigma,
         "level": level,
     }
-    data = _read(runs, dict(_split(text, str) for text in column or ()))
-    if law is None and runs.is_dir():
+    data = _read(runs, dict(_split(text, str) for text in column or ()), group)
+    if law is None and group is None and runs.is_dir():
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -116,16 +117,20 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(path: Path, columns: dict[str, str]) -> Any:
+def _read(path: Path, columns: dict[str, str], group: str | None) -> Any:
     from isoflop.fitting.files import READERS, read_file
 
     if path.is_file() or path.suffix.lower() in READERS:
+        if group is not None:
+            raise FitError("--group names runs of a store, not of a file", hint="leave it out")
         return read_file(path, columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
     from isoflop.runs import RunStore
+    from isoflop.runs.studies import runs_of_group
 
-    return RunStore(path, create=False)
+    store = RunStore(path, create=False)
+    return store if group is None else store.fit_data(runs_of_group(store, group))
 
 
 def _law(text: str) -> Any:

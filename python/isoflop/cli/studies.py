@@ -42,6 +42,9 @@ def sweep(
     store: Annotated[Path | None, typer.Option(help="Where the runs go; default runs/NAME.")] = None,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and train nothing.")] = False,
+    spread: Annotated[
+        str | None, typer.Option(help="Under torchrun: each run over all its processes, by ddp or fsdp.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the runs of a study that its store lacks. After a stop, give the same command: what is finished is kept."""
@@ -52,7 +55,10 @@ def sweep(
     if dry_run:
         _dry_run(asked, where, workers, as_json)
         return
-    summary = _train(asked, where, workers).summary()
+    made = _train(asked, where, workers) if spread is None else _train_spread(asked, where, spread)
+    if made is None:
+        return
+    summary = made.summary()
     emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
 
 
@@ -73,15 +79,10 @@ def report(
 
 def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     """Make the missing runs of a study, with progress on standard error; failures are named at the end."""
-    from isoflop.data import copy_corpora
-    from isoflop.runs import RunStore
     from isoflop.sweep.launcher import run_sweep
     from isoflop.sweep.progress import SweepProgress
 
-    with TemporaryDirectory() as elsewhere:
-        specs = _resolved(study, where, Path(elsewhere))  # what cannot be run leaves no store behind
-        store = RunStore(where)
-        copy_corpora(Path(elsewhere), store.cache)
+    specs, store = _prepared(study, where)
     every = study.checkpoint_every
     with SweepProgress(stderr()) as progress:
         result = run_sweep(specs, store, workers=workers, watcher=progress, checkpoint_every=every)
@@ -93,32 +94,64 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     return store
 
 
-def _resolved(study: Study, where: Path, elsewhere: Path) -> list[TrainSpec]:
-    """The runs of a study, its corpora made in the cache of the store, or ``elsewhere`` where there is no store yet."""
+def _train_spread(study: Study, where: Path, spread: str) -> RunStore | None:
+    """Make the missing runs of a study over the processes of torchrun; None but on the one that tells of it."""
+    from isoflop.errors import require
+
+    require("torch", extra="train")
+    from isoflop.sweep.spread import run_spread
+    from isoflop.train.spread import first_goes_ahead, is_first, process_group
+
+    with process_group():
+        with first_goes_ahead():
+            specs, store = _prepared(study, where)
+        run_spread(specs, store, spread, checkpoint_every=study.checkpoint_every)
+        return store if is_first() else None
+
+
+def _prepared(study: Study, where: Path) -> tuple[list[TrainSpec], RunStore]:
+    """The runs of a study and its store, with its corpora; what cannot be run leaves no store behind."""
+    from isoflop.data import copy_corpora
     from isoflop.runs import RunStore
-    from isoflop.sweep.resolve import load_corpora, resolve
+    from isoflop.sweep.resolve import each_once, keep_study
+
+    with TemporaryDirectory() as elsewhere:
+        groups = _resolved(study, where, Path(elsewhere))
+        store = RunStore(where)
+        copy_corpora(Path(elsewhere), store.cache)
+    keep_study(store, study, groups)
+    return each_once(groups), store
+
+
+def _resolved(study: Study, where: Path, elsewhere: Path) -> dict[str, list[TrainSpec]]:
+    """The runs of a study by group, its corpora made in the store's cache, or ``elsewhere`` where there is no store."""
+    from isoflop.runs import RunStore
+    from isoflop.sweep.resolve import load_corpora, resolve_groups
 
     cache = RunStore(where, create=False).cache if (where / "store.json").exists() else elsewhere
-    return resolve(study, *load_corpora(study, cache))
+    return resolve_groups(study, *load_corpora(study, cache))
 
 
 def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
     from isoflop.hardware import cores
     from isoflop.runs import RunStore
     from isoflop.sweep.cost import estimate
+    from isoflop.sweep.resolve import each_once
 
     with TemporaryDirectory() as elsewhere:
-        specs = _resolved(study, where, Path(elsewhere))
+        groups = _resolved(study, where, Path(elsewhere))
+    specs = each_once(groups)
     store = RunStore(where, create=False) if (where / "store.json").exists() else None
     forecast = estimate(specs, store, workers or int(cores()))
     if as_json:
         emit(forecast.to_dict(), as_json)
         return
     cells = (
-        (f"{s.counts()['N']:.3g}", f"{s.tokens:.3g}", f"{s.counts()['C_exact_causal']:.3g}", str(s.n_steps))
-        for s in specs
+        (name, f"{s.counts()['N']:.3g}", f"{s.tokens:.3g}", f"{s.counts()['C_exact_causal']:.3g}", str(s.n_steps))
+        for name, runs in groups.items()
+        for s in runs
     )
-    print_table(("N", "D", "FLOPs", "steps"), cells)
+    print_table(("group", "N", "D", "FLOPs", "steps"), cells)
     emit(str(forecast), as_json)
 
 

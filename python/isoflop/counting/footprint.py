@@ -73,6 +73,7 @@ def memory(
     recompute: Recompute = "none",
     flash: bool = True,
     dropout: bool = True,
+    activation_bytes: int = 2,
     **layout: Unpack[Layout],
 ) -> Memory:
     """Bytes on one device in training.
@@ -97,6 +98,7 @@ def memory(
         recompute: "none"; "attention", the selective recompute of that paper; "full", each block from its input.
         flash: attention never writes its s^2 matrices.
         dropout: keep masks, one byte an element.
+        activation_bytes: of an element; 4 where products are made in fp32.
         layout: dp, tp, pp, ep, zero, microbatches, sequence_parallel: a :class:`~isoflop.counting.layout.Layout`.
 
     Raises:
@@ -106,7 +108,7 @@ def memory(
     """
     counted = flops(shape, batch=batch, seq=seq)
     laid_out = checked_layout(shape, layout)
-    kept = checked_activations(recompute, flash, dropout)
+    kept = checked_activations(recompute, flash, dropout, activation_bytes)
     core = _core.training_memory(shape.core, laid_out, known_state(state), counted.batch, counted.seq, kept)
     return Memory(**core)
 
@@ -142,6 +144,7 @@ def largest_batch(
     recompute: Recompute = "none",
     flash: bool = True,
     dropout: bool = True,
+    activation_bytes: int = 2,
     **layout: Unpack[Layout],
 ) -> int:
     """The most sequences of one microbatch that fit a device; 0 where not even one does.
@@ -150,14 +153,14 @@ def largest_batch(
         shape: a model.
         on: a device, or its name.
         reserve: fraction of its memory left for buffers, fragments and the driver.
-        seq, state, recompute, flash, dropout, layout: as for :func:`memory`.
+        seq, state, recompute, flash, dropout, activation_bytes, layout: as for :func:`memory`.
 
     Raises:
         SpecError: an unknown device, ``reserve`` outside [0, 1), or what :func:`memory` raises.
     """
     tokens = flops(shape, seq=seq).seq
     laid_out = checked_layout(shape, layout)
-    kept = checked_activations(recompute, flash, dropout)
+    kept = checked_activations(recompute, flash, dropout, activation_bytes)
     room = capacity(on, reserve)
     return _core.largest_training_batch(shape.core, laid_out, known_state(state), tokens, kept, room)
 
@@ -189,11 +192,16 @@ def capacity(on: str | Device, reserve: float) -> int:
     return int(device(on).memory * (1 - reserve))
 
 
-def checked_activations(recompute: str, flash: bool, dropout: bool) -> _core.Activations:
-    """What is kept, for the C++ core, in 2 bytes an element. Raises SpecError for an unknown ``recompute``."""
+def checked_activations(recompute: str, flash: bool, dropout: bool, element: int = 2) -> _core.Activations:
+    """What is kept, for the C++ core, in so many bytes an ``element``.
+
+    Raises:
+        SpecError: an unknown ``recompute``, or no such number of bytes.
+    """
     if recompute not in _KEEP:
         raise SpecError(f"unknown recompute {recompute!r}", hint=nearest(str(recompute), get_args(Recompute)))
-    return _core.Activations(keep=_KEEP[recompute], flash=bool(flash), dropout=bool(dropout), bytes=2)
+    element = whole("activation_bytes", element)
+    return _core.Activations(keep=_KEEP[recompute], flash=bool(flash), dropout=bool(dropout), bytes=element)
 
 
 def is_real(value: object) -> bool:

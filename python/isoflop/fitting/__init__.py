@@ -39,6 +39,7 @@ from isoflop.fitting.profiles import IsoflopMinima, isoflop_minima
 from isoflop.fitting.published import PublishedTest, test_published
 from isoflop.fitting.regression import PowerFit, fit_power
 from isoflop.fitting.rollout import LeaveOneOut, Rollout
+from isoflop.fitting.shape_scan import ShapeScan, shape_scan
 from isoflop.fitting.targets import Fits, fit_all
 from isoflop.fitting.uncertainty import Bootstrap, Derived
 
@@ -73,6 +74,7 @@ __all__ = [
     "PublishedTest",
     "Quantile",
     "Rollout",
+    "ShapeScan",
     "StepsFit",
     "compare",
     "critical_batch",
@@ -96,5 +98,6 @@ __all__ = [
     "predict_final",
     "profile_bias",
     "read_file",
+    "shape_scan",
     "test_published",
 ]

@@ -7,6 +7,7 @@ from isoflop.hardware.devices import device as device
 from isoflop.hardware.devices import read_devices as read_devices
 from isoflop.hardware.machine import Gpu as Gpu
 from isoflop.hardware.machine import Info as Info
+from isoflop.hardware.machine import available_bytes as available_bytes
 from isoflop.hardware.machine import cores as cores
 from isoflop.hardware.machine import cpu_model as cpu_model
 from isoflop.hardware.machine import gpus as gpus

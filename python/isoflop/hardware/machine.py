@@ -85,13 +85,33 @@ def cores(cgroup: Path = _CGROUP) -> float:
 def memory_bytes(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
     """Memory this process may use: the machine's, or a container's smaller limit; None where neither is told."""
     limits = []
-    if meminfo.is_file():
-        total = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal:"))
-        limits.append(int(total.split()[1]) * 1024)
+    if (total := _entry(meminfo, "MemTotal:")) is not None:
+        limits.append(total * 1024)
     limit_file = cgroup / "memory.max"
     if limit_file.is_file() and (limit := limit_file.read_text().strip()) != "max":
         limits.append(int(limit))
     return min(limits, default=None)
+
+
+def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Memory that could be had now without swapping; None where nothing tells it.
+
+    What the system calls available, or what a container's limit leaves: files in its page cache give way.
+    """
+    left = []
+    if (found := _entry(meminfo, "MemAvailable:")) is not None:
+        left.append(found * 1024)
+    limit, used = cgroup / "memory.max", cgroup / "memory.current"
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
+        cached = _entry(cgroup / "memory.stat", "inactive_file") or 0
+        left.append(max(0, int(most) - int(used.read_text()) + cached))
+    return min(left, default=None)
+
+
+def _entry(file: Path, name: str) -> int | None:
+    """The number after ``name`` in a file of one entry a line; None where there is none."""
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((int(line.split()[1]) for line in lines if line.split()[0] == name), None)
 
 
 def gpus() -> tuple[Gpu, ...]:

@@ -12,7 +12,9 @@ from isoflop.fitting import Fit, FitData, fit
 from isoflop.fitting.holdout import Holdout
 from isoflop.laws import get_law
 from isoflop.planning import Plan, plan
+from isoflop.report.findings import Finding, find
 from isoflop.runs import RunStore
+from isoflop.runs.studies import scaling_runs
 
 JOINT = ("chinchilla", "kaplan")
 _SAME = 0.01
@@ -71,7 +73,8 @@ class FittedLaw:
 class Analysis:
     """A study's answer. ``best`` is the joint law with the smallest error on the largest model held out.
 
-    ``skipped`` names each law that these runs cannot determine, and why.
+    ``data`` are the runs that the laws are fitted to; ``findings`` come from those made for other purposes. ``skipped``
+    names each law, or purpose, that these runs cannot determine, and why.
     """
 
     store: RunStore
@@ -80,6 +83,7 @@ class Analysis:
     best: FittedLaw
     plan: Plan
     skipped: dict[str, str]
+    findings: tuple[Finding, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,6 +93,7 @@ class Analysis:
             "excluded": list(self.data.excluded),
             "laws": [law.to_dict() for law in self.laws],
             "best": self.best.fit.law.name,
+            "findings": [finding.to_dict() for finding in self.findings],
             "skipped": self.skipped,
             "plan": self.plan.to_dict(),
         }
@@ -97,11 +102,13 @@ class Analysis:
 def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> Analysis:
     """Fit the joint laws to all finished runs and the laws of one variable to their slices, and plan for ``compute``.
 
+    Runs that a study made for another purpose alone, a scan of batch sizes for one, are left to the findings.
+
     Raises:
         FitError: the runs determine neither joint law; the message is that of the first.
         PlanError: an unreadable budget.
     """
-    data = store.fit_data()
+    data = store.fit_data(scaling_runs(store))
     laws: list[FittedLaw] = []
     skipped: dict[str, str] = {}
     failures: list[FitError] = []
@@ -121,7 +128,9 @@ def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> An
             laws.append(_fitted(part.law, replace(runs, columns=alone), part.runs, level))
         except FitError as error:
             skipped[part.law] = error.message
-    return Analysis(store, data, tuple(laws), best, plan(compute, best.fit, level=level), skipped)
+    findings, unfound = find(store, level=level)
+    planned = plan(compute, best.fit, level=level)
+    return Analysis(store, data, tuple(laws), best, planned, skipped | unfound, findings)
 
 
 def select(data: FitData, runs: str) -> FitData:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,20 +11,26 @@ from matplotlib.figure import Figure
 from isoflop.fitting import Fit, FitData
 from isoflop.planning import Plan, frontier
 from isoflop.report.analysis import Analysis, select
+from isoflop.report.finding_figures import draw_findings
 from isoflop.report.style import ACCENT, LABELS, Colours, log_axes, new_figure, shade_extrapolation, styled
 from isoflop.runs import RunStore
+from isoflop.runs.studies import scaling_runs
 
 _BEYOND = 10.0
 """Fitted curves in N and D are drawn this factor beyond the runs, shaded as extrapolation."""
 
 
 @styled
-def loss_curves(store: RunStore, ax: Axes | None = None) -> Axes:
-    """Training loss against tokens, a line a finished run, colour by N; dots are the held-out losses at the end."""
+def loss_curves(store: RunStore, ax: Axes | None = None, *, runs: Collection[str] | None = None) -> Axes:
+    """Training loss against tokens, a line a finished run, colour by N; dots are the held-out losses at the end.
+
+    ``runs`` are the ids of those to draw, where not all.
+    """
     ax = new_figure(1)[1][0] if ax is None else ax
-    runs = sorted((run for run in store if run.status == "finished"), key=lambda run: -run.counts["N"])
-    colours = Colours([run.counts["N"] for run in runs], LABELS["N"])
-    for run in runs:
+    drawn = (run for run in store if run.status == "finished" and (runs is None or run.id in runs))
+    runs_by_size = sorted(drawn, key=lambda run: -run.counts["N"])
+    colours = Colours([run.counts["N"] for run in runs_by_size], LABELS["N"])
+    for run in runs_by_size:
         points = store.points_of(run.id)
         colour = colours(run.counts["N"])
         ax.plot(points["tokens"], points["loss"], color=colour, lw=0.8, alpha=0.7)
@@ -115,17 +123,17 @@ def allocation(fit: Fit, plan: Plan, ax: Axes | None = None) -> Axes:
 
 
 def draw(analysis: Analysis) -> dict[str, Figure]:
-    """The figures of a study by name: ``curves``, ``fit``, ``frontier``."""
+    """The figures of a study by name: ``curves``, ``fit``, ``frontier``, and one for each finding by its purpose."""
     best = analysis.best.fit
     curves, axes = new_figure(1, width=6.6)
-    loss_curves(analysis.store, axes[0])
+    loss_curves(analysis.store, axes[0], runs=scaling_runs(analysis.store))
     fitted, axes = new_figure(2)
     loss_against("N", best, axes[0])
     loss_against("D", best, axes[1])
     planned, axes = new_figure(2)
     compute_frontier(best, analysis.plan, axes[0])
     allocation(best, analysis.plan, axes[1])
-    return {"curves": curves, "fit": fitted, "frontier": planned}
+    return {"curves": curves, "fit": fitted, "frontier": planned, **draw_findings(analysis.findings)}
 
 
 _NEAR = 0.05

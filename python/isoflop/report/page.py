@@ -16,12 +16,16 @@ from isoflop.errors import StoreError
 from isoflop.report.analysis import Analysis
 from isoflop.report.figures import draw
 from isoflop.report.html import page, paragraph, table
-from isoflop.report.tables import LAW_HEADINGS, RUN_HEADINGS, law_row, notes, run_rows
+from isoflop.report.tables import FINDING_HEADINGS, LAW_HEADINGS, RUN_HEADINGS, finding_row, law_row, notes, run_rows
 
 _CAPTIONS = {
     "curves": "Training loss of every finished run; dots are held-out losses at the end of the learning-rate decay.",
     "fit": "Held-out loss against model size and against tokens with the best joint law. Shaded: beyond the runs.",
     "frontier": "The compute-optimal frontier with its interval, and the plan (star). Shaded: beyond the runs.",
+    "batch": "Steps against tokens to reach a loss, and the critical batch size of each loss.",
+    "steps": "Held-out loss along training against batch-adjusted steps, with L(N, S_min). Shaded: beyond the runs.",
+    "shape": "Loss of each shape over that of the best shape of its size, less 1; bars: seeds.",
+    "isoflop": "Losses of each budget over N with their minima, and the best N and D of each budget.",
 }
 
 
@@ -59,6 +63,7 @@ def render(analysis: Analysis, figures: dict[str, bytes]) -> str:
         plan._repr_html_(),
         "<h2>Laws</h2>",
         table(LAW_HEADINGS, (law_row(law) for law in analysis.laws)),
+        *_findings(analysis),
         *(paragraph(note, "note") for note in notes(analysis)),
         *(_figure(_CAPTIONS[name], png) for name, png in figures.items()),
         "<h2>Runs</h2>",
@@ -67,6 +72,12 @@ def render(analysis: Analysis, figures: dict[str, bytes]) -> str:
         paragraph(f"isoflop {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
     ]
     return page(f"Scaling study: {analysis.store.path.name}", parts)
+
+
+def _findings(analysis: Analysis) -> list[str]:
+    if not analysis.findings:
+        return []
+    return ["<h2>Findings</h2>", table(FINDING_HEADINGS, map(finding_row, analysis.findings))]
 
 
 def _range(analysis: Analysis, name: str) -> str:

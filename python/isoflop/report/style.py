@@ -23,6 +23,10 @@ LABELS = {
     "D": "D, tokens",
     "C": "C = 6ND, training FLOPs",
     "L": "held-out loss, nats/token",
+    "S": "S, optimizer steps",
+    "S_min": "S_min, steps at a batch far above B_crit",
+    "E": "E, tokens",
+    "B": "B_crit, tokens",
 }
 ACCENT = "#c1272d"
 
@@ -57,15 +61,16 @@ def new_figure(columns: int, *, width: float = 5.4, height: float = 4.1) -> tupl
 
 
 def log_axes(ax: Axes, x: str, y: str) -> None:
-    """Logarithmic axes labelled as the quantities ``x`` and ``y``; the loss axis gets plain numbers."""
+    """Logarithmic axes labelled as the quantities ``x`` and ``y``; a loss axis gets plain numbers."""
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel(LABELS[x])
     ax.set_ylabel(LABELS[y])
-    if y == "L":  # a loss spans less than a decade, where powers of ten make no ticks
-        ax.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
-        ax.yaxis.set_major_formatter("{x:.3g}")
-        ax.yaxis.set_minor_locator(NullLocator())
+    for name, axis in ((x, ax.xaxis), (y, ax.yaxis)):
+        if name == "L":  # a loss spans less than a decade, where powers of ten make no ticks
+            axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+            axis.set_major_formatter("{x:.3g}")
+            axis.set_minor_locator(NullLocator())
 
 
 class Colours:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from isoflop.report.analysis import Analysis, FittedLaw
+from isoflop.report.findings import Finding
 from isoflop.runs import RunStore
 
 LAW_HEADINGS = ("law", "runs", "parameters [interval]", "residual", "held out")
+FINDING_HEADINGS = ("purpose", "runs", "values [interval]", "what was fitted")
 RUN_HEADINGS = ("run", "state", "N", "D", "C", "held-out loss", "seconds")
 
 
@@ -20,6 +22,12 @@ def law_row(law: FittedLaw) -> Sequence[str]:
         parameters.append(f"{name} = {value:.3g} [{low:.3g}, {high:.3g}]")
     check = "-" if law.holdout is None else f"{law.holdout.mean_absolute_relative_error:.1%} by {law.holdout.by}"
     return fit.law.name, f"{fit.n_runs} {law.runs}", "\n".join(parameters), f"{fit.residual_rms:.1%}", check
+
+
+def finding_row(finding: Finding) -> Sequence[str]:
+    """One purpose: its runs, a value a line with its interval, and the equation."""
+    values = [f"{name} = {value:.3g} [{low:.3g}, {high:.3g}]" for name, (value, low, high) in finding.values.items()]
+    return finding.purpose, str(finding.n_runs), "\n".join(values), finding.equation
 
 
 def run_rows(store: RunStore, where: object = None) -> Iterator[Sequence[str]]:

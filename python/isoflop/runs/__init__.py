@@ -5,8 +5,9 @@ from isoflop.runs.marking import mark
 from isoflop.runs.record import RunRecord, run_id
 from isoflop.runs.recorder import Recorder
 from isoflop.runs.rubbish import gc
-from isoflop.runs.scan import batch_scan
+from isoflop.runs.scan import batch_scan, curves
 from isoflop.runs.store import RunStore
+from isoflop.runs.studies import read_studies
 from isoflop.runs.verification import verify
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "batch_scan",
+    "curves",
     "export",
     "gc",
     "import_archive",
     "mark",
     "merge",
+    "read_studies",
     "run_id",
     "verify",
 ]

@@ -1,53 +1,79 @@
-"""The points of runs at several batch sizes as the columns that a critical batch size is fitted to."""
+"""The points of runs as the columns that laws of training curves and of the batch size are fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError
+from isoflop.runs.record import RunRecord
 from isoflop.runs.store import RunStore
 
 Array = NDArray[np.float64]
+Curves = tuple[Mapping[str, Array], NDArray[np.str_]]
 
 
-def batch_scan(
-    store: RunStore, *, loss: str = "val_loss", **settings: object
-) -> tuple[Mapping[str, Array], NDArray[np.str_]]:
-    """Columns S (steps), B (tokens a step) and L (nats/token), and the run of each row.
+def curves(
+    store: RunStore, *, runs: Collection[str] | None = None, loss: str = "val_loss", **settings: object
+) -> Curves:
+    """Columns N, D (tokens so far), S (steps), B (tokens a step) and L (nats/token), and the run of each row.
 
-    They are what :func:`isoflop.fitting.critical_batch` takes: ``critical_batch(*batch_scan(store), levels)``. A study
-    makes such runs with ``batch_scan = [0.25, 0.5, 1, 2, 4]`` and many ``evaluations``.
+    N is left out where a run was recorded without it.
 
     Args:
-        store: its finished runs are taken, of one shape.
+        store: its finished runs are taken.
+        runs: ids of those to take; None for all.
         loss: which column of the points.
         settings: fields of the spec that the runs taken must have: ``shape={...}``, ``seed=0``.
 
     Raises:
-        FitError: no such run, several shapes among them, or none with that column.
+        FitError: no such run, or one without that column.
     """
-    taken = [
-        record for record in store
-        if record.status == "finished" and all(record.spec.get(name) == value for name, value in settings.items())
-    ]  # fmt: skip
-    shapes = {str(record.spec["shape"]) for record in taken}
-    if len(shapes) != 1:
-        raise FitError(
-            f"{len(taken)} finished runs of {len(shapes)} shapes; a batch scan is of one",
-            hint="shape = {...} picks one",
-        )
-    columns: dict[str, list[Array]] = {"S": [], "B": [], "L": []}
-    runs: list[str] = []
-    for record in taken:
+    columns: dict[str, list[Array]] = {name: [] for name in "NDSBL"}
+    labels: list[str] = []
+    for record in _taken(store, runs, settings):
         points = store.points_of(record.id)
         if loss not in points:
             raise FitError(f"run {record.id} has no column {loss!r}", hint=f"it has {', '.join(points)}")
         there = np.isfinite(points[loss])
-        columns["S"].append(points["step"][there])
+        steps, batch = points["step"][there], float(record.spec["batch_tokens"])
+        columns["S"].append(steps)
         columns["L"].append(points[loss][there])
-        columns["B"].append(np.full(int(there.sum()), float(record.spec["batch_tokens"])))
-        runs += [record.id] * int(there.sum())
-    return {name: np.concatenate(parts) for name, parts in columns.items()}, np.array(runs)
+        columns["D"].append(steps * batch)
+        columns["B"].append(np.full(len(steps), batch))
+        if "N" in record.counts:
+            columns["N"].append(np.full(len(steps), record.counts["N"]))
+        labels += [record.id] * len(steps)
+    if not labels:
+        raise FitError("no finished run is among those asked for", hint="isoflop runs ls shows the state of each run")
+    whole = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
+    return {name: values for name, values in whole.items() if len(values) == len(labels)}, np.array(labels)
+
+
+def batch_scan(
+    store: RunStore, *, runs: Collection[str] | None = None, loss: str = "val_loss", **settings: object
+) -> Curves:
+    """The :func:`curves` of runs of one shape, whose batch sizes tell the critical one.
+
+    They are what :func:`isoflop.fitting.critical_batch` takes: ``critical_batch(*batch_scan(store), levels)``. A study
+    makes such runs with ``batch_scan = [0.25, 0.5, 1, 2, 4]`` and many ``evaluations``.
+
+    Raises:
+        FitError: no such run, several shapes among them, or none with that column.
+    """
+    shapes = {str(record.spec["shape"]) for record in _taken(store, runs, settings)}
+    if len(shapes) != 1:
+        taken = sum(1 for _ in _taken(store, runs, settings))
+        raise FitError(
+            f"{taken} finished runs of {len(shapes)} shapes; a batch scan is of one", hint="shape = {...} picks one"
+        )
+    return curves(store, runs=runs, loss=loss, **settings)
+
+
+def _taken(store: RunStore, runs: Collection[str] | None, settings: Mapping[str, object]) -> Iterator[RunRecord]:
+    for record in store:
+        asked = runs is None or record.id in runs
+        if asked and record.status == "finished" and all(record.spec.get(name) == v for name, v in settings.items()):
+            yield record

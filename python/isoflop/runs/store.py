@@ -5,6 +5,7 @@ store/
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
   runs/<id>/lease              locked while a process writes the run
+  studies/NAME.json            what a study asked of which runs
   compacted/manifest.json      the files that hold the compacted runs (renamed into place)
   compacted/runs-*.parquet     one row a run: its record, and every field of it a column
   compacted/points-*.parquet   their points, sorted by run and in the order they were logged
@@ -16,7 +17,7 @@ A run is in a folder of its own or compacted; where a kill left it in both, read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,14 +204,18 @@ class RunStore:
 
         return compact(self)
 
-    def fit_data(self) -> FitData:
+    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
         """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        D and C are those at which the loss was measured: an early-stopped run counts up to its best evaluation.
-        Runs that are not finished, or were recorded without these counts, are left out and named in ``excluded``.
+        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
+        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
+        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
+        ``excluded``.
         """
         rows, excluded = [], []
         for record in self:
+            if runs is not None and record.id not in runs:
+                continue
             lacking = [name for name in ("N", "D", "C") if name not in record.counts]
             if record.status != "finished" or record.result is None:
                 excluded.append(f"run {record.id}: {self.state(record)}")
@@ -219,8 +224,11 @@ class RunStore:
             else:
                 n, d, c = (record.counts[name] for name in ("N", "D", "C"))
                 seen = record.result.get("tokens", d)
-                rows.append((n, seen, c * seen / d, record.result["loss"]))
-        columns = dict(zip("NDCL", np.array(rows, float).reshape(-1, 4).T, strict=True))
+                unique = min(record.counts.get("U", np.nan), seen)
+                rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
+        columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
+        if np.isnan(columns["U"]).any():
+            del columns["U"]
         return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
 
     def summary(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from isoflop.runs import RunStore, run_id
+from isoflop.train.partings import partings
 from isoflop.train.spec import TrainSpec
 
 
@@ -64,19 +65,29 @@ def typical_seconds(spec: TrainSpec) -> float:
     return _TYPICAL[spec.engine].seconds(spec)
 
 
+def own_shares(specs: Sequence[TrainSpec]) -> dict[TrainSpec, float]:
+    """The share of its steps that each run makes itself: the others it has from a longer run of ``specs``."""
+    followed = partings(specs)
+    steps = {spec: followed[k].step if k in followed else 0 for k, spec in enumerate(specs)}
+    return {spec: 1 - step / spec.n_steps for spec, step in steps.items()}
+
+
 def estimate(specs: Sequence[TrainSpec], store: RunStore | None, workers: int) -> Forecast:
     """Forecast the runs of ``specs`` that ``store`` lacks, on ``workers`` workers, from steps timed here and now.
 
-    Each engine and precision among them is timed by itself.
+    Each engine and precision among them is timed by itself; steps that runs share are counted once.
     """
     todo = [spec for spec in specs if store is None or not store.has_ended(run_id(spec.to_dict()))]
-    flops = sum(spec.counts()["C_exact_causal"] for spec in todo)
+    own = own_shares(todo)
+    flops = sum(own[spec] * spec.counts()["C_exact_causal"] for spec in todo)
     kinds: dict[tuple[str, str], list[TrainSpec]] = defaultdict(list)
     for spec in todo:
         kinds[spec.engine, spec.precision].append(spec)
     timed = {kind: measure(of_kind) for kind, of_kind in kinds.items()}
     busy = [0.0] * workers
-    for seconds in sorted((timed[spec.engine, spec.precision].seconds(spec) for spec in todo), reverse=True):
+    for seconds in sorted(
+        (own[spec] * timed[spec.engine, spec.precision].seconds(spec) for spec in todo), reverse=True
+    ):
         busy[busy.index(min(busy))] += seconds
     return Forecast(len(specs), len(todo), flops, max(busy) / 60, workers)
 

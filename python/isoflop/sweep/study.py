@@ -13,138 +13,89 @@
     [train]                                 # how each model is trained
     [plan]                                  # the budget to plan for
 
+A study of several parts has a ``[[group]]`` for each, with a name, a purpose and any of the keys above but corpus and
+plan. What is said above the groups holds in each of them, but for what the group says itself: shapes or near in the
+place of both, tokens or budgets in the place of both, shape and train field by field. A run of two groups is made once.
+
+    [[group]]
+    name = "batch sizes"
+    purpose = "batch"                       # what its runs are to show: see PURPOSES
+    tokens = [1e6]
+    [group.train]
+    batch_scan = [0.25, 0.5, 1, 2, 4]
+
 Reading is strict: an unknown key is an error that names the nearest known one.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from isoflop.data.recipe import NearDuplicates, Recipe
 from isoflop.errors import SpecError, nearest
+from isoflop.runs.studies import PURPOSES
 from isoflop.shape import Shape
 from isoflop.shape.families import family_fields
 from isoflop.sweep.near import NEAR_HINT, Near
+from isoflop.sweep.settings import PlanSettings, TrainSettings
 from isoflop.train.rules import RULES, Positive, PowerRule, refuse_unknown_rule
-from isoflop.train.trainable import PRECISION
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Multiples = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
-Seeds = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+Settings = TypeVar("Settings")
+
 _SHAPES_HINT = "shapes = [{ n_layer = 2, d_model = 64, n_head = 2, n_ctx = 64, n_vocab = 256 }]"
+_TOGETHER = (("shapes", "near"), ("tokens", "budgets"))
+"""Keys one of which, said in a group, replaces both."""
+_BY_FIELD = ("shape", "train")
+"""Tables of which a group replaces single fields."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """How the models of a study are trained; the defaults suit models below a million parameters.
-
-    The default rules for learning rate and batch were tuned on the default corpus for N from 8e2 to 4e5, D from 5e4
-    to 5e5.
-
-    Attributes:
-        batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
-        batch_scan: every run is made once with each of these multiples of its batch: [0.25, 0.5, 1, 2, 4] shows the
-            critical batch size.
-        learning_rate: peak, a number or a rule, published ones by name.
-        expected_loss: nats per token, for published rules that follow it.
-        schedule: of :data:`isoflop.train.schedules.FORMS`.
-        final_learning_rate_ratio: its fall ends at this share of the peak.
-        warmup_share: share of the steps spent in linear warm-up.
-        warmup_steps: that many instead.
-        decay_share: share of the steps over which it falls; None for that of the schedule.
-        optimizer, parametrisation, dropout, z_loss, balance_loss, averaging, averaging_share: as of
-            :class:`isoflop.train.TrainSpec`.
-        base_width: d_model at which every parametrisation is the standard one.
-        base_head: d_head there; needed where the heads of the study's shapes differ in width.
-        seeds: every run is made once with each seed.
-        unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
-        allow_repeats: let a run whose D exceeds the corpus go through it more than once.
-        engine, precision: what trains: see :data:`isoflop.train.trainable.ENGINES`; that of each run's own
-            :func:`isoflop.train.trainable.default_engine` where left out.
-        measurements: what is measured besides the held-out loss: see
-            :data:`isoflop.train.measurements.MEASUREMENTS`.
-        exact_match: lengths of stretches of tokens that count as known where each of them is the likeliest.
-        transfer: other corpora, named as ``corpus`` is, whose held-out loss is measured too.
-    """
-
-    batch_tokens: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=25.6, D=0.2))
-    learning_rate: Positive | str | PowerRule = field(default_factory=lambda: PowerRule(scale=0.22, N=-0.36))
-    expected_loss: Positive | None = None
-    schedule: str = "cosine"
-    final_learning_rate_ratio: Share = 0.05
-    warmup_share: Share = 0.05
-    warmup_steps: int | None = None
-    decay_share: Share | None = None
-    optimizer: str = "adamw"
-    parametrisation: str = "standard"
-    base_width: int | None = None
-    base_head: int | None = None
-    dropout: float = 0.0
-    z_loss: float = 0.0
-    balance_loss: float = 0.01
-    averaging: str = "none"
-    averaging_share: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.1
-    grad_clip: float = 1.0
-    batch_scan: Multiples = (1.0,)
-    seeds: Seeds = (0,)
-    data_seed: int = 0
-    unique_tokens: int = 0
-    allow_repeats: bool = False
-    evaluations: int = 4
-    eval_tokens: int = 65_536
-    patience: int = 0
-    engine: str | None = None
-    precision: str = PRECISION
-    measurements: tuple[str, ...] = ()
-    exact_match: tuple[int, ...] = ()
-    transfer: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """What the study is asked for in the end: the budget, as text with its unit."""
-
-    compute: str = "1e15 FLOP"
-    level: Share = 0.95
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    name: str = "study"
-    corpus: Recipe = field(default_factory=Recipe)
+class _GroupSettings:
+    name: str = "all"
+    purpose: str = "scaling"
     tokens: tuple[Positive, ...] = ()
     budgets: tuple[Positive, ...] = ()
-    checkpoint_every: Annotated[int, msgspec.Meta(ge=0)] = 0
     near: Near | None = None
     train: TrainSettings = field(default_factory=TrainSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(_GroupSettings):
+    """Runs of one kind: every shape with every D of ``tokens``, and every budget C = 6 N D of ``budgets``, in FLOPs."""
+
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StudySettings:
+    name: str = "study"
+    corpus: Recipe = field(default_factory=Recipe)
+    checkpoint_every: Annotated[int, msgspec.Meta(ge=0)] = 0
     plan: PlanSettings = field(default_factory=PlanSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(_Settings):
-    """A study file, read and checked.
+class Study(_StudySettings):
+    """A study file, read and checked: one group of runs or several.
 
-    ``tokens`` are D; ``budgets`` are C = 6 N D in FLOPs; a run that is interrupted goes on from where it stood at most
-    ``checkpoint_every`` steps before, from the beginning where that is 0.
+    A run that is interrupted goes on from where it stood at most ``checkpoint_every`` steps before, from the beginning
+    where that is 0.
     """
 
-    shapes: tuple[Shape, ...]
+    groups: tuple[Group, ...]
 
-    def __post_init__(self) -> None:
-        if not self.shapes:
-            raise SpecError("a study needs at least one shape", hint=f"{_SHAPES_HINT}, or {NEAR_HINT}")
-        if not self.tokens and not self.budgets:
-            raise SpecError("a study needs tokens or budgets", hint="tokens = [1e5, 1e6], or budgets = [1e12]")
+    @property
+    def transfer(self) -> tuple[str, ...]:
+        """Every corpus that a group names, besides that of the study, whose held-out loss is measured."""
+        return tuple(dict.fromkeys(name for group in self.groups for name in group.train.transfer))
 
 
 def read_study(path: str | Path) -> Study:
@@ -166,7 +117,8 @@ def read_study(path: str | Path) -> Study:
 
 def parse_study(values: Mapping[str, Any]) -> Study:
     """The study that these values, as read from TOML, describe. Raises as :func:`read_study` does."""
-    refuse_unknown(values, {*_names(Study), "shape"}, "the study")
+    of_study, of_group = _names(_StudySettings), [name for name in _names(Group) if name not in ("name", "purpose")]
+    refuse_unknown(values, {*of_study, *of_group, "shape", "group"}, "the study")
     corpus = values.get("corpus", {})
     if isinstance(corpus, str):
         values = {**values, "corpus": {"source": corpus}}
@@ -174,27 +126,17 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         refuse_unknown(corpus, _names(Recipe), "[corpus]")
         if isinstance(near := corpus.get("deduplicate"), Mapping):
             refuse_unknown(near, _names(NearDuplicates), "[corpus] deduplicate")
-    for name, kind in (("train", TrainSettings), ("plan", PlanSettings), ("near", Near), ("shape", None)):
-        section = values.get(name, {})
-        if not isinstance(section, Mapping):
-            raise SpecError(f"[{name}] must be a table, not {section!r}")
-        if kind is not None:
-            refuse_unknown(section, _names(kind), f"[{name}]")
-        for key, value in section.items():
-            if isinstance(value, Mapping):
-                refuse_unknown(value, _names(PowerRule), f"[{name}] {key}")
-    common = family_fields(values.get("shape", {}))
-    shapes = _shapes(common, values.get("shapes", []))
-    rest = {name: value for name, value in values.items() if name not in ("shape", "shapes")}
-    try:
-        settings = msgspec.convert(rest, _Settings)
-    except msgspec.ValidationError as error:
-        raise SpecError(f"in the study: {error}") from error
-    for name in RULES:
-        refuse_unknown_rule(name, getattr(settings.train, name))
-    if settings.near is not None:
-        shapes = tuple(dict.fromkeys([*shapes, *settings.near.shapes(common)]))
-    return Study(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})
+    _refuse_unknown_in_table(values, "plan", PlanSettings)
+    common = {name: value for name, value in values.items() if name in (*of_group, "shape")}
+    _refuse_unknown_in_tables(common, "")
+    given = values.get("group", [{}])
+    if not isinstance(given, list) or not given or not all(isinstance(each, Mapping) for each in given):
+        raise SpecError(f"group = {given!r} must be one [[group]] table or more")
+    groups = tuple(_group(_merged(common, each), "group" in values) for each in given)
+    if repeated := [name for name, count in Counter(group.name for group in groups).items() if count > 1]:
+        raise SpecError(f"two groups have the name {repeated[0]!r}", hint="their names tell their runs apart")
+    settings = _converted({name: values[name] for name in of_study if name in values}, _StudySettings)
+    return Study(groups=groups, **{part.name: getattr(settings, part.name) for part in fields(settings)})
 
 
 def refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
@@ -202,6 +144,41 @@ def refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str
     for name in values:
         if name not in known:
             raise SpecError(f"unknown key {name!r} in {where}", hint=nearest(name, known))
+
+
+def _merged(common: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds in a group: its own keys, and the common ones that it does not replace."""
+    refuse_unknown(group, {*_names(Group), "shape"}, "a [[group]]")
+    _refuse_unknown_in_tables(group, "group.")
+    kept = dict(common)
+    for together in _TOGETHER:
+        if any(name in group for name in together):
+            kept = {name: value for name, value in kept.items() if name not in together}
+    by_field = {name: {**kept.get(name, {}), **group.get(name, {})} for name in _BY_FIELD}
+    return {**kept, **group, **by_field}
+
+
+def _group(values: Mapping[str, Any], named: bool) -> Group:
+    fields_of_all = family_fields(values["shape"])
+    shapes = _shapes(fields_of_all, values.get("shapes", []))
+    settings = _converted({name: value for name, value in values.items() if name not in _SHAPES}, _GroupSettings)
+    where = f"group {settings.name!r}" if named else "a study"
+    if named and not values.get("name"):
+        raise SpecError("a [[group]] needs a name", hint='name = "batch sizes": isoflop fit --group asks for it')
+    if settings.purpose not in PURPOSES:
+        raise SpecError(f"unknown purpose {settings.purpose!r} of {where}", hint=nearest(settings.purpose, PURPOSES))
+    for name in RULES:
+        refuse_unknown_rule(name, getattr(settings.train, name))
+    if settings.near is not None:
+        shapes = tuple(dict.fromkeys([*shapes, *settings.near.shapes(fields_of_all)]))
+    if not shapes:
+        raise SpecError(f"{where} needs at least one shape", hint=f"{_SHAPES_HINT}, or {NEAR_HINT}")
+    if not settings.tokens and not settings.budgets:
+        raise SpecError(f"{where} needs tokens or budgets", hint="tokens = [1e5, 1e6], or budgets = [1e12]")
+    return Group(shapes=shapes, **{part.name: getattr(settings, part.name) for part in fields(settings)})
+
+
+_SHAPES = ("shape", "shapes")
 
 
 def _shapes(common: Mapping[str, Any], entries: Any) -> tuple[Shape, ...]:
@@ -214,6 +191,30 @@ def _shapes(common: Mapping[str, Any], entries: Any) -> tuple[Shape, ...]:
         for combination in product(*options.values()):
             shapes[Shape.from_dict(dict(zip(options, combination, strict=True)))] = None
     return tuple(shapes)
+
+
+def _converted(values: Mapping[str, Any], kind: type[Settings]) -> Settings:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"in the study: {error}") from error
+
+
+def _refuse_unknown_in_tables(values: Mapping[str, Any], prefix: str) -> None:
+    for name, kind in (("train", TrainSettings), ("near", Near), ("shape", None)):
+        _refuse_unknown_in_table(values, name, kind, prefix)
+
+
+def _refuse_unknown_in_table(values: Mapping[str, Any], name: str, kind: type | None, prefix: str = "") -> None:
+    """Raise SpecError for a section that is no table, or that has a key that ``kind``, where given, lacks."""
+    section, where = values.get(name, {}), f"[{prefix}{name}]"
+    if not isinstance(section, Mapping):
+        raise SpecError(f"{where} must be a table, not {section!r}")
+    if kind is not None:
+        refuse_unknown(section, _names(kind), where)
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            refuse_unknown(value, _names(PowerRule), f"{where} {key}")
 
 
 def _names(kind: type) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -69,8 +69,13 @@ class Average:
             return
         parameters: list[torch.Tensor] = list(self.model.parameters())
         own = [value.detach().clone() for value in parameters]
-        torch._foreach_copy_(parameters, list(self.kept.values()))
+        _copy(parameters, self.kept.values())
         try:
             yield
         finally:
-            torch._foreach_copy_(parameters, own)
+            _copy(parameters, own)
+
+
+def _copy(into: Iterable[torch.Tensor], values: Iterable[torch.Tensor]) -> None:
+    for held, value in zip(into, values, strict=True):  # one by one: tensors in parts have no copy of many at once
+        held.copy_(value)

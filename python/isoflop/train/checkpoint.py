@@ -7,7 +7,6 @@ says what was trained, so that another run whose first steps are the same may be
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,15 +17,11 @@ from torch import Tensor
 from isoflop.errors import CheckpointError, require
 from isoflop.runs.files import explained, replace_file
 from isoflop.train.course import Course
+from isoflop.train.partings import trained_so_far
 from isoflop.train.step import Step
 
 NAME = "checkpoint.safetensors"
 _FORMAT = "1"
-# What does not change the steps already made, or shows in their rates.
-_FREE = {
-    *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps"),
-    *("evaluations", "eval_tokens", "patience", "measurements", "exact_match", "transfer"),
-}
 
 
 @dataclass(frozen=True)
@@ -37,11 +32,13 @@ class Checkpoints:
         folder: of the run; the newest is ``checkpoint.safetensors`` in it, and where a run goes on from.
         every: steps between two; 0 writes none but those to keep.
         keep: steps whose checkpoint stays, as ``checkpoint.STEP.safetensors``.
+        writes: whether this process does; of those that a run is spread over, one.
     """
 
     folder: Path
     every: int = 0
     keep: Collection[int] = ()
+    writes: bool = True
 
     def due(self, step: int) -> bool:
         return bool(self.every and step % self.every == 0) or step in self.keep
@@ -53,7 +50,10 @@ class Checkpoints:
             StoreError: the disk refuses.
         """
         course.sync()
-        content = _encode(step.state(model), course)
+        state = step.state(model)  # by every process that has a part of it
+        if not self.writes:
+            return
+        content = _encode(state, course)
         kept = [f"checkpoint.{course.step}.safetensors"] if course.step in self.keep else []
         latest = [NAME] if self.every and course.step % self.every == 0 else []
         for name in kept + latest:
@@ -72,7 +72,7 @@ class Checkpoints:
             return False
         tensors, state, trained = _decode(file)
         made = json.loads(state)["step"]
-        if made > course.spec.n_steps or trained != trained_so_far(course, made):
+        if made > course.spec.n_steps or trained != trained_so_far(course.spec, course.rates[:made]):
             raise CheckpointError(
                 f"{file} is of a run whose first {made} steps are not those of this one",
                 hint="a run goes on from what has its seeds, data, batch, optimizer and, so far, learning rates",
@@ -86,20 +86,13 @@ class Checkpoints:
         (self.folder / NAME).unlink(missing_ok=True)
 
 
-def trained_so_far(course: Course, step: int) -> str:
-    """A hash of everything in a run that its first ``step`` steps depend on."""
-    spec = course.spec
-    same = {name: value for name, value in spec.to_dict().items() if name not in _FREE}
-    same["noise"] = "noise" in spec.measurements
-    same["n_steps"] = None if spec.averaging == "none" else spec.n_steps  # averages reach over a share of them
-    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
-    digest.update(course.rates[:step].tobytes())
-    return digest.hexdigest()
-
-
 def _encode(tensors: dict[str, Tensor], course: Course) -> bytes:
     safetensors = require("safetensors.torch", extra="train")
-    told = {"format": _FORMAT, "course": course.to_json(), "trained": trained_so_far(course, course.step)}
+    told = {
+        "format": _FORMAT,
+        "course": course.to_json(),
+        "trained": trained_so_far(course.spec, course.rates[: course.step]),
+    }
     packed: bytes = safetensors.save({name: value.contiguous() for name, value in tensors.items()}, told)
     return packed
 

@@ -51,6 +51,7 @@ class Course:
         self._log_at = _log_steps(spec.n_steps) | self.evaluate_at
         self.step = 0
         self.over = False
+        self._own = 0
         self._best: tuple[int, HeldOutLoss] | None = None
         self._since_best = self._count = 0
         self._loss = 0.0
@@ -58,15 +59,16 @@ class Course:
         self._before: dict[str, float] = {}
         self._spent: dict[str, float] = {}
 
-    def advance(self, loss: float) -> bool:
-        """Take in the loss of the next step; whether a point is due after it."""
+    def advance(self, loss: float, *, own: bool = True) -> bool:
+        """Take in the loss of the next step, and whether it was this run's ``own``; whether a point is due after it."""
         self.step += 1
+        self._own += own
         self._loss += loss
         self._count += 1
         return self.step in self._log_at or not math.isfinite(self._loss)
 
     def add_squares(self, squares: NDArray[np.float64]) -> None:
-        """Take in the squared gradients (2,) of the step, of half the batch and of all of it."""
+        """Take in the squared gradients (2,) of the step: of half the batch, in the mean, and of all of it."""
         self._squares += squares
 
     @property
@@ -127,6 +129,7 @@ class Course:
                 eval_tokens=held_out.n_tokens,
                 step=outcome.step,
                 tokens=outcome.tokens,
+                trained_tokens=self._own * self.spec.batch_tokens,
             )
         return outcome
 
@@ -135,6 +138,7 @@ class Course:
         best = None if self._best is None else [self._best[0], asdict(self._best[1])]
         state = {
             "step": self.step,
+            "own": self._own,
             "best": best,
             "since_best": self._since_best,
             "loss": self._loss,
@@ -147,7 +151,7 @@ class Course:
     def resume(self, state: str) -> None:
         """Stand where :meth:`to_json` was called; points logged later than that are forgotten."""
         values: dict[str, Any] = json.loads(state)
-        self.step, self._since_best = values["step"], values["since_best"]
+        self.step, self._own, self._since_best = values["step"], values["own"], values["since_best"]
         self._loss, self._count = values["loss"], values["count"]
         self._squares = np.array(values["squares"])
         self._before = self._spent = values["spent"]

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from isoflop.train.engine.step import KINDS, Step
+from isoflop.train.footprint import eval_batch
 from isoflop.train.model import Transformer
 from isoflop.train.spec import TrainSpec
-
-_EVAL_BATCH = 64
 
 
 class EngineStep:
@@ -24,9 +23,11 @@ class EngineStep:
     """
 
     def __init__(self, specs: Sequence[TrainSpec], *, threads: int = 1) -> None:
-        spec = specs[0]
+        spec, noise = specs[0], "noise" in specs[0].measurements
+        # The native engine takes a batch in small parts anyway, each added to a slot of gradients.
+        parts = (2 if noise else None) if spec.engine == "native" else spec.micro_batches
         settings = {
-            "native": {"products": spec.precision, "threads": threads},
+            "native": {"products": spec.precision, "threads": threads, "accumulate": spec.accumulate},
             "triton": {"dtype": getattr(torch, spec.precision)},
         }
         self._step = Step(
@@ -34,7 +35,7 @@ class EngineStep:
             models=len(specs),
             batch=spec.batch_windows,
             backend=spec.engine,
-            micro_batches=2 if "noise" in spec.measurements else None,
+            micro_batches=parts,
             seeds=[each.seed for each in specs],
             beta1=[each.beta1 for each in specs],
             beta2=[each.beta2 for each in specs],
@@ -42,8 +43,8 @@ class EngineStep:
             clip=[each.grad_clip for each in specs],
             **settings.get(spec.engine, {}),
         )
-        self.batch, self.eval_batch = self._step.batch, max(_EVAL_BATCH, self._step.batch)
-        self.parts = self._step.micro_batches if "noise" in spec.measurements else 1
+        self.batch, self.eval_batch = self._step.batch, eval_batch(spec)
+        self.parts = self._step.micro_batches if noise else 1
         self.active, self.hyper = self._step.active, self._step.hyper
         self.ran = self._step.ran
         self._judged = Transformer(spec.shape)

@@ -7,7 +7,8 @@ costs Python little beside the engine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from isoflop.train.checkpoint import Checkpoints
 from isoflop.train.course import Course, Outcome
 from isoflop.train.judge import Judge, judge
 from isoflop.train.measurements.cost import Shares
+from isoflop.train.measurements.noise import of_half
+from isoflop.train.partings import Parting, partings
 from isoflop.train.spec import TrainSpec, stack_key
 from isoflop.train.step import Step, make_step
 from isoflop.train.windows import WindowOrder
@@ -43,7 +46,8 @@ def train_stack(
 ) -> list[Outcome]:
     """Train the models of ``specs``, each on its corpus; log points to its recorder and finish it.
 
-    Runs that are over, or have diverged, rest while the others go on. The losses of a run are those it has alone.
+    Runs that are over, or have diverged, rest while the others go on. The losses of a run are those it has alone, also
+    where its first steps are made once for it and for a longer run: see :mod:`isoflop.train.partings`.
 
     Args:
         specs: K runs; equal in what :func:`isoflop.train.spec.stack_key` says.
@@ -59,6 +63,7 @@ def train_stack(
         SpecError: runs that do not go together.
         CorpusError: a corpus lacks the tokens, the held-out tokens or the vocabulary that its spec asks for.
         CheckpointError: a checkpoint is damaged, or of another run.
+        NotEnoughMemory: the stack is predicted to take more memory than there is.
         StoreError: points or checkpoints cannot be written.
     """
     refuse_mixture(specs)
@@ -73,31 +78,34 @@ def train_stack(
             orders[k].skip(courses[k].step * engine.batch)
 
     live = list(range(len(specs)))
+    following = _Following(partings(specs), engine, courses)
     outcomes: dict[int, Outcome] = {}
     ahead, shares = _Ahead(courses, orders), Shares()
     while live:
-        training = len(live)
-        rates, tokens, targets = ahead.next(live)
+        training = len(live) - len(following)
+        rates, tokens, targets = ahead.next([k for k in live if k not in following])
         engine.hyper["lr"].copy_(rates)
         losses = engine.step(tokens, targets).tolist()
         if engine.parts > 1:
-            squares = engine.squares.numpy(force=True)
+            squares = of_half(engine.squares.numpy(force=True), engine.parts)
             for k in live:
-                courses[k].add_squares(squares[k])
-        due = [k for k in live if courses[k].advance(losses[k])]
+                courses[k].add_squares(squares[following.trunk(k)])
+        due = [k for k in live if courses[k].advance(losses[following.trunk(k)], own=k not in following)]
         if progress is not None:
             for k in live:
                 progress(k, courses[k].step)
         if due:
             shares.advance(training)
-            found = judge(engine, {k: judges[k] for k in due if courses[k].evaluation_due})
+            asked = {k: judges[k] for k in due if courses[k].evaluation_due}
+            with following.shown(asked):
+                found = judge(engine, asked)
             shares.rest(training)
             for k in due:
                 courses[k].log(shares, found.get(k))
         if checkpoints is not None:
             for k in live:
                 if not courses[k].over and checkpoints[k].due(courses[k].step):
-                    checkpoints[k].save(k, engine, courses[k])
+                    checkpoints[k].save(following.trunk(k), engine, courses[k])
         for k in due:
             if courses[k].over:
                 live.remove(k)
@@ -105,6 +113,9 @@ def train_stack(
                 outcomes[k] = courses[k].finish(time.monotonic() - began)
                 if ended is not None:
                     ended(k, outcomes[k])
+        for k, steps in following.part(live):
+            orders[k].skip(steps * engine.batch)
+            ahead.lay_out(k)
         if due:
             shares.rest(training)
     return [outcomes[k] for k in range(len(specs))]
@@ -115,8 +126,61 @@ def refuse_mixture(specs: Sequence[TrainSpec]) -> None:
     if len(keys := {stack_key(spec) for spec in specs}) != 1:
         raise SpecError(
             f"{len(specs)} runs of {len(keys)} kinds cannot be trained together",
-            hint="the runs of a stack share shape, batch, engine and precision, and whether noise is measured",
+            hint="the runs of a stack share shape, batch, its parts, engine, precision, and whether noise is measured",
         )
+
+
+class _Following:
+    """Runs of a stack that make no steps of their own yet: each has those of its trunk, until they part.
+
+    A run that goes on from a checkpoint follows only a trunk that stands at the same step.
+    """
+
+    def __init__(self, found: Mapping[int, Parting], engine: Step, courses: Sequence[Course]) -> None:
+        self._engine, self._courses = engine, courses
+        self._left = {
+            k: parting for k, parting in found.items() if courses[k].step == courses[parting.trunk].step < parting.step
+        }
+        self._since = {k: courses[k].step for k in self._left}
+        for k in self._left:
+            engine.active[k] = False
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def __contains__(self, run: int) -> bool:
+        return run in self._left
+
+    def trunk(self, run: int) -> int:
+        """The run whose steps those of ``run`` are now."""
+        return self._left[run].trunk if run in self._left else run
+
+    @contextmanager
+    def shown(self, runs: Collection[int]) -> Iterator[None]:
+        """While it lasts, the engine has the models of those of ``runs`` that follow another."""
+        mine = [k for k in runs if k in self._left]
+        for k in mine:
+            self._load(k)
+        yield
+        for k in mine:
+            self._engine.active[k] = False
+
+    def part(self, live: Sequence[int]) -> list[tuple[int, int]]:
+        """The runs that go on by themselves from here, having parted from their trunk or seen its end, and the steps
+        that each has followed it for."""
+        parted = []
+        for k, (trunk, step) in [(k, (each.trunk, each.step)) for k, each in self._left.items()]:
+            if k not in live:
+                del self._left[k]
+            elif self._courses[k].step == step or trunk not in live:
+                self._load(k)
+                del self._left[k]
+                parted.append((k, self._courses[k].step - self._since[k]))
+        return parted
+
+    def _load(self, run: int) -> None:
+        self._engine.load_state(run, self._engine.state(self._left[run].trunk))
+        self._engine.active[run] = True
 
 
 class _Ahead:
@@ -134,17 +198,18 @@ class _Ahead:
     def next(self, live: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Of the ``live`` runs; what is there for the others means nothing, but is in the vocabulary."""
         if self._at == len(self._rates):
-            for k in live:
-                self._lay_out(k)
             self._at = 0
+            for k in live:
+                self.lay_out(k)
         at, self._at = self._at, self._at + 1
         return self._rates[at], self._tokens[at], self._targets[at]
 
-    def _lay_out(self, k: int) -> None:
-        course, batch = self._courses[k], self._tokens.shape[2]
-        rates = course.rates[course.step : course.step + len(self._rates)]
-        count = len(rates)
-        windows = self._orders[k].take(count * batch).reshape(count, batch, -1)
-        self._rates.numpy()[:count, k] = rates
-        self._tokens.numpy()[:count, k] = windows[..., :-1]
-        self._targets.numpy()[:count, k] = windows[..., 1:]
+    def lay_out(self, k: int) -> None:
+        """Run ``k``, from the next step to the last of those laid out for all runs."""
+        course, batch, at = self._courses[k], self._tokens.shape[2], self._at
+        rates = course.rates[course.step : course.step + len(self._rates) - at]
+        end = at + len(rates)
+        windows = self._orders[k].take(len(rates) * batch).reshape(len(rates), batch, -1)
+        self._rates.numpy()[at:end, k] = rates
+        self._tokens.numpy()[at:end, k] = windows[..., :-1]
+        self._targets.numpy()[at:end, k] = windows[..., 1:]

@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import torch
 from torch import Tensor
 
-from isoflop.train.learner import Learner
+from isoflop.train.footprint import eval_batch
+from isoflop.train.learner import LayOut, Learner
 from isoflop.train.spec import TrainSpec
-
-_EVAL_BATCH = 64
 
 
 class PlainStep:
     """A :class:`~isoflop.train.step.Step` of one :class:`Learner` a spec; they gain nothing from being together.
 
-    Deterministic: equal specs on one machine with one thread count give equal losses, bit for bit.
+    Deterministic: equal specs on one machine with one thread count give equal losses, bit for bit. ``lay_out`` is that
+    of each learner.
     """
 
-    def __init__(self, specs: Sequence[TrainSpec]) -> None:
-        [self.batch] = {spec.batch_windows for spec in specs}
-        self.eval_batch = max(_EVAL_BATCH, self.batch)
-        self.parts = 2 if any("noise" in spec.measurements for spec in specs) else 1
+    def __init__(self, specs: Sequence[TrainSpec], lay_out: LayOut = attrgetter("objective")) -> None:
+        spec = specs[0]
+        self.batch, self.eval_batch = spec.batch_windows, eval_batch(spec)
+        self.parts = spec.micro_batches if "noise" in spec.measurements else 1
         self.ran = f"torch {torch.__version__}, products in float32"
-        self.learners = [Learner(spec) for spec in specs]
-        self.hyper = {"lr": torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)}
+        self.learners = [Learner(each, lay_out) for each in specs]
+        self.hyper = {"lr": torch.tensor([each.learning_rate for each in specs], dtype=torch.float64)}
         self.active = torch.ones(len(specs), dtype=torch.bool)
         self.squares = torch.zeros(len(specs), 2, dtype=torch.float64)
 
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
         losses = torch.full((len(self.learners),), torch.nan)
-        update = self._update if self.parts == 1 else self._update_by_parts
         for k in self._live():
-            losses[k] = update(k, tokens[k], targets[k])
+            learner = self.learners[k]
+            losses[k] = learner.gradients(tokens[k], targets[k])
+            self.squares[k, 0] = learner.square
+            self.squares[k, 1] = learner.move(float(self.hyper["lr"][k])).double() ** 2
         return losses
-
-    def _update(self, k: int, tokens: Tensor, targets: Tensor) -> float:
-        return self.learners[k].update(tokens, targets, float(self.hyper["lr"][k]))
-
-    def _update_by_parts(self, k: int, tokens: Tensor, targets: Tensor) -> float:
-        learner = self.learners[k]
-        parts = zip(tokens.chunk(self.parts), targets.chunk(self.parts), strict=True)
-        lowered, entropies = zip(*(learner.losses(*part) for part in parts), strict=True)
-        self.squares[k, 0] = sum(_square(learner, each) for each in lowered) / self.parts
-        torch.autograd.backward(torch.stack(lowered).mean())
-        self.squares[k, 1] = learner.move(float(self.hyper["lr"][k])).double() ** 2
-        return float(torch.stack(entropies).mean())
 
     @torch.no_grad()
     def evaluate(self, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -72,8 +63,3 @@ class PlainStep:
 
     def _live(self) -> list[int]:
         return [k for k, live in enumerate(self.active.tolist()) if live]
-
-
-def _square(learner: Learner, loss: Tensor) -> float:
-    found = torch.autograd.grad(loss, list(learner.model.parameters()), retain_graph=True)
-    return sum(float(each.double().square().sum()) for each in found)

@@ -24,14 +24,18 @@ Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 
 @dataclass(frozen=True, kw_only=True)
 class PowerRule:
-    """A setting that follows the run: scale * N^a * D^b, written ``{ scale = 0.22, N = -0.36 }``."""
+    """A setting that follows the run: scale * N^a * D^b * B^c, written ``{ scale = 0.22, N = -0.36 }``.
+
+    B are the tokens of a batch, which the learning rate may follow.
+    """
 
     scale: Positive
     N: float = 0.0
     D: float = 0.0
+    B: float = 0.0
 
-    def at(self, n_nonembedding: int, tokens: float) -> float:
-        return float(self.scale * n_nonembedding**self.N * tokens**self.D)
+    def at(self, n_nonembedding: int, tokens: float, batch: float = 1.0) -> float:
+        return float(self.scale * n_nonembedding**self.N * tokens**self.D * batch**self.B)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ def refuse_unknown_rule(setting: str, value: Setting) -> None:
         raise SpecError(f"{setting} = {value!r} is no rule", hint=nearest(value, RULES[setting]))
 
 
-def value_of(setting: str, value: Setting, *, shape: Shape, tokens: float, loss: float | None = None) -> float:
+def value_of(
+    setting: str, value: Setting, *, shape: Shape, tokens: float, loss: float | None = None, batch: float | None = None
+) -> float:
     """What ``setting`` is for a run of ``shape`` on ``tokens``: its value, or that of its rule.
 
     Args:
@@ -79,13 +85,18 @@ def value_of(setting: str, value: Setting, *, shape: Shape, tokens: float, loss:
         shape: the model.
         tokens: D.
         loss: nats per token that the run is expected to reach, for rules that follow it.
+        batch: B, tokens a step, for rules that follow it.
 
     Raises:
-        SpecError: no rule of that name, a rule that needs ``loss`` without one, or a rule that gives nothing positive,
-            as Kaplan's learning rate above N = 1.2e10.
+        SpecError: no rule of that name, a rule that needs ``loss`` or ``batch`` without one, or a rule that gives
+            nothing positive, as Kaplan's learning rate above N = 1.2e10.
     """
     if isinstance(value, PowerRule):
-        return value.at(shape.n_nonembedding, tokens)
+        if value.B and batch is None:
+            raise SpecError(
+                f"{setting} cannot follow B", hint="the learning rate can, or give it powers of N and D alone"
+            )
+        return value.at(shape.n_nonembedding, tokens, batch or 1.0)
     if not isinstance(value, str):
         return value
     refuse_unknown_rule(setting, value)

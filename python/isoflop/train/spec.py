@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.counting import flops
+from isoflop.data import epochs
 from isoflop.errors import SpecError, nearest
 from isoflop.shape import Shape
-from isoflop.train.measurements import MEASUREMENTS
-from isoflop.train.parametrisation import PARAMETRISATIONS, Parametrisation
-from isoflop.train.schedules import FORMS, Schedule
+from isoflop.train.domains import DOMAINS, demand
+from isoflop.train.parametrisation import Parametrisation
+from isoflop.train.schedules import Schedule
 from isoflop.train.trainable import ENGINES, beyond, refuse_untrainable
-
-OPTIMIZERS = ("adamw", "adafactor", "muon")
-"""Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
-AVERAGES = ("none", "ema", "tail")
-"""Names of :data:`isoflop.train.averaging.AVERAGES`, without torch."""
-_CHOICES: Mapping[str, Collection[str]] = {
-    "schedule": FORMS,
-    "optimizer": OPTIMIZERS,
-    "parametrisation": PARAMETRISATIONS,
-    "averaging": AVERAGES,
-    "engine": ENGINES,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +29,8 @@ class TrainSpec:
         unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated
             epochs.
         batch_tokens: B, tokens a step; a whole number of contexts.
+        accumulate: equal parts of a batch that go through the model one after the other, their gradients added up: the
+            same update, but for rounding, in the activations of one part. Experts balance their load in each part.
         learning_rate: peak of the schedule.
         final_learning_rate: where its fall ends.
         warmup_steps: steps of linear warm-up.
@@ -57,12 +44,12 @@ class TrainSpec:
             end.
         schedule: how the learning rate holds and falls, of :data:`isoflop.train.schedules.FORMS`.
         decay_steps: steps of its fall; None for the share of the run that the schedule has.
-        optimizer: of :data:`OPTIMIZERS`.
+        optimizer: of :data:`isoflop.train.domains.OPTIMIZERS`.
         parametrisation, base_width, base_head: as of :class:`isoflop.train.parametrisation.Parametrisation`.
         dropout: probability.
         z_loss: weight of the squared logarithm of the softmax's denominator.
         balance_loss: weight of the load-balancing loss of each layer of experts.
-        averaging: which average of the weights is evaluated, of :data:`AVERAGES`.
+        averaging: which average of the weights is evaluated, of :data:`isoflop.train.domains.AVERAGES`.
         averaging_share: of the run, that it reaches over.
         engine: which implementation trains, of :data:`ENGINES`: losses of two differ by rounding.
         precision: of its matrix products.
@@ -101,6 +88,7 @@ class TrainSpec:
     balance_loss: float = 0.01
     averaging: str = "none"
     averaging_share: float = 0.1
+    accumulate: int = 1
     precision: str = "float32"
     measurements: tuple[str, ...] = ()
     exact_match: tuple[int, ...] = ()
@@ -108,67 +96,32 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
-        _demand(isinstance(self.shape, Shape), "shape", self.shape, "a Shape")
+        demand(isinstance(self.shape, Shape), "shape", self.shape, "a Shape")
         refuse_untrainable(self.shape)
-        _demand(isinstance(self.corpus, str), "corpus", self.corpus, "the fingerprint of a corpus")
-        for name in ("tokens", "unique_tokens", "batch_tokens", "evaluations", "eval_tokens"):
-            self._set_count(name, least=1, allowed="a positive whole number")
-        for name in ("warmup_steps", "patience", "seed", "data_seed"):
-            self._set_count(name, least=0, allowed="a whole number, zero or more")
-        for name in ("learning_rate", "grad_clip"):
-            self._set_number(name, lambda value: value > 0, allowed="a positive number")
-        for name in ("weight_decay", "z_loss", "balance_loss"):
-            self._set_number(name, lambda value: value >= 0, allowed="a number, zero or more")
-        for name in ("beta1", "beta2", "dropout"):
-            self._set_number(name, lambda value: 0 <= value < 1, allowed="a number in [0, 1)")
-        self._set_number("averaging_share", lambda value: 0 < value <= 1, allowed="a share of the run, in (0, 1]")
-        peak = self.learning_rate
-        self._set_number("final_learning_rate", lambda value: 0 <= value <= peak, allowed=f"a number in [0, {peak}]")
-        for name, known in _CHOICES.items():
-            value = getattr(self, name)
-            _demand(isinstance(value, str) and value in known, name, value, f"one of {', '.join(map(repr, known))}")
-        for name in ("decay_steps", "base_width", "base_head"):
-            if getattr(self, name) is not None:
-                self._set_count(name, least=0 if name == "decay_steps" else 1, allowed="a whole number, or None")
-        n_ctx, batch = self.shape.n_ctx, self.batch_tokens
-        _demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
-        _demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
-        _demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
-        _demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in DOMAINS and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, DOMAINS[field.name].keep(field.name, value))
+        n_ctx, batch, peak = self.shape.n_ctx, self.batch_tokens, self.learning_rate
+        falls = self.final_learning_rate <= peak
+        demand(falls, "final_learning_rate", self.final_learning_rate, f"a number in [0, {peak}]")
+        demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
+        demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
+        demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
+        demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
+        divides = self.batch_windows % self.accumulate == 0
+        demand(divides, "accumulate", self.accumulate, f"a divisor of the {self.batch_windows} contexts of a batch")
+        halves = self.batch_windows % self.micro_batches == 0
+        demand(halves, "batch_tokens", batch, f"an even number of contexts of {n_ctx} to measure noise")
+        within = all(length <= n_ctx for length in self.exact_match)
+        demand(within, "exact_match", self.exact_match, f"a list of whole numbers from 1 to n_ctx = {n_ctx}")
         self.rate_schedule.decay_steps(self.n_steps)
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
         allowed = ENGINES[self.engine]
-        _demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
+        demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
         for name, only in beyond(self.engine, self.shape, asdict(self)).items():
             given = getattr(self.shape, name) if hasattr(self.shape, name) else getattr(self, name)
-            _demand(False, name, given, f"{only!r} with engine {self.engine!r}")
-        self._check_measurements()
-
-    def _check_measurements(self) -> None:
-        n_ctx = self.shape.n_ctx
-        lists: dict[str, tuple[str, Callable[[Any], bool]]] = {
-            "measurements": (f"a list of {', '.join(MEASUREMENTS)}", lambda one: one in list(MEASUREMENTS)),
-            "exact_match": (f"a list of whole numbers from 1 to n_ctx = {n_ctx}", lambda one: _is_count(one, n_ctx)),
-            "transfer": ("a list of fingerprints of corpora", lambda one: isinstance(one, str)),
-        }
-        for name, (allowed, holds) in lists.items():
-            given = getattr(self, name)
-            _demand(isinstance(given, (list, tuple)) and all(map(holds, given)), name, given, allowed)
-            object.__setattr__(self, name, tuple(sorted(set(given))))
-        two = "noise" not in self.measurements or self.batch_windows % 2 == 0
-        _demand(two, "batch_tokens", self.batch_tokens, f"an even number of contexts of {n_ctx} to measure noise")
-
-    def _set_count(self, name: str, *, least: int, allowed: str) -> None:
-        value = getattr(self, name)
-        whole = hasattr(value, "__index__") and not isinstance(value, bool)
-        _demand(whole and value >= least, name, value, allowed)
-        object.__setattr__(self, name, operator.index(value))
-
-    def _set_number(self, name: str, holds: Callable[[float], bool], *, allowed: str) -> None:
-        value = getattr(self, name)
-        number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-        _demand(number and holds(value), name, value, allowed)
-        object.__setattr__(self, name, float(value))
+            demand(False, name, given, f"{only!r} with engine {self.engine!r}")
 
     @property
     def n_steps(self) -> int:
@@ -195,9 +148,16 @@ class TrainSpec:
         """Contexts a step."""
         return self.batch_tokens // self.shape.n_ctx
 
+    @property
+    def micro_batches(self) -> int:
+        """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
+        return max(self.accumulate, 2 if "noise" in self.measurements else 1)
+
     def counts(self) -> dict[str, float]:
         """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``).
 
+        Of D tokens U are different ones, which it goes through ``epochs`` = D/U times, as laws of repeated data count
+        them (Muennighoff et al. 2023).
         The N of C are those that a token passes, each time it does: :func:`flops_per_token`.
         """
         per_token = flops(self.shape).per_token("exact-causal")
@@ -205,6 +165,8 @@ class TrainSpec:
             "N": self.shape.n_nonembedding,
             "n_params": self.shape.n_params,
             "D": self.tokens,
+            "U": min(self.unique_tokens, self.tokens),
+            "epochs": epochs(self.tokens, min(self.unique_tokens, self.tokens)),
             "C": flops_per_token(self.shape) * self.tokens,
             "C_exact_causal": per_token * self.tokens,
         }
@@ -233,7 +195,7 @@ class TrainSpec:
 
 
 _OMITTED = (
-    *("precision", "measurements", "exact_match", "transfer"),
+    *("accumulate", "precision", "measurements", "exact_match", "transfer"),
     *("schedule", "decay_steps", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
 )
@@ -248,13 +210,5 @@ def flops_per_token(shape: Shape) -> float:
 
 def stack_key(spec: TrainSpec) -> tuple[object, ...]:
     """Runs for which this is equal can be trained as one stack."""
-    return spec.shape, spec.batch_tokens, spec.engine, spec.precision, "noise" in spec.measurements
-
-
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-
-def _demand(holds: bool, name: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise SpecError(f"{name} = {value!r} must be {allowed}")
+    noise = "noise" in spec.measurements
+    return spec.shape, spec.batch_tokens, spec.accumulate, spec.engine, spec.precision, noise

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from isoflop.hardware import available_bytes
+from isoflop.train.footprint import refuse_past_memory
 from isoflop.train.spec import TrainSpec
 
 
@@ -60,7 +63,9 @@ def make_step(specs: Sequence[TrainSpec], *, threads: int = 1) -> Step:
     Raises:
         MissingExtra: the engine needs a library that is not installed.
         KernelError: the engine cannot train the shape, or not here.
+        NotEnoughMemory: the stack is predicted to take more than there is; nothing has been allocated.
     """
+    refuse_past_memory(specs, _available(specs[0].engine), threads=threads)
     if specs[0].engine == "torch":
         from isoflop.train.plain import PlainStep
 
@@ -68,3 +73,10 @@ def make_step(specs: Sequence[TrainSpec], *, threads: int = 1) -> Step:
     from isoflop.train.engine_step import EngineStep
 
     return EngineStep(specs, threads=threads)
+
+
+def _available(engine: str) -> int | None:
+    """Bytes that are free where the engine trains; None where nobody tells."""
+    if engine != "triton":
+        return available_bytes()
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None

@@ -32,6 +32,7 @@ def train(
 
     Raises:
         CorpusError: the corpus lacks the tokens, the held-out tokens or the vocabulary that the spec asks for.
+        NotEnoughMemory: the run is predicted to take more memory than there is.
     """
     tell = None if progress is None else lambda index, step: progress(step)
     [outcome] = train_stack([spec], [corpus], [recorder], transfer=[transfer], progress=tell)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from isoflop.kernels import reference
+from isoflop.kernels import adamw, reference
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import FENCE, ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
+from proof.traffic import counted
 
 make_bfloat16_honest()
 
@@ -149,3 +150,18 @@ def test_a_hyper_parameter_written_later_is_used() -> None:
     optimizer.update()
     moved = (given["params"][0] != before).any(1)
     assert moved.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_an_update_reads_and_writes_the_bytes_of_the_formula(dtype: torch.dtype) -> None:
+    master, counts = dtype != torch.float32, []
+    for size in (BLOCK // 2, BLOCK):
+        given = state([(size,)], dtype, slice(0, 1))
+        wide = [each.float() for each in given["params"]] if master else None
+        step = torch.zeros(1, dtype=torch.int64)
+        optimizer = AdamW(**given, master=wide, decayed=[True], step=step, **hyper(slice(0, 1)))
+        with counted() as traffic:
+            optimizer.update()
+        again = given["grads"][0].nbytes  # by the kernel that measures the norm, and by the one that updates
+        counts.append(traffic.read + traffic.written + again)
+    assert counts[1] - counts[0] == adamw.least_bytes(BLOCK // 2, dtype.itemsize, master=master)

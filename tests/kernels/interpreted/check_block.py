@@ -160,6 +160,25 @@ def test_counted_products_are_those_of_the_formula(settings: dict[str, Any]) -> 
     assert (forward.flops, backward.flops) == block.flops(**sizes, **heads)
 
 
+@pytest.mark.parametrize("settings", [PLAIN, MODERN], ids=["plain", "modern"])
+def test_counted_bytes_are_those_of_the_formula(settings: dict[str, Any]) -> None:
+    sizes = {"batch": 2, "seq": 16, "width": 32, "d_head": 16, "deep": 64}
+    given = inputs(1, *sizes.values(), torch.bfloat16, settings, biases=False)
+    tensors = {name: each for name, each in given.items() if name != "dy"}
+    with counted() as forward:
+        _, middle = block.forward(**tensors, **settings)
+    with counted() as backward:
+        made = block_backward.backward(given["dy"], middle, **tensors, **settings)
+    heads = {name: settings[name] for name in ("n_head", "n_kv_head", "kind")}
+    least = block.least_bytes(**sizes, size=2, **heads)
+    angles = 2 * 4 * sizes["seq"] * sizes["d_head"] // 2 if "rope_base" in settings else 0
+    gains = 2 * 2 * sizes["width"]
+    assert forward.read + forward.written == least[0] + gains + angles
+    sums = [each for each in (*made[7:13], *made.mlp[7:]) if each is not None]
+    between = 2 * (made.mlp.dx.nbytes + sum(each.nbytes for each in sums))  # written by one kernel, read by the next
+    assert backward.read + backward.written == least[1] + 2 * gains + angles + between
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 import isoflop as iso
+from isoflop.kernels import last_dispatch
 from isoflop.train.engine.step import Step
 from proof.interpreter import make_bfloat16_honest
 from proof.tiles import tiles
@@ -33,3 +34,10 @@ def test_a_step_an_evaluation_and_a_frozen_model_are_those_of_the_definition() -
     assert all(torch.equal(value[1], after["params"][name][1]) for name, value in before["params"].items())
     assert not torch.equal(before["params"]["tokens"][0], after["params"]["tokens"][0])
     assert triton.memory["optimizer"] == reference.memory["optimizer"] > 0
+
+
+def test_what_ran_every_op_of_a_step_is_told() -> None:
+    Step(SHAPE, backend="triton", device="cpu", models=1, batch=1)
+    both = ("embed", "norm_qkv", "attention", "linear", "mlp", "norm", "linear_cross_entropy")
+    told = last_dispatch()
+    assert {told[op + end] for op in both for end in ("", "_backward")} | {told["adamw"]} == {"triton"}

@@ -12,10 +12,10 @@ from torch import Tensor
 
 import isoflop as iso
 from isoflop.errors import KernelError
+from isoflop.kernels import last_dispatch
 from isoflop.kernels.gpt_parameters import first_values
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
-from isoflop.train.stack import train_step, unstack
 from proof.graph_safety import NotReplayed, graph_safe
 from proof.interpreter import make_bfloat16_honest
 from proof.tiles import tiles
@@ -119,6 +119,26 @@ def test_other_decoders_train_as_the_plain_model_does(name: str, fused: bool, mo
     assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)
 
 
+@pytest.fixture
+def torchs_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows too wide for the kernels of products."""
+    for module in ("linear", "qkv"):
+        monkeypatch.setattr(f"isoflop.kernels.{module}.library_past", lambda op: 0)
+    monkeypatch.setattr("isoflop.train.engine.triton.holds_mlp", lambda *_: False)
+
+
+@pytest.mark.usefixtures("torchs_products")
+def test_wide_decoders_train_by_torchs_products_as_the_plain_model_does_and_allocate_nothing() -> None:
+    shape = SHAPES["gpt2"]
+    step = TrainStep(shape, models=1, batch=1, device="cpu", **hyper([0]))
+    given = next(batches(shape, models=1, batch=1, steps=1))
+    with graph_safe():
+        step.step(*given)
+    assert {last_dispatch()[op] for op in ("norm_qkv", "linear", "norm_qkv_backward")} == {"library"}
+    step.load(first_values(shape, [0]))
+    assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)
+
+
 def test_gradients_of_all_parameters_are_those_of_autograd() -> None:
     shape = SHAPES["gpt2"]
     step, plain = TrainStep(shape, models=1, batch=2, device="cpu"), Plain(shape, 0)
@@ -197,22 +217,6 @@ def test_a_step_that_reads_its_loss_is_caught() -> None:
     given = next(batches(shape, models=1, batch=1, steps=1))
     with graph_safe(), pytest.raises(NotReplayed, match="reads a tensor on the host"):
         float(step.step(*given))
-
-
-def test_models_of_the_plain_trainer_are_stacked_and_taken_apart() -> None:
-    shape = iso.Shape(**SMALL | {"n_layer": 1})
-    models = [Transformer(shape, torch.Generator().manual_seed(k)) for k in (5, 6)]
-    step = train_step(models, batch=1, device="cpu", lr=[0.0, 1e-2])
-    step.step(*next(batches(shape, models=2, batch=1, steps=1)))
-    before = [{name: value.clone() for name, value in model.state_dict().items()} for model in models]
-    unstack(step, models)
-    moved = [
-        any(not torch.equal(was[n], now) for n, now in m.state_dict().items())
-        for was, m in zip(before, models, strict=True)
-    ]
-    assert moved == [False, True]
-    with pytest.raises(KernelError, match="2 models of 2 shapes"):
-        train_step([models[0], Transformer(SHAPES["gpt2"])], batch=1, device="cpu")
 
 
 def test_first_values_and_names_are_those_of_the_plain_model() -> None:

@@ -21,6 +21,7 @@ from isoflop.kernels import (
     embed,
     heads,
     hidden,
+    last_dispatch,
     linear,
     mlp,
     mlp_backward,
@@ -32,8 +33,9 @@ from isoflop.kernels import (
     qkv_backward,
 )
 from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.muon import Muon, orthogonalise
+from isoflop.kernels.muon import Muon
 from isoflop.kernels.noise import GradientNoise
+from isoflop.kernels.orthogonal import orthogonalise
 from isoflop.kernels.signatures import OPS
 from proof.graph_safety import NotReplayed, graph_safe
 from proof.tiles import tiles
@@ -127,13 +129,25 @@ def test_these_sizes_share_sums_out() -> None:
     assert all(each is not None and each.shape[1] > 1 for each in parts.values()), parts.keys()
 
 
-@pytest.mark.parametrize("op", LAUNCHERS)
-def test_a_launcher_given_the_room_of_an_earlier_call_allocates_nothing(op: str) -> None:
+def assert_fills_its_room(op: str) -> None:
     made = LAUNCHERS[op](out=None)
     with graph_safe():
         again = LAUNCHERS[op](out=made)
     for before, after in zip(tree_leaves(made), tree_leaves(again), strict=True):
         assert before is after or before.data_ptr() == after.data_ptr()
+
+
+@pytest.mark.parametrize("op", LAUNCHERS)
+def test_a_launcher_given_the_room_of_an_earlier_call_allocates_nothing(op: str) -> None:
+    assert_fills_its_room(op)
+
+
+@pytest.mark.parametrize("op", ["linear", "linear_backward", "norm_qkv", "norm_qkv_backward"])
+def test_a_launcher_of_torchs_products_allocates_nothing_either(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (linear, qkv):
+        monkeypatch.setattr(module, "library_past", lambda op: 0)
+    assert_fills_its_room(op)
+    assert last_dispatch()[op] == "library"
 
 
 @pytest.mark.parametrize("op", LAUNCHERS)

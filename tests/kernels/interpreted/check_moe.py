@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import moe, moe_backward, reference
+from isoflop.kernels import moe, moe_backward, moe_routing, reference
 from isoflop.kernels.configurations import table
-from isoflop.kernels.moe_routing import count_slots, route
+from isoflop.kernels.moe_routing import route
+from isoflop.kernels.moe_slots import count_slots
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 from proof.tiles import tiles
@@ -229,3 +230,13 @@ def test_counted_products_and_bytes_are_those_of_the_formula(kind: str) -> None:
     assert made.routing.sizes.tolist() == [[TILES["moe"]["rows"]] * experts]
     assert (forward.flops, backward.flops) == moe.flops(*sizes, kind=kind)
     assert (forward.moved(2), backward.moved(2)) == moe.least_bytes(*sizes, 2, kind=kind)
+
+
+def test_counted_bytes_of_routing_are_those_of_the_formula() -> None:
+    given = inputs(1, 32, 48, 8, 4, torch.bfloat16)
+    with counted() as traffic:
+        made = route(given.x, given.router, top_k=2)
+    again = [made.chosen, made.sums, made.sizes, made.starts, made.counts]  # read by the kernels that follow
+    own = [made.totals, made.dropped, made.balance, made.sums, made.sizes, made.starts, made.counts, made.counts]
+    between = sum(each.nbytes for each in (*again, *own)) - made.counts.nbytes
+    assert traffic.read + traffic.written == moe_routing.least_bytes(32, 48, 4, 2, 2) + between

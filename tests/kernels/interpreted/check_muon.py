@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import muon, reference
+from isoflop.kernels import reference
 from isoflop.kernels.configurations import table
-from isoflop.kernels.muon import Muon, orthogonalise
+from isoflop.kernels.muon import Muon
+from isoflop.kernels.orthogonal import flops, least_bytes, orthogonalise
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 from proof.tiles import tiles
@@ -166,7 +167,7 @@ def test_the_room_of_an_earlier_call_is_filled_again() -> None:
     again = orthogonalise(u, dtype=torch.float32, out=room)
     assert all(a is b for a, b in zip(again, room, strict=True))
     assert torch.equal(again.x, expected)
-    with pytest.raises(KernelError, match="muon: x of out is"):
+    with pytest.raises(KernelError, match="orthogonalise: x of out is"):
         orthogonalise(u, dtype=torch.bfloat16, out=room)
 
 
@@ -175,5 +176,5 @@ def test_counted_products_and_bytes_are_those_of_the_formula(height: int, width:
     u = draw(1, height, width)
     with counted() as done:
         orthogonalise(u, steps=1)
-    assert done.flops == muon.flops(height, width, tiles=2, steps=1)
-    assert done.moved(2) == muon.least_bytes(height, width, 2, steps=1)
+    assert done.flops == flops(height, width, tiles=2, steps=1)
+    assert done.moved(2) == least_bytes(height, width, 2, steps=1)

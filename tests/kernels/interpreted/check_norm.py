@@ -13,6 +13,7 @@ from isoflop.kernels import norm, reference
 from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
+from proof.traffic import counted
 
 make_bfloat16_honest()
 
@@ -112,3 +113,19 @@ def test_models_in_one_launch_equal_each_in_its_own(kind: str, dtype: torch.dtyp
     for k in range(3):
         alone = by_kernels(given.of(slice(k, k + 1)), kind)
         assert all(torch.equal(alone[name], together[name][k : k + 1]) for name in together)
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_counted_bytes_are_those_of_the_formula(add: bool) -> None:
+    rows, width = 40, 48
+    given = inputs(1, rows, width, torch.bfloat16, add=add)
+    with counted() as forward:
+        _, total, mean, rstd = norm.forward(given.x, given.gain, given.bias, given.residual, kind="layer")
+    with counted() as backward:
+        made = norm.backward(given.dy, total, given.gain, mean, rstd, given.dtotal, has_bias=True)
+    assert mean is not None
+    statistics, vectors = mean.nbytes + rstd.nbytes, 2 * given.gain.nbytes
+    sums = 2 * (made.gain_sums.nbytes * 2)  # written by one kernel, read by the other, of gain and of bias
+    least = norm.least_bytes(rows, width, 2, add=add)
+    assert forward.read + forward.written == least[0] + statistics + vectors
+    assert backward.read + backward.written == least[1] + statistics + vectors // 2 + vectors + sums

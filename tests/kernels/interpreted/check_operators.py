@@ -160,6 +160,14 @@ def test_an_unknown_reduction_is_refused_with_the_nearest() -> None:
         operators.linear_cross_entropy(**tensors, reduction="men")
 
 
+def test_a_label_out_of_range_is_named_where_asked() -> None:
+    tensors = CASES["loss"].tensors()
+    tensors["targets"][1, 2] = -1
+    assert operators.linear_cross_entropy(**tensors).isnan().tolist() == [False, True]
+    with pytest.raises(KernelError, match=r"targets\[1, 2\] is -1; labels are 0 to 8"):
+        operators.linear_cross_entropy(**tensors, check_labels=True)
+
+
 def test_heads_left_to_sdpa_are_torchs_own_under_a_compiler_too() -> None:
     wide = Case("attention", {"q": (K, B, H, T, 300), "k": (K, B, G, T, 300), "v": (K, B, G, T, 300)})
     expected = gradients(wide, reference.on_models(reference.attention))

@@ -80,7 +80,7 @@ def by_kernels(case: Case, given: dict[str, Any]) -> dict[str, Tensor]:
     layer = [given[name] for name in ("x", "gain", "shift", "weight")]
     grads = [given[name] for name in ("dq", "dk", "dv")]
     with fenced_empties():
-        q, k, v, mean, rstd = qkv.forward(*layer, given["bias"], **case.settings)
+        q, k, v, mean, rstd, *_ = qkv.forward(*layer, given["bias"], **case.settings)
         dx, dgain, dshift, dweight, dbias, *_ = qkv_backward.backward(
             *grads, *layer, mean, rstd, given["dtotal"], has_bias=case.bias, base=case.base
         )
@@ -197,14 +197,14 @@ def test_the_room_of_an_earlier_call_is_filled_again() -> None:
     grads = [given[name] for name in ("dq", "dk", "dv")]
     made = qkv.forward(*layer, given["bias"], **case.settings)
     options = {"has_bias": True, "base": case.base}
-    back = qkv_backward.backward(*grads, *layer, *made[3:], given["dtotal"], **options)
+    back = qkv_backward.backward(*grads, *layer, *made[3:5], given["dtotal"], **options)
     expected = [each.clone() for each in (*made[:3], *back[:5])]
     for tensor in (*made, *back[:5], *back.products, *back.norms):
         if tensor is not None:
             tensor.fill_(torch.nan)
     with fenced_empties() as allocated:
         again = qkv.forward(*layer, given["bias"], **case.settings, out=made)
-        redone = qkv_backward.backward(*grads, *layer, *again[3:], given["dtotal"], **options, out=back)
+        redone = qkv_backward.backward(*grads, *layer, *again[3:5], given["dtotal"], **options, out=back)
     assert not allocated
     assert all(torch.equal(a, b) for a, b in zip(expected, (*again[:3], *redone[:5]), strict=True))
     with pytest.raises(KernelError, match="norm_qkv: mean of out is"):
@@ -220,7 +220,7 @@ def test_counted_products_and_bytes_are_those_of_the_formula(kind: str, affine: 
         made = qkv.forward(*layer, given["bias"], **case.settings)
     grads = [given[name] for name in ("dq", "dk", "dv")]
     with counted() as backward:
-        qkv_backward.product_gradients(*grads, *layer, *made[3:], None, has_bias=affine, base=base, out=None)
+        qkv_backward.product_gradients(*grads, *layer, *made[3:5], None, has_bias=affine, base=base, out=None)
     rows, outputs = case.batch * case.seq, (case.n_head + 2 * case.n_kv_head) * case.d_head
     assert (forward.flops, backward.flops) == qkv.flops(rows, case.width, outputs)
     least = qkv.least_bytes(

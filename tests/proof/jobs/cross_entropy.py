@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import cross_entropy, cross_entropy_backward
+from isoflop.kernels import cross_entropy, cross_entropy_backward, cross_entropy_join
 from isoflop.kernels.configurations import Configuration, table
 from proof.job import Job
 
 SIZES = {"M": "i32:16", "V": "i32:16", "D": "i32:16", "steps": "i32", "ignored": "i32", "zeta": "fp32"}
 FLOAT32 = ("LSE", "WEIGHTS", "TOTAL", "TOP", "SUM", "OWN", "LOSS", "MEAN", "DMEAN")
 COMMON = dict.fromkeys(FLOAT32, "*fp32") | {"T": "*i64", "BEST": "*i32", "HITS": "*i1"} | SIZES
-BLOCK = Configuration({"block": cross_entropy.BLOCK, "warps": cross_entropy.WARPS})
+BLOCK = Configuration({"block": cross_entropy_join.BLOCK, "warps": cross_entropy_join.WARPS})
 
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
@@ -29,8 +29,8 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         types = COMMON | dict.fromkeys(("X", "W", "DX", "DW"), kind)
         for kernel in (cross_entropy_backward._xent_dx, cross_entropy_backward._xent_dw):
             yield f"{kernel.__name__[1:]} {name}", Job(kernel, types, tile, whole)
-    yield "xent_join", Job(cross_entropy._xent_join, COMMON | {"S": "i32"}, BLOCK)
-    yield "xent_mean", Job(cross_entropy._xent_mean, COMMON, BLOCK)
+    yield "xent_join", Job(cross_entropy_join._xent_join, COMMON | {"S": "i32"}, BLOCK)
+    yield "xent_mean", Job(cross_entropy_join._xent_mean, COMMON, BLOCK)
 
 
 def _named(tile: Configuration) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import moe_backward, moe_products, moe_routing
+from isoflop.kernels import moe_backward, moe_products, moe_routing, moe_slots
 from isoflop.kernels.configurations import Configuration, table
 from proof.job import Job
 
@@ -47,10 +47,10 @@ def _routing(tile: Configuration) -> Iterator[tuple[str, Job]]:
         {"COUNTS": "*i32", "TOTAL": "*i32", "DROPPED": "*i32", "SUMS": "*fp32", "BALANCE": "*fp32"} | PLACED | SIZES
     )
     counts |= dict.fromkeys(("parts", "capacity", "block"), "i32")
-    plan = held | {"PARTS": moe_routing.PARTS}
-    yield f"moe_plan {experts}", Job(moe_routing._moe_plan, counts, tile, plan)
+    plan = held | {"PARTS": moe_slots.PARTS}
+    yield f"moe_plan {experts}", Job(moe_slots._moe_plan, counts, tile, plan)
     place = {"CHOSEN": "*i32", "COUNTS": "*i32", "SLOTS": "*i32", "ROUTES": "*i32"} | PLACED | SIZES
-    yield f"moe_place {tile['rows']}x{experts}", Job(moe_routing._moe_place, place, tile, held)
+    yield f"moe_place {tile['rows']}x{experts}", Job(moe_slots._moe_place, place, tile, held)
 
 
 def _products(tile: Configuration) -> Iterator[tuple[str, Job]]:

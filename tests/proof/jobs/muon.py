@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import muon
+from isoflop.kernels import muon, orthogonal
 from isoflop.kernels.configurations import table
 from isoflop.kernels.reference import MUON
 from proof.job import Job
@@ -16,9 +16,9 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     (tile,) = table("adamw", chip)
     held = {"G": "*bf16", "FIRST": "*fp32", "U": "*fp32", "HYPER": "*fp64", "N": "i32:16"}
     yield "muon_momentum", Job(muon._muon_momentum, held, tile, {"NESTEROV": True})
-    yield "muon_square", Job(muon._muon_square, {"U": "*fp32", "PARTIAL": "*fp32", "N": "i32:16"}, tile)
+    yield "muon_square", Job(orthogonal._orthogonal_square, {"U": "*fp32", "PARTIAL": "*fp32", "N": "i32:16"}, tile)
     types = {"U": "*fp32", "SQUARE": "*fp32", "X": "*bf16", "N": "i32:16"}
-    yield "muon_scale", Job(muon._muon_scale, types, tile, {"EPS": MUON["eps"]})
+    yield "muon_scale", Job(orthogonal._orthogonal_scale, types, tile, {"EPS": MUON["eps"]})
     types = {"P": "*bf16", "MASTER": "*fp32", "X": "*bf16", "HYPER": "*fp64", "N": "i32:16", "size": "fp32"}
     yield "muon_update", Job(muon._muon_update, types, tile)
     for tile in table("muon", chip):
@@ -33,4 +33,4 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         for of, constants in forms.items():
             given = {key: kind for key, kind in (types | SHORT).items() if key not in constants}
             given |= {"column_by": "i32:16"} if of == "muon_gram" else {}
-            yield f"{of} {name}", Job(muon._muon_product, given, tile, constants)
+            yield f"{of} {name}", Job(orthogonal._orthogonal_product, given, tile, constants)

@@ -11,15 +11,11 @@ import torch
 
 from isoflop.errors import require
 from isoflop.hardware import cores
+from isoflop.train.engine.parts import slots_of
 
 
 def _one(batch: int) -> int:
     return 1
-
-
-def _two(batch: int) -> int:
-    """So that two cores share the batch of one model."""
-    return 2 if batch % 2 == 0 else 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ BACKENDS = {
     "native": Choice(
         "native",
         "NativeBackend",
-        {"products": "float32", "threads": CORES, "instruction_set": None},
-        _two,
+        {"products": "float32", "threads": CORES, "instruction_set": None, "accumulate": 1},
+        slots_of,
     ),
     "triton": Choice(
         "triton_backend", "TritonBackend", {"dtype": torch.float32, "device": "cuda"}, needs=("triton", "gpu")

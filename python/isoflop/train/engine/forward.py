@@ -38,6 +38,7 @@ def _block(net: Network, layer: int, x: Tensor) -> Tensor:
     projected = room.fill(
         f"{layer} qkv", ops.qkv.forward, x, w["norm1.gain"], w["norm1.bias"], w["attention.qkv.weight"],
         w["attention.qkv.bias"], kind=shape.norm, n_head=shape.n_head, n_kv_head=shape.n_kv_head, base=net.base,
+        shared="qkv",
     )  # fmt: skip
     y = room.fill(f"{layer} attention", ops.attention.forward, *projected[:3], window=window_of(shape, layer))[0]
     heads, rows = room.fill(f"{layer} heads", ops.heads.join_heads, y), x.flatten(1, 2)

@@ -21,21 +21,8 @@ from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.native_launchers import launchers
 from isoflop.train.engine.network import Network
+from isoflop.train.engine.parts import part_of
 from isoflop.train.engine.state import State, refuse_sizes
-
-RESIDENT = 192 * 1024
-"""Bytes of a part's residual stream, of which a dozen tensors of that size are live at once, in 2 MiB of cache."""
-STREAMED = 1024 * 1024
-"""The same where the weights come from memory for every part, and what parts there are is read and added to each."""
-CACHED_WEIGHTS = 8 * 1024 * 1024
-"""Bytes of parameters up to which they and their gradients stay in outer caches from part to part."""
-
-
-def part_of(shape: Shape, batch: int, micro_batches: int, n_params: int) -> int:
-    """Sequences of a part: as many as stay in cache, and as divide a micro-batch; one at least."""
-    room = RESIDENT if 4 * n_params <= CACHED_WEIGHTS else STREAMED
-    whole, fit = batch // micro_batches, room // (4 * shape.d_model * shape.n_ctx)
-    return max(count for count in range(1, whole + 1) if whole % count == 0 and count <= max(fit, 1))
 
 
 class NativeBackend(State):
@@ -43,11 +30,11 @@ class NativeBackend(State):
 
     def __init__(
         self, shape: Shape, seeds: Sequence[int], hyper: Mapping[str, Tensor], *, batch: int, micro_batches: int,
-        products: str, threads: int, instruction_set: str | None,
+        products: str, threads: int, instruction_set: str | None, accumulate: int,
     ) -> None:  # fmt: skip
         super().__init__(shape, seeds, hyper)
-        refuse_sizes(threads=threads)
-        self.threads, self._part = threads, part_of(shape, batch, micro_batches, self.flat.numbers)
+        refuse_sizes(threads=threads, accumulate=accumulate)
+        self.threads, self._part = threads, part_of(shape, batch, micro_batches, accumulate)
         self._use = partial(use, products=products, instruction_set=instruction_set or choose())
         models, flat, parts = len(seeds), self.flat, batch // micro_batches // self._part
         self._batch = [torch.zeros(models, batch, shape.n_ctx, dtype=torch.int64) for _ in range(2)]
@@ -74,7 +61,11 @@ class NativeBackend(State):
 
     @property
     def memory(self) -> dict[str, int]:
-        return super().memory | {"gradients": self._grads.nbytes, "activations": self._program.bytes}
+        programs = [self._program, *(program for program, _ in self._evaluations.values())]
+        return super().memory | {
+            "gradients": self._grads.nbytes,
+            "activations": sum(program.bytes for program in programs),
+        }
 
     def update(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> None:
         for held, given in zip(self._batch, (tokens, targets), strict=True):

@@ -34,7 +34,7 @@ class Room:
                 out = _with_own(self._shared[shared], self._own.get(shared or "", ()))
             settings["out"] = out
         made = self._made[place] = launcher(*given, **settings)
-        if shared is not None:
+        if self._held and shared is not None:
             self._shared.setdefault(shared, made)
         return made
 

@@ -59,8 +59,9 @@ class Step:
         micro_batches: equal parts of the batch whose gradients ``noise`` measures; None: the backend's usual ones.
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
         settings: the backend's own (``products`` "float32" or "bfloat16", ``threads`` and ``instruction_set`` of the
-            native one, ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``state.DEFAULTS``, each a
-            number or one a model. Gains and biases do not decay; ``clip`` may be infinite.
+            native one, and ``accumulate``, of how many parts of a batch it has no more than one in work at once;
+            ``dtype`` and ``device`` of Triton's), and hyper-parameters, those of ``state.DEFAULTS``, each a number or
+            one a model. Gains and biases do not decay; ``clip`` may be infinite.
 
     Attributes:
         active: (K,) bool; a model that is not is left as it is.

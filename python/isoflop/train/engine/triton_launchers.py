@@ -30,6 +30,7 @@ from isoflop.train.engine.network import Launchers
 
 _OF_WEIGHTS, _OF_NORM = ("dweight", "dbias"), ("dgain", "dbias")
 OWN = {
+    "qkv": ("q", "k", "v", "mean", "rstd"),
     "proj backward": _OF_WEIGHTS,
     "fc backward": _OF_WEIGHTS,
     "mlp proj backward": _OF_WEIGHTS,

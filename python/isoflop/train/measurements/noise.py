@@ -18,6 +18,15 @@ Array = NDArray[np.float64]
 HALF, WHOLE = "grad_square_half", "grad_square"
 
 
+def of_half(squares: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """The mean squared gradients (K, 2) of half a batch and of all of it, from those of a ``parts``-th of it.
+
+    Both are |G|^2 + tr(Sigma)/b in expectation, b being the tokens they are of: a line in 1/b.
+    """
+    part, whole = squares.T
+    return np.stack([whole + (part - whole) / (parts - 1), whole], axis=1)
+
+
 def noise_scale(points: Mapping[str, NDArray[np.float64]], *, batch_tokens: int, since: int = 0) -> float:
     """B_simple = tr(Sigma)/|G|^2 in tokens over the points of a run after step ``since``; infinite where |G|^2 drowns.
 

@@ -1,0 +1,24 @@
+"""How the native engine divides a batch: into slots of gradients, and these into parts that stay in a core's cache."""
+
+from __future__ import annotations
+
+from isoflop.shape import Shape
+
+RESIDENT = 192 * 1024
+"""Bytes of a part's residual stream, of which a dozen tensors of that size are live at once, in 2 MiB of cache."""
+STREAMED = 1024 * 1024
+"""The same where the weights come from memory for every part, and what parts there are is read and added to each."""
+CACHED_WEIGHTS = 8 * 1024 * 1024
+"""Bytes of parameters up to which they and their gradients stay in outer caches from part to part."""
+
+
+def slots_of(batch: int) -> int:
+    """Slots of a batch of so many sequences: two where it can be halved, so that two cores share that of one model."""
+    return 2 if batch % 2 == 0 else 1
+
+
+def part_of(shape: Shape, batch: int, slots: int, accumulate: int = 1) -> int:
+    """Sequences of a part: as many as stay in cache, as are in a batch over ``accumulate``, and as divide a slot."""
+    room = RESIDENT if 4 * shape.n_params <= CACHED_WEIGHTS else STREAMED
+    whole, fit = batch // slots, min(room // (4 * shape.d_model * shape.n_ctx), batch // accumulate)
+    return max(count for count in range(1, whole + 1) if whole % count == 0 and count <= max(fit, 1))

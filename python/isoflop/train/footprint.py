@@ -1,0 +1,136 @@
+"""Bytes that runs trained together take, predicted before any is allocated; what does not fit is refused.
+
+Parameters, moments and gradients are counted; activations are those of :func:`isoflop.counting.footprint.memory`, of as
+much of a batch as the engine has in work at once, and what each engine is known to keep beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from isoflop.counting.footprint import memory
+from isoflop.errors import NotEnoughMemory
+from isoflop.train.engine.parts import part_of, slots_of
+from isoflop.train.spec import TrainSpec
+
+EVAL_BATCH = 64
+_FLOAT, _INDEX = 4, 8
+_LIBRARIES = 80 << 20
+"""Bytes that a process has more in memory after its first steps than its tensors take, measured."""
+_EAGER = 1.2
+"""What torch keeps of blocks, of what the memory model counts: 1.0 (GPT-2) to 1.4 (rotary, gated, RMS) measured."""
+_PACKED = 3.3
+"""Numbers a parameter, of matrices laid out for products, training and judging: 3.0 to 3.4 counted, by shape."""
+_WIDTHS = {"float32": 4, "bfloat16": 2}
+
+
+def eval_batch(spec: TrainSpec) -> int:
+    """Sequences judged at a time: divided as the batch is, so that judging takes no more memory than training."""
+    return max(1, max(EVAL_BATCH, spec.batch_windows) // spec.accumulate)
+
+
+def needed(specs: Sequence[TrainSpec], *, threads: int = 1) -> dict[str, int]:
+    """Bytes that the models of ``specs``, one stack, take on ``threads`` threads, by kind.
+
+    Kinds are parameters, optimizer, gradients, activations, data and libraries.
+    """
+    first, models = specs[0], len(specs)
+    held = HELD[first.engine](first, models, threads)
+    of_tokens = _INDEX * 2 * models * first.shape.n_ctx * (first.batch_windows + eval_batch(first))
+    unique = sum(_FLOAT * spec.unique_tokens + _INDEX * spec.unique_tokens // spec.shape.n_ctx for spec in specs)
+    average = _FLOAT * first.shape.n_params * sum(spec.averaging != "none" for spec in specs)
+    return {**held, "optimizer": held["optimizer"] + average, "data": of_tokens + unique, "libraries": _LIBRARIES}
+
+
+def _by_torch(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
+    """One model at a time; its logits are there three times over, with their softmax and their gradient."""
+    n_params, noise = spec.shape.n_params, "noise" in spec.measurements
+    batch, dropout = spec.batch_windows // spec.micro_batches, spec.dropout > 0
+    kept = memory(spec.shape, batch=batch, state="fp32", flash=not dropout, dropout=dropout, activation_bytes=_FLOAT)
+    logits = _FLOAT * spec.shape.n_ctx * spec.shape.n_vocab
+    training = round(_EAGER * kept.activations) + kept.head + 2 * logits * batch
+    return {
+        "parameters": models * _FLOAT * n_params,
+        "optimizer": models * 2 * _FLOAT * n_params,
+        "gradients": (2 if noise else 1) * _FLOAT * n_params,
+        "activations": max(training, 2 * logits * eval_batch(spec)),
+    }
+
+
+def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
+    """Each thread has gradients of a model in two slots, its packed matrices, and a part of a batch.
+
+    Of that a block keeps its input, queries, keys, values, what heads give, apart and joined, and what MLPs begin from;
+    gradients pass through, and so does the part of another batch that is judged.
+    """
+    shape, batch = spec.shape, spec.batch_windows
+    slots = slots_of(batch)
+    rows = part_of(shape, batch, slots, spec.accumulate) * shape.n_ctx
+    packed = round(_PACKED * shape.n_params)
+    of_block = 3 * shape.d_model + 2 * (shape.n_head + shape.n_kv_head) * shape.d_head
+    return {
+        "parameters": models * _FLOAT * shape.n_params,
+        "optimizer": models * 2 * _FLOAT * shape.n_params,
+        "gradients": threads * slots * _FLOAT * shape.n_params,
+        "activations": threads * _FLOAT * (rows * (of_block * shape.n_layer + 12 * shape.d_model) + packed),
+    }
+
+
+def _by_triton(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
+    """All models at once, without logits; 16-bit parameters are copies, and micro-batches are added up apart."""
+    width, parts = _WIDTHS[spec.precision], spec.micro_batches
+    kept = memory(
+        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=False, activation_bytes=width
+    )  # fmt: skip
+    of_params = models * spec.shape.n_params
+    return {
+        "parameters": of_params * (_FLOAT + (width if width < _FLOAT else 0)),
+        "optimizer": of_params * 2 * _FLOAT,
+        "gradients": of_params * (width + (_FLOAT if parts > 1 else 0)),
+        "activations": models * kept.activations,
+    }
+
+
+HELD: Mapping[str, Callable[[TrainSpec, int, int], dict[str, int]]] = {
+    "torch": _by_torch,
+    "native": _by_native,
+    "triton": _by_triton,
+}
+"""Bytes by kind of so many models like that of a spec, on so many threads, by engine."""
+
+
+def refuse_past_memory(specs: Sequence[TrainSpec], available: int | None, *, threads: int = 1) -> None:
+    """Raise NotEnoughMemory where the stack of ``specs`` is predicted to take more than ``available`` bytes.
+
+    The hint is what would fit: fewer models, smaller parts of a batch, else a smaller model. None: nobody knows.
+    """
+    kinds = needed(specs, threads=threads)
+    if available is None or sum(kinds.values()) <= available:
+        return
+    spec, models = specs[0], len(specs)
+    most = max(kinds, key=kinds.__getitem__)
+    raise NotEnoughMemory(
+        f"{models} model{'s' if models > 1 else ''} of {spec.shape.n_params:,} parameters, batch_tokens = "
+        f"{spec.batch_tokens:,}, would take {_gibibytes(sum(kinds.values()))} ({most} {_gibibytes(kinds[most])}); "
+        f"{_gibibytes(available)} are there",
+        hint=_remedy(specs, available, threads),
+    )
+
+
+def _remedy(specs: Sequence[TrainSpec], available: int, threads: int) -> str:
+    def fits(fewer: Sequence[TrainSpec]) -> bool:
+        return sum(needed(fewer, threads=threads).values()) <= available
+
+    spec, models = specs[0], len(specs)
+    if count := next((k for k in range(models - 1, 0, -1) if fits(specs[:k])), None):
+        return f"train {count} at a time"
+    divisors = (parts for parts in range(2, spec.batch_windows + 1) if spec.batch_windows % parts == 0)
+    parts = next((parts for parts in divisors if fits([replace(spec, accumulate=parts)])), None)
+    if parts is not None:
+        return f"set accumulate = {parts} in [train], or a smaller batch_tokens"
+    return "a smaller model, or a machine with more memory"
+
+
+def _gibibytes(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"

@@ -1,0 +1,73 @@
+"""Runs whose first steps are the same: a cool-down and its trunk, or a run and a longer one at the same constant rate.
+
+In a stack such steps are made once: until the two part, the shorter run follows the longer one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.train.spec import TrainSpec
+
+# What does not change the steps already made, or shows in their rates.
+_FREE = {
+    *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps"),
+    *("evaluations", "eval_tokens", "patience", "measurements", "exact_match", "transfer"),
+}
+_LEAST_SHARE = 0.1
+"""Of its own steps that a run must share to follow another: less is not worth a copy of the model."""
+
+
+@dataclass(frozen=True)
+class Parting:
+    """``trunk``: the run, by its place in the stack, whose first ``step`` steps are also this one's."""
+
+    trunk: int
+    step: int
+
+
+def trained_so_far(spec: TrainSpec, rates: NDArray[np.float64]) -> str:
+    """A hash of everything in a run that its steps at ``rates``, the first of it, depend on."""
+    same = {name: value for name, value in spec.to_dict().items() if name not in _FREE}
+    same["noise"] = "noise" in spec.measurements
+    same["n_steps"] = None if spec.averaging == "none" else spec.n_steps  # averages reach over a share of them
+    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
+    digest.update(rates.tobytes())
+    return digest.hexdigest()
+
+
+def partings(specs: Sequence[TrainSpec]) -> Mapping[int, Parting]:
+    """By the place of each run that may follow another of ``specs``: which one, and for how long."""
+    longest: dict[str, int] = {}
+    found: dict[int, Parting] = {}
+    for k in sorted(range(len(specs)), key=lambda k: -specs[k].n_steps):
+        kind = trained_so_far(specs[k], np.empty(0))
+        trunk = longest.setdefault(kind, k)
+        if trunk == k:
+            continue
+        mine, its = specs[k].rates(), specs[trunk].rates()[: specs[k].n_steps]
+        differ = np.flatnonzero(mine != its)
+        step = min(int(differ[0]) if differ.size else len(mine), len(mine) - 1)
+        if step >= _LEAST_SHARE * len(mine):
+            found[k] = Parting(trunk, step)
+    return found
+
+
+def families(specs: Sequence[TrainSpec]) -> list[list[TrainSpec]]:
+    """``specs`` in parts that go together: each run with those that follow it, the longest first."""
+    followed = partings(specs)
+    parts: dict[int, list[TrainSpec]] = {k: [spec] for k, spec in enumerate(specs) if k not in followed}
+    for k in sorted(followed, key=lambda k: -specs[k].n_steps):
+        parts[followed[k].trunk].append(specs[k])
+    return list(parts.values())
+
+
+def trained_steps(specs: Sequence[TrainSpec]) -> int:
+    """Steps that a stack of these runs makes: those of each, without the ones that it follows another for."""
+    return sum(spec.n_steps for spec in specs) - sum(parting.step for parting in partings(specs).values())

@@ -1,0 +1,95 @@
+"""A run that two processes share is the run of one: its losses, its record and what it goes on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isoflop import Shape
+from isoflop.data import load_corpus
+from isoflop.runs import Recorder, RunStore
+from isoflop.train.spec import TrainSpec
+from isoflop.train.trainer import train
+from proof.spread import CORPUS, spread_run
+
+SHAPE = Shape(n_layer=2, d_model=16, n_head=2, n_ctx=16, n_vocab=16)
+SETTINGS: dict[str, Any] = {
+    "tokens": 30 * 128,
+    "unique_tokens": 30 * 128,
+    "batch_tokens": 128,
+    "learning_rate": 1e-2,
+    "final_learning_rate": 1e-3,
+    "warmup_steps": 4,
+    "eval_tokens": 1024,
+}
+SPREAD: dict[str, dict[str, Any]] = {
+    "ddp": {"accumulate": 2, "averaging": "ema"},
+    "fsdp": {"averaging": "tail", "measurements": ["noise", "accuracy"]},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", SPREAD)
+def test_two_processes_give_the_losses_of_one_and_go_on_bit_for_bit(spread: str, tmp_path: Path) -> None:
+    corpus = load_corpus(CORPUS)
+    spec = TrainSpec(shape=SHAPE, corpus=corpus.fingerprint, **SETTINGS, **SPREAD[spread])
+    with Recorder(RunStore(tmp_path / "one"), spec.to_dict()) as recorder:
+        train(spec, corpus, recorder)
+    spread_run(spec, spread, tmp_path / "two")
+    one, two = (RunStore(tmp_path / name).points(recorder.id) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-3, atol=1e-4, err_msg=name)
+    found = json.loads((tmp_path / "two" / "outcomes.json").read_text())
+    assert found["first"] == 21
+    assert found["again"] == found["whole"]
+
+
+def torchrun(study: Path, store: Path, spread: str) -> subprocess.CompletedProcess[str]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "isoflop"]
+    return subprocess.run(
+        [sys.executable, *launch, "sweep", str(study), "--store", str(store), "--spread", spread, "--json"],
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+
+
+STUDY = """
+corpus = "synthetic:zipf-markov?tokens=2e4"
+tokens = [2048, 1024]
+shapes = [{ n_layer = 1, d_model = 8, n_head = 1, n_ctx = 16, n_vocab = 16 }]
+[train]
+engine = "torch"
+batch_tokens = 128
+learning_rate = 0.01
+eval_tokens = 512
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_makes_the_runs_of_a_study_that_its_store_lacks(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY)
+    made = torchrun(tmp_path / "study.toml", tmp_path / "store", "ddp")
+    assert json.loads(made.stdout)["finished"] == 2, made.stderr
+    for record in RunStore(tmp_path / "store", create=False):
+        assert record.environment["engine"].endswith("ddp over 2 processes")
+        assert record.counts["D"] == record.counts["U"] == record.spec["tokens"]
+    (tmp_path / "study.toml").write_text(STUDY.replace("128", "16"))
+    refused = torchrun(tmp_path / "study.toml", tmp_path / "other", "ddp")
+    assert refused.returncode != 0
+    assert "1 contexts of a batch, in 1 parts, cannot be shared out among 2 processes" in refused.stderr
+
+
+def test_a_run_is_spread_by_torchrun_alone() -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "isoflop", "sweep", "--spread", "ddp", "examples/quickstart.toml"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 2
+    assert "torchrun --nproc-per-node 2 -m isoflop sweep STUDY --spread ddp" in made.stderr
