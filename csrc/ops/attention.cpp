@@ -15,25 +15,25 @@ template <class Form>
 Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end, std::int64_t padded_end, float scale,
                       float* to) {
   Vector highest = broadcast(-__builtin_inff());
-  const std::int64_t begin = first / lanes * lanes;
-  for (std::int64_t at = begin; at < end; at += lanes) {
-    const Vector s = load(scores + at);
-    if (at >= first && at + lanes <= end) {
-      highest = larger(highest, s);
-      continue;
-    }
+  const std::int64_t begin = rounded_up(first, lanes), whole = end / lanes * lanes;
+  const auto at_edge = [&](std::int64_t at) {
     const Ints number = lane_numbers() + static_cast<std::int32_t>(at);
     const Ints seen = (number >= static_cast<std::int32_t>(first)) & (number < static_cast<std::int32_t>(end));
-    highest = seen ? larger(highest, s) : highest;
-  }
-  const float top = largest(highest);
+    highest = seen ? larger(highest, load(scores + at)) : highest;
+  };
+  if (begin > first) at_edge(begin - lanes);
+  for (std::int64_t at = begin; at < whole; at += lanes) highest = larger(highest, load(scores + at));
+  if (end > whole) at_edge(whole);
+  const float top = largest(highest), shift = -top * scale;
   Vector total{};
   for (std::int64_t at = 0; at < padded_end; at += band) {
     BandVectors weights;
+    const bool seen = at >= first && at + band <= end;
+#pragma GCC unroll 8
     for (std::int64_t i = 0; i < band_vectors; ++i) {
       const std::int64_t column = at + i * lanes;
-      const bool any = column + lanes > first && column < end;
-      weights[i] = any ? within(exp2((load(scores + column) - top) * scale), column, first, end) : Vector{};
+      const Vector weight = exp2(load(scores + column) * scale + shift);
+      weights[i] = seen ? weight : within(weight, column, first, end);
       total += weights[i];
     }
     Form::put(to + Form::steps(at), weights);
@@ -51,12 +51,12 @@ struct AttentionForward {
     const std::int64_t deep = Form::steps(sizes.width);
     queries = take_floats(context, across * deep);
     keys = take_floats(context, across * deep);
-    values = take_floats(context, RightRows<Form>::floats(sizes.seq, sizes.width));
+    values = take_floats(context, RightMatrix<Form>::floats(sizes.seq, sizes.width));
     scores = take_floats(context, band * across);
     weights = take_floats(context, band * Form::steps(across));
   }
 
-  void head(const float* q, const RightRows<Form>& right, float* y, float* lse) const {
+  void head(Rows<const float> q, const RightMatrix<Form>& right, Rows<float> y, float* lse) const {
     const std::int64_t deep = Form::steps(sizes.width);
     Form::read_rows(q, sizes.seq, sizes.width, queries);
     for (std::int64_t row = 0; row < sizes.seq; row += band) {
@@ -73,12 +73,11 @@ struct AttentionForward {
                                 count, sizes.scale * log2_e, weights + i * Form::steps(across));
         tops[i] = made.largest, totals[i] = made.total;
       }
-      float* const out = y + row * sizes.width;
-      right.multiply(weights, Form::steps(across), rows, first, count, out, false);
+      right.multiply(weights, Form::steps(across), rows, first, count, {y.at(row), y.apart}, false);
       for (std::int64_t i = 0; i < rows; ++i) {
         const float share = 1.0F / totals[i];
         each_vector(sizes.width, [&](std::int64_t column, std::int64_t there) {
-          float* const at = out + i * sizes.width + column;
+          float* const at = y.at(row + i) + column;
           store(at, load(at, there) * share, there);
         });
       }
@@ -91,20 +90,24 @@ struct AttentionForward {
 
 }  // namespace
 
-// tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits; sizes: B, H, G, T, C; settings:
-// scale, causal, window (0: none).
+// tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits; sizes and settings as
+// AttentionSizes has them.
 void attention(const Arguments& arguments, Context& context) {
   const AttentionSizes sizes(arguments);
+  const auto q = heads_of<const float>(arguments, 0, 0), k = heads_of<const float>(arguments, 1, 1),
+             v = heads_of<const float>(arguments, 2, 2);
+  const auto y = heads_of<float>(arguments, 3, 3);
+  float* lse = arguments.tensor(4);
   with_form(context.products, [&]<class Form>() {
     Form::begin();
     const AttentionForward<Form> forward(sizes, context);
-    const std::int64_t floats = sizes.head_floats();
-    for (std::int64_t key = 0; key < sizes.batch * sizes.key_heads; ++key) {
-      Form::pack(arguments.tensor(1) + key * floats, sizes.width, true, sizes.width, sizes.seq, forward.keys);
-      const RightRows<Form> values(arguments.tensor(2) + key * floats, sizes.seq, sizes.width, forward.values);
-      for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head)
-        forward.head(arguments.tensor(0) + head * floats, values, arguments.tensor(3) + head * floats,
-                     arguments.tensor(4) + head * sizes.seq);
+    for (std::int64_t sequence = 0; sequence < sizes.batch; ++sequence) {
+      for (std::int64_t key = 0; key < sizes.key_heads; ++key) {
+        Form::pack(k.at(sequence, key).first, k.of_position, true, sizes.width, sizes.seq, forward.keys);
+        const RightMatrix<Form> values(v.at(sequence, key), sizes.seq, sizes.width, forward.values);
+        for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head, lse += sizes.seq)
+          forward.head(q.at(sequence, head), values, y.at(sequence, head), lse);
+      }
     }
   });
 }

@@ -8,13 +8,25 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 inline constexpr float log2_e = 1.4426950408889634F;
 
+// A tensor of heads (B, H, T, C) wherever they lie: floats from one sequence, head, position to the next.
+template <class T>
+struct Heads {
+  T* first;
+  std::int64_t of_sequence, of_head, of_position;
+
+  Rows<T> at(std::int64_t sequence, std::int64_t head) const {
+    return {first + sequence * of_sequence + head * of_head, of_position};
+  }
+};
+
 struct AttentionSizes {
   std::int64_t batch, heads, key_heads, seq, width;
   float scale;
   bool causal;
   std::int64_t window;  // as long as the sequence where there is none
 
-  // sizes: B, H, G, T, C; settings: scale, causal, window (0: none).
+  // sizes: B, H, G, T, C, then, of each tensor of heads in their order, the steps in Heads; settings: scale, causal,
+  // window (0: none).
   explicit AttentionSizes(const Arguments& arguments)
       : batch(arguments.sizes[0]),
         heads(arguments.sizes[1]),
@@ -26,7 +38,6 @@ struct AttentionSizes {
         window(arguments.settings[2] == 0 ? seq : static_cast<std::int64_t>(arguments.settings[2])) {}
 
   std::int64_t group() const { return heads / key_heads; }
-  std::int64_t head_floats() const { return seq * width; }
 
   // Keys [first, end) that query `row` sees.
   std::int64_t first_key(std::int64_t row) const { return causal && row >= window ? row - window + 1 : 0; }
@@ -41,6 +52,13 @@ inline Vector within(Vector values, std::int64_t column, std::int64_t first, std
   if (column >= first && column + lanes <= end) return values;
   const Ints at = lane_numbers() + static_cast<std::int32_t>(column);
   return (at >= static_cast<std::int32_t>(first)) & (at < static_cast<std::int32_t>(end)) ? values : Vector{};
+}
+
+// The tensor `index`, the `number`th of those that are heads.
+template <class T>
+Heads<T> heads_of(const Arguments& arguments, std::size_t index, std::size_t number) {
+  const std::int64_t* steps = arguments.sizes + 5 + 3 * number;
+  return {arguments.tensor<T>(index), steps[0], steps[1], steps[2]};
 }
 
 inline float* take_floats(Context& context, std::int64_t count) {

@@ -11,6 +11,15 @@ inline constexpr std::int64_t band_vectors = 32 / lanes;  // of 32 columns
 
 using BandVectors = Vector[band_vectors];
 
+// Rows of a matrix, so many floats apart.
+template <class T>
+struct Rows {
+  T* first;
+  std::int64_t apart;
+
+  T* at(std::int64_t row) const { return first + row * apart; }
+};
+
 inline void fill_noughts(float* from, std::int64_t count) {
   __builtin_memset(from, 0, static_cast<std::size_t>(count) * sizeof(float));
 }
@@ -32,10 +41,12 @@ struct VectorForm {
     for (std::int64_t i = 0; i < band_vectors; ++i) store(to + i * lanes, round(values[i]));
   }
 
-  // Rows (T x C) as a left-hand matrix.
-  static void read_rows(const float* x, std::int64_t rows, std::int64_t k, float* to) {
-    each_vector(rows * k,
-                [&](std::int64_t at, std::int64_t count) { store(to + at, round(load(x + at, count)), count); });
+  // factor x (rows x k) as a left-hand matrix.
+  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to, float factor = 1) {
+    for (std::int64_t row = 0; row < rows; ++row, to += k)
+      each_vector(k, [&](std::int64_t column, std::int64_t count) {
+        store(to + column, round(load(x.at(row) + column, count) * factor), count);
+      });
   }
 
   static void pack(const float* x, std::int64_t ldx, bool transposed, std::int64_t k, std::int64_t n, float* to) {
@@ -68,10 +79,10 @@ struct TileForm {
     for (std::int64_t i = 0; i < band_vectors; ++i) _mm512_storeu_si512(to + i * apart, pair_rows(first[i], second[i]));
   }
 
-  static void read_rows(const float* x, std::int64_t rows, std::int64_t k, float* to) {
-    for (std::int64_t row = 0; row < rows; ++row, x += k)
+  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to, float factor = 1) {
+    for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t column = 0; column < k; column += 32, to += 16)
-        _mm512_storeu_si512(to, pair_columns(x + column, least(32, k - column)));
+        _mm512_storeu_si512(to, pair_columns(x.at(row) + column, least(32, k - column), factor));
   }
 
   static void pack(const float* x, std::int64_t ldx, bool transposed, std::int64_t k, std::int64_t n, float* to) {
@@ -101,7 +112,7 @@ inline std::int64_t padded(std::int64_t seq) { return rounded_up(seq, band); }
 
 // x itself: T deep, to be multiplied from any multiple of 32 rows on, noughts past T.
 template <class Form>
-struct RightRows {
+struct RightMatrix {
   float* data;
   std::int64_t depth, width;
 
@@ -109,23 +120,23 @@ struct RightRows {
     return Form::steps(padded(seq)) * rounded_up(width, lanes);
   }
 
-  RightRows(const float* x, std::int64_t seq, std::int64_t columns, float* to)
+  RightMatrix(Rows<const float> x, std::int64_t seq, std::int64_t columns, float* to)
       : data(to), depth(Form::steps(padded(seq))), width(columns) {
     for (std::int64_t column = 0; column < width; column += Form::width) {
       const std::int64_t here = least(Form::width, width - column), wide = rounded_up(here, lanes);
       float* panel = data + column * depth;
-      Form::pack(x + column, width, false, seq, here, panel);
+      Form::pack(x.first + column, x.apart, false, seq, here, panel);
       fill_noughts(panel + Form::steps(seq) * wide, (depth - Form::steps(seq)) * wide);
     }
   }
 
   // c (m x C) = or += left (m x count) times `count` of the rows from `first` on.
-  void multiply(const float* left, std::int64_t apart, std::int64_t m, std::int64_t first, std::int64_t count, float* c,
-                bool add) const {
+  void multiply(const float* left, std::int64_t apart, std::int64_t m, std::int64_t first, std::int64_t count,
+                Rows<float> c, bool add) const {
     for (std::int64_t column = 0; column < width; column += Form::width) {
       const std::int64_t here = least(Form::width, width - column), wide = rounded_up(here, lanes);
       Form::multiply(left, apart, m, data + column * depth + Form::steps(first) * wide, Form::steps(count), here,
-                     c + column, width, add);
+                     c.first + column, c.apart, add);
     }
   }
 };

@@ -11,13 +11,12 @@ constexpr Op ops[] = {
     {"activation_backward", 3, 2, 1, activation_backward},
     {"adamw", 9, 5, 0, adamw},
     {"advance", 1, 0, 0, advance},
-    {"attention", 5, 5, 3, attention},
-    {"attention_backward", 9, 5, 3, attention_backward},
+    {"attention", 5, 17, 3, attention},
+    {"attention_backward", 9, 29, 3, attention_backward},
     {"dropout", 6, 1, 1, dropout},
     {"embed", 4, 4, 0, embed},
     {"embed_backward", 5, 5, 0, embed_backward},
     {"gradient_squares", 2, 3, 0, gradient_squares},
-    {"join_heads", 2, 4, 0, join_heads},
     {"linear", 6, 3, 0, linear},
     {"linear_backward", 7, 3, 0, linear_backward},
     {"linear_cross_entropy", 13, 3, 2, linear_cross_entropy},
@@ -25,9 +24,8 @@ constexpr Op ops[] = {
     {"mlp_backward", 16, 3, 4, mlp_backward},
     {"norm", 8, 2, 2, norm},
     {"norm_backward", 9, 2, 0, norm_backward},
-    {"norm_qkv", 13, 6, 1, norm_qkv},
-    {"norm_qkv_backward", 15, 6, 0, norm_qkv_backward},
-    {"split_heads", 2, 4, 0, split_heads},
+    {"norm_qkv", 11, 6, 1, norm_qkv},
+    {"norm_qkv_backward", 13, 6, 0, norm_qkv_backward},
 };
 
 }  // namespace

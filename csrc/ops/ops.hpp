@@ -22,7 +22,6 @@ void dropout(const Arguments& arguments, Context& context);
 void embed(const Arguments& arguments, Context& context);
 void embed_backward(const Arguments& arguments, Context& context);
 void gradient_squares(const Arguments& arguments, Context& context);
-void join_heads(const Arguments& arguments, Context& context);
 void linear(const Arguments& arguments, Context& context);
 void linear_backward(const Arguments& arguments, Context& context);
 void linear_cross_entropy(const Arguments& arguments, Context& context);
@@ -32,6 +31,5 @@ void norm(const Arguments& arguments, Context& context);
 void norm_backward(const Arguments& arguments, Context& context);
 void norm_qkv(const Arguments& arguments, Context& context);
 void norm_qkv_backward(const Arguments& arguments, Context& context);
-void split_heads(const Arguments& arguments, Context& context);
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

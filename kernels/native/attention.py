@@ -6,6 +6,7 @@ from torch import Tensor
 
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.native.call import call, refuse_device
+from isoflop.kernels.native.heads import join_heads, split_heads
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 
@@ -15,23 +16,28 @@ def forward(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Attention of q (K, B, H, T, C) over k, v (K, B, G, T, C), H a multiple of G; ``scale`` is 1/sqrt(C) unless given.
 
-    Returns y (K, B, H, T, C) and the log-sum-exp of the scores (K, B, H, T) in bits (base 2); ``out``, the results of
-    an earlier call, is filled again. Raises KernelError for tensors that ``signatures.check`` refuses or that are not
-    float32 on the host, an ``out`` of another form, H no multiple of G, and a window below 1 or without ``causal``.
+    Heads may lie anywhere in memory. Returns y (K, B, H, T, C), whose heads lie beside each other in rows, and the
+    log-sum-exp of the scores (K, B, H, T) in bits (base 2); ``out``, the results of an earlier call, is filled again.
+    Raises KernelError for tensors that ``signatures.check`` refuses or that are not float32 on the host, an ``out`` of
+    another form, H no multiple of G, and a window below 1 or without ``causal``.
     """
-    sizes = check("attention", q=q, k=k, v=v)
+    sizes = check("attention", "qkv", q=q, k=k, v=v)
     check_mask(causal, window)
     check_heads(sizes)
     refuse_device("attention", q)
-    form = tuple(q.shape), q.dtype
-    y, lse = buffers("attention", q.device, out, y=form, lse=(form[0][:-1], q.dtype))
-    call("attention", [q, k, v, y, lse], axes(sizes), settings(sizes, causal, window, scale))
+    models, batch, heads, seq, width = q.shape
+    rows, lse = buffers(
+        "attention", q.device, None if out is None else (join_heads(out[0]), out[1]),
+        rows=((models, batch * seq, heads * width), q.dtype), lse=((models, batch, heads, seq), q.dtype),
+    )  # fmt: skip
+    y = split_heads(rows, batch=batch, heads=heads)
+    call("attention", [q, k, v, y, lse], axes(sizes, q, k, v, y), settings(sizes, causal, window, scale))
     return y, lse
 
 
-def axes(sizes: dict[str, int]) -> list[int]:
-    """Sizes in the order of the ops."""
-    return [sizes[axis] for axis in "BHGTC"]
+def axes(sizes: dict[str, int], *heads: Tensor) -> list[int]:
+    """Sizes in the order of the ops, and the steps from sequence, head and position to the next of each tensor."""
+    return [sizes[axis] for axis in "BHGTC"] + [step for each in heads for step in each.stride()[1:4]]
 
 
 def settings(sizes: dict[str, int], causal: bool, window: int | None, scale: float | None) -> list[float]:

@@ -9,11 +9,12 @@ from torch import Tensor
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.native.attention import axes, settings
 from isoflop.kernels.native.call import call, refuse_device
+from isoflop.kernels.native.heads import join_projection, split_projection
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 
 class Gradients(NamedTuple):
-    """Of q (K, B, H, T, C), k and v (K, B, G, T, C)."""
+    """Of q (K, B, H, T, C), k and v (K, B, G, T, C), beside each other in rows."""
 
     dq: Tensor
     dk: Tensor
@@ -26,14 +27,20 @@ def backward(
 ) -> Gradients:  # fmt: skip
     """Gradients from ``dy``, the inputs of :func:`attention.forward` and its results, in ``out`` of an earlier call.
 
-    Raises KernelError as the forward pass does.
+    Heads may lie anywhere in memory. Raises KernelError as the forward pass does.
     """
-    sizes = check("attention_backward", dy=dy, q=q, k=k, v=v, y=y, lse=lse)
+    sizes = check("attention_backward", ("dy", "q", "k", "v", "y"), dy=dy, q=q, k=k, v=v, y=y, lse=lse)
     check_mask(causal, window)
     check_heads(sizes)
     refuse_device("attention_backward", q)
-    of_query, of_key = (tuple(q.shape), q.dtype), (tuple(k.shape), k.dtype)
-    made = Gradients(*buffers("attention_backward", q.device, out, dq=of_query, dk=of_key, dv=of_key))
-    given = [dy, q, k, v, y, lse, *made]
-    call("attention_backward", given, axes(sizes), settings(sizes, causal, window, scale))
+    models, batch, heads, seq, width = q.shape
+    (rows,) = buffers(
+        "attention_backward", q.device, None if out is None else (join_projection(*out),),
+        rows=((models, batch, seq, (heads + 2 * sizes["G"]) * width), q.dtype),
+    )  # fmt: skip
+    made = Gradients(*split_projection(rows, heads, sizes["G"]))
+    call(
+        "attention_backward", [dy, q, k, v, y, lse, *made], axes(sizes, dy, q, k, v, y, *made),
+        settings(sizes, causal, window, scale),
+    )  # fmt: skip
     return made

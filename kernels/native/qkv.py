@@ -10,12 +10,15 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.native.call import call, constant, packed_bytes, refuse_device
+from isoflop.kernels.native.heads import join_projection, split_projection
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import check, check_norm_kind, head_width
 
 
 class Projected(NamedTuple):
-    """Queries (K, B, H, T, C), keys and values (K, B, G, T, C), and the statistics (K, B, T) of the norm."""
+    """Queries (K, B, H, T, C), keys and values (K, B, G, T, C), beside each other in rows, and the statistics
+    (K, B, T) of the norm.
+    """
 
     q: Tensor
     k: Tensor
@@ -47,17 +50,16 @@ def forward(
     models, batch, seq, width = (sizes[axis] for axis in "KBTD")
     d_head = head_width(sizes["O"], n_head, n_kv_head, base)
     refuse_device("norm_qkv", x)
-    queries, keys = ((models, batch, heads, seq, d_head) for heads in (n_head, n_kv_head))
-    rows = ((models, batch, seq), torch.float32)
-    made = Projected(*buffers(
-        "norm_qkv", x.device, out, q=(queries, x.dtype), k=(keys, x.dtype), v=(keys, x.dtype),
-        mean=rows if kind == "layer" else None, rstd=rows,
-    ))  # fmt: skip
+    statistic = ((models, batch, seq), torch.float32)
+    rows, mean, rstd = buffers(
+        "norm_qkv", x.device, None if out is None else (join_projection(*out[:3]), *out[3:]),
+        rows=((models, batch, seq, sizes["O"]), x.dtype), mean=statistic if kind == "layer" else None, rstd=statistic,
+    )  # fmt: skip
     call(
-        "norm_qkv", [x, gain, shift, weight, bias, *_tables(models, seq, d_head, base), *made],
+        "norm_qkv", [x, gain, shift, weight, bias, *_tables(models, seq, d_head, base), rows, mean, rstd],
         [batch, seq, width, n_head, n_kv_head, d_head], [eps], kept=packed_bytes(width, sizes["O"]),
     )  # fmt: skip
-    return made
+    return Projected(*split_projection(rows, n_head, n_kv_head), mean, rstd)
 
 
 def product_gradients(
@@ -67,12 +69,12 @@ def product_gradients(
 ) -> Products:  # fmt: skip
     """From dq (K, B, H, T, C), dk, dv (K, B, G, T, C) and what :func:`forward` took and gave.
 
-    The gradients of x, gain and shift follow from ``dn`` by the norm's backward pass. Raises KernelError as
-    :func:`forward` does.
+    Gradients lie beside each other in rows, as ``attention_backward`` gives them. Those of x, gain and shift follow
+    from ``dn`` by the norm's backward pass. Raises KernelError as :func:`forward` does.
     """
     sizes = check(
-        "norm_qkv_backward", dq=dq, dk=dk, dv=dv, x=x, gain=gain, shift=shift, weight=weight, mean=mean, rstd=rstd,
-        dtotal=dtotal,
+        "norm_qkv_backward", ("dq", "dk", "dv"), dq=dq, dk=dk, dv=dv, x=x, gain=gain, shift=shift, weight=weight,
+        mean=mean, rstd=rstd, dtotal=dtotal,
     )  # fmt: skip
     refuse_device("norm_qkv", dq)
     models, batch, seq, width, heads, groups, outputs = (sizes[axis] for axis in "KBTDHGO")
@@ -85,7 +87,7 @@ def product_gradients(
     ))  # fmt: skip
     call(
         "norm_qkv_backward",
-        [dq, dk, dv, x, gain, shift, weight, mean, rstd, *_tables(models, seq, d_head, base), *made],
+        [join_projection(dq, dk, dv), x, gain, shift, weight, mean, rstd, *_tables(models, seq, d_head, base), *made],
         [batch, seq, width, heads, groups, d_head], kept=packed_bytes(outputs, width),
     )  # fmt: skip
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from isoflop.kernels.signatures.training import TRAINING
 OPS: dict[str, Op] = LAYERS | BLOCKS | TRAINING
 
 
-def check(op: str, **given: Tensor | Sequence[Tensor] | None) -> dict[str, int]:
+def check(op: str, apart: Collection[str] = (), /, **given: Tensor | Sequence[Tensor] | None) -> dict[str, int]:
     """The size of every axis of ``op`` in the tensors ``given`` by name.
+
+    Those named in ``apart`` may have gaps, and their axes any order in memory, but for the last, which is dense.
 
     Raises:
         KernelError: an unknown op or argument; a tensor missing, on another device, of another dtype or rank, with gaps
@@ -28,7 +30,7 @@ def check(op: str, **given: Tensor | Sequence[Tensor] | None) -> dict[str, int]:
     arguments = OPS[op].arguments
     for name in given.keys() - {argument.name for argument in arguments}:
         raise KernelError(f"{op} takes no {name!r}", hint=nearest(name, [argument.name for argument in arguments]))
-    seen = _Seen(op)
+    seen = _Seen(op, apart)
     for argument in arguments:
         value = given.get(argument.name)
         if value is None:
@@ -45,8 +47,8 @@ def check(op: str, **given: Tensor | Sequence[Tensor] | None) -> dict[str, int]:
 class _Seen:
     """What the tensors of a call have in common, and which of them said it first."""
 
-    def __init__(self, op: str) -> None:
-        self.op = op
+    def __init__(self, op: str, apart: Collection[str]) -> None:
+        self.op, self.apart = op, apart
         self.facts: dict[str, tuple[object, str]] = {}
 
     def same(self, what: str, name: str, value: object, applies: bool = True) -> None:
@@ -68,7 +70,12 @@ class _Seen:
             raise KernelError(f"{self.op}: {name} has shape {shape}, which holds no elements")
         self.same("device", name, tensor.device)
         self._check_dtype(argument, name, tensor.dtype)
-        if not (tensor.is_contiguous() or (argument.turned and tensor.mT.is_contiguous())):
+        dense = tensor[..., :1].numel() == tensor.numel() or tensor.stride(-1) == 1
+        if not (
+            tensor.is_contiguous()
+            or (argument.turned and tensor.mT.is_contiguous())
+            or (argument.name in self.apart and dense)
+        ):
             raise KernelError(
                 f"{self.op}: {name} has gaps {'' if argument.turned else 'or is transposed '}in memory",
                 hint=f"{name}.contiguous()",

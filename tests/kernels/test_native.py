@@ -110,13 +110,26 @@ def test_three_models_in_a_call_have_the_bits_of_three_calls(case: Case, isa: st
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 4, 33, 16), (2, 2, 3, 33)])
-@pytest.mark.parametrize("isa", _core.usable_isas())
-def test_heads_are_joined_and_split_again(sizes: tuple[int, ...], isa: str, guards: Guards) -> None:
-    apart = torch.randn(2, *sizes)
-    with use(instruction_set=isa):
-        joined = heads.join_heads(guards.place(apart))
-        assert torch.equal(joined, apart.transpose(2, 3).reshape(2, sizes[0] * sizes[2], sizes[1] * sizes[3]))
-        assert torch.equal(heads.split_heads(joined, batch=sizes[0], heads=sizes[1]), apart)
+def test_heads_are_the_memory_of_their_rows(sizes: tuple[int, ...]) -> None:
+    batch, heads_, seq, width = sizes
+    rows = torch.randn(2, batch * seq, heads_ * width)
+    apart = heads.split_heads(rows, batch=batch, heads=heads_)
+    assert torch.equal(apart, rows.view(2, batch, seq, heads_, width).transpose(2, 3))
+    assert heads.join_heads(apart).data_ptr() == rows.data_ptr()
+    assert torch.equal(heads.join_heads(apart), rows)
+
+
+@pytest.mark.parametrize(("n_head", "n_kv_head"), [(1, 1), (4, 2)])
+def test_a_projection_is_the_memory_of_its_rows(n_head: int, n_kv_head: int) -> None:
+    rows = torch.randn(2, 3, 5, (n_head + 2 * n_kv_head) * 6)
+    q, k, v = heads.split_projection(rows, n_head, n_kv_head)
+    apart = rows.unflatten(-1, (-1, 6)).transpose(2, 3)
+    assert torch.equal(torch.cat([q, k, v], 2), apart)
+    assert torch.equal(heads.join_projection(q, k, v), rows)
+    with pytest.raises(KernelError, match="do not lie beside each other"):
+        heads.join_projection(q, v, k)
+    with pytest.raises(KernelError, match="do not lie beside each other"):
+        heads.join_projection(q.contiguous(), k.contiguous(), v.contiguous())
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 130, 5000])

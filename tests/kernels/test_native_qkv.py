@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isoflop.errors import KernelError
 from isoflop.kernels import reference
-from isoflop.kernels.native import norm, qkv
+from isoflop.kernels.native import heads, norm, qkv
 from proof.native import Tensors, assert_native, by_instruction_set
 
 
@@ -39,9 +39,11 @@ def by_native(
     shift: Tensor | None, weight: Tensor, bias: Tensor | None, **settings: Any,
 ) -> dict[str, Tensor]:  # fmt: skip
     q, k, v, mean, rstd = qkv.forward(x, gain, shift, weight, bias, base=base, **settings)
+    rows = torch.cat([grad_q, grad_k, grad_v], 2).transpose(2, 3).flatten(3)
     made = qkv.product_gradients(
-        grad_q, grad_k, grad_v, x, gain, shift, weight, mean, rstd, has_bias=bias is not None, base=base
-    )
+        *heads.split_projection(rows, q.shape[2], k.shape[2]), x, gain, shift, weight, mean, rstd,
+        has_bias=bias is not None, base=base,
+    )  # fmt: skip
     named = {"q": q, "k": k, "v": v, "dweight": made.dweight, "dbias": made.dbias, "dn": made.dn}
     return {name: value for name, value in named.items() if value is not None}
 
