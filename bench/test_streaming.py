@@ -8,8 +8,8 @@ and 10 products, 4 ns) are taken only where a Gauss-Newton step leaves a tenth o
 of pages: 12 bytes a point are written as float32 (plain pages, uncompressed: 7 ns of one core here; with zstd and
 byte-stream split, a third of the size, 65 ns).
 
-Least squares of curves takes no pass but the first: a stretch of a curve is condensed to eight nodes, some thirty products a
-point, and steps are sums over the nodes, of 1e6 points 31,000.
+Least squares of curves takes no pass but the first: a stretch of a curve is condensed to eight nodes, some thirty
+products a point, and steps are sums over the nodes, of 1e6 points 31,000.
 
 A second of another job's time is not a second of this one's: ratios are of CPU seconds, wall seconds stand beside.
 """
