@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 P = ParamSpec("P")
@@ -78,7 +78,8 @@ class Colours:
 
     def __init__(self, values: ArrayLike, label: str) -> None:
         low, high = float(np.min(values)), float(np.max(values))
-        self._norm = LogNorm(low, high if high > low else low * 10)
+        high = high if high > low else low * 10
+        self._norm, self._decade = LogNorm(low, high), high >= 10 * low
         self._map = mpl.colormaps["viridis"]
         self._label = label
 
@@ -86,12 +87,11 @@ class Colours:
         return self._map(self._norm(value) * 0.92)
 
     def bar(self, ax: Axes) -> None:
-        plain = StrMethodFormatter("{x:.3g}") if self._norm.vmax < 10 * self._norm.vmin else None
         shown = mpl.colors.ListedColormap([self._map(x * 0.92) for x in np.linspace(0, 1, 256)])
         bar = ax.figure.colorbar(ScalarMappable(self._norm, shown), ax=ax, label=self._label, pad=0.02)
-        if plain is not None:  # less than a decade: powers of ten make no ticks
-            bar.ax.yaxis.set_major_formatter(plain)
-            bar.ax.yaxis.set_minor_formatter(plain)
+        if not self._decade:  # powers of ten make no ticks
+            bar.ax.yaxis.set_major_formatter("{x:.3g}")
+            bar.ax.yaxis.set_minor_formatter("{x:.3g}")
 
 
 def shade_extrapolation(ax: Axes, start: float) -> None:
