@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 _PASSES = 60
 _DAMPED = 1e-3
-_FLAT = 1e-8
+FLAT = 1e-8
 """A cosine from which a step lowers the sum by its square: by what no sum of doubles shows."""
 _CUT = 0.1
 """Where a Gauss-Newton step leaves more than this of the cosine, second derivatives are worth their exponentials."""
@@ -28,9 +28,9 @@ class Descent:
         passes: taken so far.
     """
 
-    def __init__(self, problem: Problem, over: Callable[[Array, bool], Sums]) -> None:
-        """``over`` takes free coordinates and whether the Hessian is asked for."""
-        self.problem, self.over = problem, over
+    def __init__(self, problem: Problem, over: Callable[[Array, bool], Sums], flat: float = FLAT) -> None:
+        """``over`` takes free coordinates and whether the Hessian is asked for; a cosine of ``flat`` ends the steps."""
+        self.problem, self.over, self.flat = problem, over, flat
         self.passes = 0
 
     def _sums(self, v: Array, newton: bool) -> Sums:
@@ -52,7 +52,7 @@ class Descent:
         while self.passes < _PASSES and mu < 1e12:
             best = here.objective
             before, (cosine, can) = cosine, propose(here.g, here.h, c.spread, v, c.lower, c.upper, best, mu, trial)
-            if cosine <= _FLAT or best <= self._rounding(here):
+            if cosine <= self.flat or best <= 0.5 * float(here.totals[2]) * unit_of_rounding(self.problem) ** 2:
                 return v, here, cosine
             there = None
             if newton or cosine <= _CUT * before:
@@ -60,7 +60,10 @@ class Descent:
             if there is not None and there.objective < best:
                 v, here, mu = trial.copy(), there, 0.1 * mu if mu > _DAMPED else 0.0
             elif there is not None and cosine <= LOOSE:
-                return v, here, cosine
+                # the sums differ by rounding alone: the cosine tells which of the two is nearer
+                step = trial.copy()
+                nearer, _ = propose(there.g, there.h, c.spread, step, c.lower, c.upper, there.objective, mu, trial)
+                return (step, there, nearer) if nearer < cosine else (v, here, cosine)
             elif not newton:
                 newton, here = True, self._sums(v, True)
             else:
@@ -70,11 +73,11 @@ class Descent:
             hint="plot the points: the law may not be of their form",
         )
 
-    def _rounding(self, here: Sums) -> float:
-        """A sum of squares that rounding of the observations alone makes."""
-        largest = float(np.abs(self.problem.y).max())
-        unit = 4e-15 * (1.0 + largest if self.problem.criterion.log else largest)
-        return 0.5 * float(here.totals[2]) * unit**2
+
+def unit_of_rounding(problem: Problem) -> float:
+    """What rounding of the observations alone makes of a residual."""
+    largest = float(np.abs(problem.y).max())
+    return 4e-15 * (1.0 + largest if problem.criterion.log else largest)
 
 
 def covariance_of(problem: Problem, v: Array, here: Sums, squares: Sums, n: int, known_scale: bool) -> Array:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ Array = NDArray[np.float64]
 NO_COLUMN = np.empty(0)
 """Weights, or one over the noise, where all are 1."""
 
-_IDLE = 2**23
-"""Numbers that stay for the next fit."""
+_OF_SQUARES = np.array([0.5, 0.0, 0.0, 1.0, 1.0, 0.0])
+"""What squares of residuals add to the totals of least squares."""
 
 
 class Blocks(NamedTuple):
@@ -38,8 +37,8 @@ class Blocks(NamedTuple):
     @classmethod
     def of(cls, law: Law, numbers: Array) -> Blocks:
         """As many as fit into memory for numbers, (n,)."""
-        inputs, raw, size = len(law.inputs), _raw(law), _block()
-        count = numbers.size // (_width(law) * size)
+        inputs, raw, size = len(law.inputs), _raw(law), block_size()
+        count = numbers.size // (width(law) * size)
         ends = np.cumsum([count * inputs * size, count * raw * size, count * size])
         z, x, y = np.split(numbers[: ends[-1]], ends[:-1])
         return cls(z.reshape(count, inputs, size), x.reshape(count, raw, size), y.reshape(count, size))
@@ -57,17 +56,22 @@ class Laid:
         blocks: the last one filled up.
         n: points.
         w, s: weights and one over the noise, (n,), or empty where all are 1.
+        spread: where some are nodes that stand for a stretch of points, for each NODES points the sum of squares about
+            their mean of the observations that they stand for, -1 for points themselves, (n / NODES,); else empty.
+        left: squares of residuals that the nodes leave out, whatever the parameters.
     """
 
     blocks: Blocks
     n: int
     w: Array
     s: Array
+    spread: Array = field(default_factory=lambda: NO_COLUMN)
+    left: float = 0.0
 
 
 def of_problem(problem: Problem) -> list[Laid]:
     """The runs of a problem, centred as they are there, a chunk at a time."""
-    size, n = _block(), problem.y.size
+    size, n = block_size(), problem.y.size
     alike = bool((problem.w == 1.0).all()), bool((problem.s == 1.0).all())
 
     def blocks(rows: Array) -> Array:
@@ -87,77 +91,17 @@ def of_problem(problem: Problem) -> list[Laid]:
     return found
 
 
-class Desk:
-    """Memory of one worker: a chunk as doubles and in blocks, overwritten by the next."""
-
-    def __init__(self, law: Law) -> None:
-        self.numbers = lend((len(law.inputs) + 1) * CHUNK)
-        self.room = lend(_width(law) * CHUNK)
-        self.blocks = Blocks.of(law, self.room)
-
-    def raw(self, rows: int, n: int) -> Array:
-        """Room for ``rows`` columns of n points."""
-        return self.numbers[: rows * n].reshape(rows, n)
-
-    def close(self) -> None:
-        """Give the memory back; it is another's then."""
-        take_back(self.numbers)
-        take_back(self.room)
-
-
-class Shelf:
-    """Memory for points that stay between passes, given out in stretches."""
-
-    def __init__(self, law: Law, points: int) -> None:
-        self.room = lend(_width(law) * points)
-        self.blocks = Blocks.of(law, self.room)
-        self.taken, self.lock = 0, threading.Lock()
-
-    def take(self, points: int) -> Blocks | None:
-        """Room for some more, where there is any."""
-        count = blocks_of(points)
-        with self.lock:
-            first, self.taken = self.taken, self.taken + count
-        return self.blocks.part(first, count) if first + count <= len(self.blocks.y) else None
-
-    def close(self) -> None:
-        """Give the memory back; it is another's then."""
-        take_back(self.room)
-
-
-_idle: dict[int, list[Array]] = {}
-_counting = threading.Lock()
-
-
-def lend(size: int) -> Array:
-    """Memory for numbers, (size,): of an earlier fit where there is any.
-
-    New pages come from the system one at a time, zeroed: of a million points they took as long as their logarithms.
-    """
-    with _counting:
-        found = _idle.get(size)
-        return found.pop() if found else np.empty(size)
-
-
-def take_back(numbers: Array) -> None:
-    """Keep it for the next fit; all that is kept is no more than 64 MiB, other sizes go first."""
-    with _counting:
-        if sum(size * len(some) for size, some in _idle.items()) + numbers.size > _IDLE:
-            _idle.clear()
-        if numbers.size <= _IDLE:
-            _idle.setdefault(numbers.size, []).append(numbers)
-
-
 def _raw(law: Law) -> int:
     return len(law.inputs) if any(law.code.RAW) else 0
 
 
-def _width(law: Law) -> int:
+def width(law: Law) -> int:
     """Numbers a point."""
     return len(law.inputs) + _raw(law) + 1
 
 
-def _block() -> int:
+def block_size() -> int:
+    """Points of a block."""
     from isoflop.fitting.solver.polish import BLOCK
 
     return BLOCK
@@ -165,15 +109,18 @@ def _block() -> int:
 
 def blocks_of(points: int) -> int:
     """How many blocks points fill."""
-    return -(-points // _block())
+    return -(-points // block_size())
 
 
-def lay_out(law: Law, logs: bool, raw: Array, into: Blocks) -> bool:
-    """Fill the first blocks of ``into`` from columns (inputs + 1, n), the output last; False: a bad value."""
+def lay_out(law: Law, signed: Sequence[bool], logs: bool, raw: Array, into: Blocks) -> bool:
+    """Fill the first blocks of ``into`` from columns (inputs + 1, n), the output last; False: a bad value.
+
+    ``signed`` says which columns may have any sign.
+    """
     from isoflop.fitting.solver.accumulate import lay_out as fill
 
     count = blocks_of(raw.shape[1])
-    bad: int = fill(raw, ~np.array(law.code.POSITIVE), any(law.code.RAW), logs, *into.part(0, count))
+    bad: int = fill(raw, np.array(signed), any(law.code.RAW), logs, *into.part(0, count))
     return bad < 0
 
 
@@ -241,6 +188,7 @@ def summing(problem: Problem, v: Array, delta: float, newton: bool, centre: Arra
                 *units, u, centre, *laid.blocks, laid.w, laid.s, laid.n,
                 delta, up, down, logs, newton, found.g, found.h, found.totals,
             )  # fmt: skip
+            found.totals += laid.left * _OF_SQUARES
         return found
 
     return over

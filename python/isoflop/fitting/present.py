@@ -67,7 +67,7 @@ def _quick(fit: Fit) -> bool:
 def _counted(fit: Fit) -> str:
     """Runs in memory, or points of a store."""
     passes = fit.certificate.passes
-    return f"{fit.n_runs:,} points in {passes} passes" if passes else f"{fit.n_runs} runs"
+    return f"{fit.n_runs:,} points in {passes} pass{'' if passes == 1 else 'es'}" if passes else f"{fit.n_runs} runs"
 
 
 def held_out(fit: Fit, by: str | None = None) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError
-from isoflop.fitting.batches import Part
+from isoflop.fitting.batches import Columns, Part
 from isoflop.fitting.data import RUN
-from isoflop.fitting.laid import Laid, Shelf
+from isoflop.fitting.desk import Shelf
 from isoflop.fitting.passes import Store, stretches
 from isoflop.fitting.threads import in_threads
 
@@ -22,7 +22,8 @@ SIZE = 4096
 """Points of the sample: enough that the law fitted to them is one or two steps from the optimum."""
 
 KEPT = 2**20
-"""Points of a store that stay in memory, laid out, between passes: 24 MiB of two inputs and an output."""
+"""Points of a store that stay in memory, laid out, between passes: 24 MiB of two inputs and an output. Nodes of
+condensed curves are fewer than points: those of 1e8 points, a thousand curves, fill a third of it."""
 
 _LOOKED_AT = 1024
 """Of a chunk, evenly spaced."""
@@ -52,37 +53,28 @@ def take_sample(store: Store, size: int = SIZE) -> Sample:
     Raises:
         FitError: there are no points, or a value that cannot be.
     """
-    names, n_inputs = store.names, len(store.law.inputs)
+    n_inputs = len(store.law.inputs)
     # what the points of a run weigh is known once all were counted
     shelf = store.shelf = Shelf(store.law, 0 if store.by_run else KEPT)
 
     def look(task: tuple[int, Part]) -> tuple[Array, int, dict[Any, int]]:
         number, part = task
-        laid: list[Laid] | None = []
-        rows, count, runs = [np.empty((len(names), 0))], 0, collections.Counter[Any]()
-        with store.desk() as desk:
-            for columns in part.read():
-                length = len(columns[store.law.output])
-                if length:
-                    every = slice(None, None, max(1, length // _LOOKED_AT))
-                    raw = store.widen(part, columns, desk)
-                    rows.append(raw[:, every].copy())
-                    into = shelf.take(length) if laid is not None else None
-                    if laid is not None and into is not None:
-                        laid.append(store.lay_out(part, count, columns, {}, raw, into))
-                    else:
-                        laid = None
-                        if not all(_good(row, name in store.law.signed) for row, name in zip(raw, names, strict=True)):
-                            store.refuse(part, count, columns)
-                if store.by_run:
-                    for run, points in zip(*stretches(columns[RUN]), strict=True):
-                        runs[run] += int(points)
-                count += length
-        if laid is not None:
-            store.kept[number] = laid
-        return _spread(np.concatenate(rows, axis=1), n_inputs, size), count, dict(runs)
+        rows, counts, runs = [np.empty((n_inputs + 1, 0))], [0], collections.Counter[Any]()
 
-    pool, n_points, n_parts, runs = [np.empty((len(names), 0))], 0, 0, collections.Counter[Any]()
+        def take(columns: Columns, raw: Array) -> None:
+            rows.append(raw[:, :: max(1, raw.shape[1] // _LOOKED_AT)].copy())
+            counts.append(raw.shape[1])
+            if store.by_run:
+                for run, points in zip(*stretches(columns[RUN]), strict=True):
+                    runs[run] += int(points)
+
+        kept = [shelf.keep(laid) for _, laid in store.laid(part, None, look=take)]
+        whole = [laid for laid in kept if laid is not None]
+        if len(whole) == len(kept):
+            store.kept[number] = whole
+        return _spread(np.concatenate(rows, axis=1), n_inputs, size), sum(counts), dict(runs)
+
+    pool, n_points, n_parts, runs = [np.empty((n_inputs + 1, 0))], 0, 0, collections.Counter[Any]()
     for rows, count, found in in_threads(look, store.parts()):
         pool.append(rows)
         if sum(some.shape[1] for some in pool) > _POOL:
@@ -119,8 +111,3 @@ def _spread(rows: Array, n_inputs: int, size: int) -> Array:
     rest = chosen[rank[chosen] == last]
     some = rest[np.linspace(0, rest.size - 1, size - whole.size).astype(np.int64)]
     return rows[:, np.sort(np.concatenate([whole, some]))]
-
-
-def _good(values: NDArray[Any], signed: bool) -> bool:
-    low, high = float(values.min()), float(values.max())
-    return bool(np.isfinite(low) and np.isfinite(high)) and (signed or low > 0)

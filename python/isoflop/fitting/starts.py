@@ -191,11 +191,10 @@ def _choose(values: Array, cube: Array, count: int) -> NDArray[np.int64]:
     ranked = ranked[np.isfinite(values[ranked])]
     ranked = ranked if ranked.size else np.arange(values.size)
     chosen: list[int] = []
-    for at in ranked[: 40 * count]:
-        if len(chosen) >= max(1, count // 2):
-            break
-        if all(np.abs(cube[at] - cube[other]).max(initial=0.0) > _APART for other in chosen):
-            chosen.append(int(at))
+    near = ranked[: 40 * count]
+    while near.size and len(chosen) < max(1, count // 2):
+        chosen.append(int(near[0]))
+        near = near[np.abs(cube[near] - cube[near[0]]).max(axis=1, initial=0.0) > _APART]
     rest = ranked[~np.isin(ranked, chosen)]
     spread = rest[np.linspace(0, rest.size - 1, max(0, min(count - len(chosen), rest.size))).astype(np.int64)]
     return np.concatenate([np.array(chosen, dtype=np.int64), spread])

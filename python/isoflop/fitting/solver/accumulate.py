@@ -55,10 +55,10 @@ def lay_out(
 ) -> int:  # fmt: skip
     """Fill z, x (blocks, inputs, BLOCK) and y (blocks, BLOCK) from raw (inputs + 1, n), the output last.
 
-    z holds logarithms of inputs that have them, y of outputs where ``logs``. Returns -1, or the first row of a block
-    with a bad value.
+    Columns that are ``signed`` may have any sign. z holds logarithms of inputs that have them, y of outputs where
+    ``logs``. Returns -1, or the first row of a block with a bad value.
     """
-    k, n = signed.size, raw.shape[1]
+    k, n = z.shape[1], raw.shape[1]
     column = np.empty(BLOCK)
     for b in range(y.shape[0]):
         first = b * BLOCK
@@ -67,7 +67,7 @@ def lay_out(
             column[:count] = raw[m, first : first + count]
             # the last block is filled up with copies that will weigh nothing
             column[count:] = raw[m, first]
-            if not _good(column, m < k and signed[min(m, k - 1)]):
+            if not _good(column, signed[m]):
                 return first
             if m == k:
                 if logs:
