@@ -1,6 +1,6 @@
 // Gradients of attention: 32 keys at a time against the queries that see any of them, weights computed again.
 //
-//   p_ij = 2^(s_ij - lse_i),   dv_j = sum_i p_ij dy_i,   ds_ij = p_ij (dy_i (scale v_j) - scale dy_i y_i)
+//   p_ij = 2^(s_ij - lse_i),   dv_j = sum_i p_ij dy_i,   ds_ij = scale p_ij (dy_i v_j - dy_i y_i)
 //   dk_j = sum_i ds_ij q_i,    dq_i = sum_j ds_ij k_j
 //
 // Scores stand with keys as rows, so that weights are left-hand rows of the sums over queries as they are computed; for
@@ -14,11 +14,11 @@ namespace {
 template <class Form>
 struct AttentionBackward {
   AttentionSizes sizes;
-  std::int64_t across, deep;                                // queries, and elements of a row of C
-  float *keys, *values, *key_columns;                       // of a head of keys; values times scale
-  float *k_there, *q_there, *dy_there;                      // rows of a head behind each other: each is read often
-  float *queries, *gradients, *query_rows, *gradient_rows;  // of a head of queries
-  float *lse, *deltas, *sums;                               // deltas: scale dy y; sums: gradients of queries as columns
+  std::int64_t across, deep;                                  // queries, and elements of a row of C
+  float *keys, *values, *key_columns;                         // of a head of keys
+  float *k_there, *q_there, *dy_there;                        // rows of a head behind each other: each is read often
+  float *queries, *gradients, *query_rows, *gradient_rows;    // of a head of queries
+  float *lse, *deltas, *sums;                                 // deltas: dy y; sums: gradients of queries as columns
   float *scores, *products, *weights, *slopes, *slope_pairs;  // of 32 keys
 
   AttentionBackward(const AttentionSizes& of, Context& context)
@@ -45,7 +45,7 @@ struct AttentionBackward {
 
   void read_keys(Rows<const float> k, Rows<const float> v) const {
     Form::read_rows(k, sizes.seq, sizes.width, keys);
-    Form::read_rows(v, sizes.seq, sizes.width, values, sizes.scale);
+    Form::read_rows(v, sizes.seq, sizes.width, values);
 #if defined(__AMX_BF16__)
     if constexpr (Form::turned_sums) turn_into_pairs(k.first, k.apart, sizes.seq, sizes.width, across / 2, key_columns);
 #endif
@@ -59,7 +59,7 @@ struct AttentionBackward {
       each_vector(sizes.width, [&](std::int64_t column, std::int64_t count) {
         total += load(dy.at(row) + column, count) * load(y.at(row) + column, count);
       });
-      deltas[row] = sum(total) * sizes.scale;
+      deltas[row] = sum(total);
       lse[row] = of_lse[row];
     }
     for (std::int64_t row = sizes.seq; row < across; ++row) deltas[row] = lse[row] = 0;
@@ -90,7 +90,7 @@ struct AttentionBackward {
       for (std::int64_t i = 0; i < band_vectors; ++i) {
         const std::int64_t shift = i * lanes;
         Vector p = exp2(load(s + shift) * in_bits - load(lse + query + shift));
-        Vector ds = p * (load(dp + shift) - load(deltas + query + shift));
+        Vector ds = p * (load(dp + shift) - load(deltas + query + shift)) * sizes.scale;
         if constexpr (masked) {
           p = within(p, query + shift, from[r], to[r]);
           ds = within(ds, query + shift, from[r], to[r]);

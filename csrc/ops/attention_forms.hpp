@@ -41,11 +41,11 @@ struct VectorForm {
     for (std::int64_t i = 0; i < band_vectors; ++i) store(to + i * lanes, round(values[i]));
   }
 
-  // factor x (rows x k) as a left-hand matrix.
-  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to, float factor = 1) {
+  // x (rows x k) as a left-hand matrix.
+  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to) {
     for (std::int64_t row = 0; row < rows; ++row, to += k)
       each_vector(k, [&](std::int64_t column, std::int64_t count) {
-        store(to + column, round(load(x.at(row) + column, count) * factor), count);
+        store(to + column, round(load(x.at(row) + column, count)), count);
       });
   }
 
@@ -79,10 +79,10 @@ struct TileForm {
     for (std::int64_t i = 0; i < band_vectors; ++i) _mm512_storeu_si512(to + i * apart, pair_rows(first[i], second[i]));
   }
 
-  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to, float factor = 1) {
+  static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to) {
     for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t column = 0; column < k; column += 32, to += 16)
-        _mm512_storeu_si512(to, pair_columns(x.at(row) + column, least(32, k - column), factor));
+        _mm512_storeu_si512(to, pair_columns(x.at(row) + column, least(32, k - column)));
   }
 
   static void pack(const float* x, std::int64_t ldx, bool transposed, std::int64_t k, std::int64_t n, float* to) {

@@ -26,11 +26,11 @@ inline __m512i pair_rows(Vector first, Vector second) {
   return _mm512_permutexvar_epi16(_mm512_load_si512(order), reinterpret_cast<__m512i>(both));
 }
 
-// `factor` times 32 floats that stand side by side, the first `count` of them, as 16 pairs.
-inline __m512i pair_columns(const float* from, std::int64_t count, float factor = 1) {
+// 32 floats that stand side by side, the first `count` of them, as 16 pairs.
+inline __m512i pair_columns(const float* from, std::int64_t count) {
   const Vector first = load(from, least(count, lanes)),
                second = count > lanes ? load(from + lanes, count - lanes) : Vector{};
-  const __m512bh both = _mm512_cvtne2ps_pbh(second * factor, first * factor);
+  const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
   return reinterpret_cast<__m512i>(both);
 }
 

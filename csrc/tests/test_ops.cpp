@@ -96,12 +96,14 @@ TEST_CASE("attention of one key gives its value, whatever the score") {
     for (const float size : {0.0F, 1.0F, 30.0F}) {
       std::vector<float> q(5, size), k(5, size), v = numbers(5, 0.4F), y(5), lse(1), dq(5), dk(5), dv(5);
       Context context;
-      run("attention", isa, {q.data(), k.data(), v.data(), y.data(), lse.data()}, {1, 1, 1, 1, 5}, {0.5, 1, 0},
-          context);
+      std::vector<std::int64_t> sizes{1, 1, 1, 1, 5};
+      sizes.resize(5 + 4 * 3, 5);  // from one sequence, head, position of each tensor to the next
+      run("attention", isa, {q.data(), k.data(), v.data(), y.data(), lse.data()}, sizes, {0.5, 1, 0}, context);
       CHECK(y == v);
+      sizes.resize(5 + 8 * 3, 5);
       run("attention_backward", isa,
-          {v.data(), q.data(), k.data(), v.data(), y.data(), lse.data(), dq.data(), dk.data(), dv.data()},
-          {1, 1, 1, 1, 5}, {0.5, 1, 0}, context);
+          {v.data(), q.data(), k.data(), v.data(), y.data(), lse.data(), dq.data(), dk.data(), dv.data()}, sizes,
+          {0.5, 1, 0}, context);
       for (std::size_t i = 0; i < 5; ++i) CHECK(dv[i] == doctest::Approx(v[i]).epsilon(1e-3));
     }
   }

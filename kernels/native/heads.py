@@ -5,6 +5,7 @@ Ops of heads take them where they lie, so that nothing is moved between attentio
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
@@ -25,8 +26,8 @@ def join_heads(y: Tensor) -> Tensor:
 
 def split_projection(rows: Tensor, n_head: int, n_kv_head: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (K, B, H, T, C), keys and values (K, B, G, T, C) in rows (K, B, T, (H + 2 G) C)."""
-    heads = rows.unflatten(-1, (n_head + 2 * n_kv_head, -1)).transpose(2, 3)
-    q, k, v = heads.split([n_head, n_kv_head, n_kv_head], dim=2)
+    heads = rows.view(*rows.shape[:3], n_head + 2 * n_kv_head, -1).transpose(2, 3)
+    q, k, v = torch.split(heads, [n_head, n_kv_head, n_kv_head], dim=2)
     return q, k, v
 
 
