@@ -129,8 +129,8 @@ def not_source(root: Path, folder: Path, names: list[str]) -> set[str]:
 
 
 def package_files(root: Path) -> set[str]:
-    """Files of the package in the source tree, as paths below ``isoflop/``."""
+    """Files of the package in the source tree, as paths below ``isoflop/``: all but the results of studies."""
     package = root / "python" / "isoflop"
     own = [path.relative_to(package) for path in package.rglob("*")]
     linked = [path.relative_to(root) for link in ("kernels", "examples") for path in (root / link).rglob("*")]
-    return {path.as_posix() for path in own + linked if path.suffix in KINDS}
+    return {path.as_posix() for path in own + linked if path.suffix in KINDS and "results" not in path.parts}

@@ -47,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     here = tmp_path_factory.mktemp("user")
     (here / "study.toml").write_text(STUDY.format(corpus="stdlib"))
+    (here / "examples").symlink_to(ROOT / "examples")
     began = time.monotonic()
     isoflop("isoflop sweep study.toml", here)
     assert time.monotonic() - began < 60

@@ -96,13 +96,14 @@ TEST_CASE("attention of one key gives its value, whatever the score") {
   for (const Isa isa : usable_isas()) {
     for (const float size : {0.0F, 1.0F, 30.0F}) {
       std::vector<float> q(5, size), k(5, size), v = numbers(5, 0.4F), y(5), lse(1), dq(5), dk(5), dv(5);
-      std::vector<std::int64_t> sizes{1, 1, 1, 1, 5};
-      sizes.resize(29, 5);  // steps of the heads of every tensor
       Context context;
+      std::vector<std::int64_t> sizes{1, 1, 1, 1, 5};
+      sizes.resize(5 + 4 * 3, 5);  // from one sequence, head, position of each tensor to the next
       run("attention", isa,
           {q.data(), k.data(), v.data(), y.data(), lse.data(), nullptr, nullptr, nullptr, nullptr, nullptr}, sizes,
           {0.5, 1, 0, 0}, context);
       CHECK(y == v);
+      sizes.resize(5 + 8 * 3, 5);
       run("attention_backward", isa,
           {v.data(), q.data(), k.data(), v.data(), y.data(), lse.data(), dq.data(), dk.data(), dv.data(), nullptr,
            nullptr, nullptr, nullptr, nullptr},

@@ -26,7 +26,7 @@ def join_heads(y: Tensor) -> Tensor:
 
 def split_projection(rows: Tensor, n_head: int, n_kv_head: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (K, B, H, T, C), keys and values (K, B, G, T, C) in rows (K, B, T, (H + 2 G) C)."""
-    heads = rows.view(*rows.shape[:-1], n_head + 2 * n_kv_head, -1).transpose(2, 3)
+    heads = rows.view(*rows.shape[:3], n_head + 2 * n_kv_head, -1).transpose(2, 3)
     q, k, v = torch.split(heads, [n_head, n_kv_head, n_kv_head], dim=2)
     return q, k, v
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoflop.runs import Recorder, RunStore
+from isoflop.runs import Recorder, RunStore, mark, run_id
 from isoflop.runs.points import Columns
 
 COUNTS = {"N": 100.0, "D": 1000.0, "C": 6e5}
@@ -47,6 +47,16 @@ def one_of_each(store: RunStore) -> dict[str, str]:
         except OSError:
             ids["again"] = recorder.id
     return ids
+
+
+def released(store: RunStore) -> None:
+    """The runs of ``assets/format_1``, which was made by this and never will be again."""
+    for seed in range(10, 16):
+        finish(store, seed, n_points=30)
+    finish(store, 16, loss=math.nan)
+    store.compact()
+    one_of_each(store)
+    mark(store, run_id({"seed": 10, "shape": {"d_model": 16}}), "superseded", "for the asset")
 
 
 def seen(store: RunStore) -> dict[str, Any]:

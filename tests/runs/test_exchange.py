@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from isoflop.errors import NewerFormat, StoreError
-from isoflop.runs import Recorder, RunStore, compaction, export, import_archive, merge, run_id, verify
+from isoflop.runs import Recorder, RunStore, compaction, export, import_archive, merge, read_studies, run_id, verify
+from isoflop.runs.studies import GroupRuns, write_study
 from runs.making import COUNTS, all_points, assert_same_points, files, finish, one_of_each, seen
 
 
@@ -118,6 +119,16 @@ def test_an_export_holds_the_ended_runs_and_names_the_others(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_studies_asked_for_comes_with_the_runs(store: RunStore, other: RunStore, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_study(other, name, [GroupRuns(name="grid", purpose="scaling", runs=tuple(other.ids()))])
+    write_study(store, "two", [GroupRuns(name="scan", purpose="batch", runs=("a",))])
+    export(other, tmp_path / "runs.zip")
+    [problem] = import_archive(store, tmp_path / "runs.zip").problems
+    assert problem == "study two: it asks for other runs here, which stays"
+    assert {name: study.groups[0].name for name, study in read_studies(store).items()} == {"one": "grid", "two": "scan"}
+
+
 def rewritten(archive: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]) -> Path:
     """A copy of an archive with other entries."""
     made = archive.with_name("changed.zip")
@@ -129,7 +140,16 @@ def rewritten(archive: Path, change: Callable[[str, bytes], list[tuple[str, byte
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/tmp/evil", "compacted/../../evil", "runs/x/run.json", "compacted/evil.py", "store.json/x"]
+    "name",
+    [
+        "../evil",
+        "/tmp/evil",
+        "compacted/../../evil",
+        "runs/x/run.json",
+        "compacted/evil.py",
+        "studies/.x.json",
+        "studies/a/b.json",
+    ],
 )
 def test_an_archive_cannot_write_elsewhere(store: RunStore, other: RunStore, tmp_path: Path, name: str) -> None:
     export(other, tmp_path / "runs.zip")

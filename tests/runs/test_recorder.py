@@ -82,6 +82,13 @@ def test_points_reach_the_file_while_the_run_goes_on(store: RunStore) -> None:
         recorder.finish(loss=1.0)
 
 
+def test_the_name_of_the_column_of_runs_is_taken(store: RunStore) -> None:
+    with Recorder(store, SPEC) as recorder:
+        with pytest.raises(SpecError, match="a number cannot be called 'run'"):
+            recorder.log(1, loss=1.0, run=2.0)
+        recorder.finish(loss=1.0)
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_makes_a_diverged_run(store: RunStore, loss: float) -> None:
     with Recorder(store, SPEC) as recorder:

@@ -26,7 +26,7 @@ def points_of(spec: TrainSpec, corpus: Corpus, folder: Path) -> Columns:
     store = RunStore(folder)
     with Recorder(store, spec.to_dict()) as recorder:
         train_stack([spec], [corpus], [recorder])
-    return store.points(recorder.id)
+    return store.points_of(recorder.id)
 
 
 @pytest.mark.parametrize("engine", ["torch", "native"])

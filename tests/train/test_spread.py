@@ -43,7 +43,7 @@ def test_two_processes_give_the_losses_of_one_and_go_on_bit_for_bit(spread: str,
     with Recorder(RunStore(tmp_path / "one"), spec.to_dict()) as recorder:
         train(spec, corpus, recorder)
     spread_run(spec, spread, tmp_path / "two")
-    one, two = (RunStore(tmp_path / name).points(recorder.id) for name in ("one", "two"))
+    one, two = (RunStore(tmp_path / name).points_of(recorder.id) for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, values in one.items():
         np.testing.assert_allclose(two[name], values, rtol=1e-3, atol=1e-4, err_msg=name)

@@ -20,8 +20,9 @@ Result = CriticalBatch | StepsFit | ShapeScan | IsoflopMinima
 
 _LEVELS = 8
 """Losses at which a batch scan is read."""
-_MARGIN = 0.15
-"""Share, in logarithms, of the losses that all batch sizes pass which is left out at either end."""
+_MARGINS = 0.3, 0.1
+"""Shares, in logarithms, of the losses that all batch sizes pass which are left out: the first, when the learning rates
+of large batches still rise, and the last."""
 _WARMUP_SHARE = 0.1
 """Of the longest curve: where L(N, S_min) begins, the learning rate having risen well before."""
 
@@ -88,7 +89,7 @@ def _levels_passed_by_all(loss: Array, labels: NDArray[np.str_]) -> Array:
     high, low = np.log(min(run[0] for run in runs)), np.log(max(run.min() for run in runs))
     if low >= high:
         raise FitError("no loss is passed by all batch sizes", hint="longer runs, or evaluate earlier and more often")
-    share = np.linspace(_MARGIN, 1 - _MARGIN, _LEVELS)
+    share = np.linspace(_MARGINS[0], 1 - _MARGINS[1], _LEVELS)
     return np.asarray(np.exp(high + (low - high) * share))
 
 

@@ -78,7 +78,8 @@ class Colours:
 
     def __init__(self, values: ArrayLike, label: str) -> None:
         low, high = float(np.min(values)), float(np.max(values))
-        self._norm = LogNorm(low, high if high > low else low * 10)
+        high = high if high > low else low * 10
+        self._norm, self._decade = LogNorm(low, high), high >= 10 * low
         self._map = mpl.colormaps["viridis"]
         self._label = label
 
@@ -87,7 +88,10 @@ class Colours:
 
     def bar(self, ax: Axes) -> None:
         shown = mpl.colors.ListedColormap([self._map(x * 0.92) for x in np.linspace(0, 1, 256)])
-        ax.figure.colorbar(ScalarMappable(self._norm, shown), ax=ax, label=self._label, pad=0.02)
+        bar = ax.figure.colorbar(ScalarMappable(self._norm, shown), ax=ax, label=self._label, pad=0.02)
+        if not self._decade:  # powers of ten make no ticks
+            bar.ax.yaxis.set_major_formatter("{x:.3g}")
+            bar.ax.yaxis.set_minor_formatter("{x:.3g}")
 
 
 def shade_extrapolation(ax: Axes, start: float) -> None:

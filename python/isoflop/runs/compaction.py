@@ -17,9 +17,9 @@ from isoflop.runs.files import explained
 from isoflop.runs.folder import Folder
 from isoflop.runs.lease import is_held
 from isoflop.runs.manifest import begin, publish, read_manifest
-from isoflop.runs.part import RUN, HeldRun, Part
+from isoflop.runs.part import HeldRun, Part
 from isoflop.runs.part_writer import write_part
-from isoflop.runs.points import read_lines
+from isoflop.runs.points import RUN, read_lines
 from isoflop.runs.record import ENDED, read_record
 from isoflop.runs.rubbish import LEASE, alone, files_of_run, find_rubbish, remove
 

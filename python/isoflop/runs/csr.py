@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError, nearest
-from isoflop.runs.part import RUN, Part
+from isoflop.runs.part import Part
 from isoflop.runs.part_file import to_floats
-from isoflop.runs.points import Columns
+from isoflop.runs.points import RUN, Columns
 from isoflop.runs.where import named
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from isoflop.errors import StoreError
 from isoflop.runs import manifest, marker
@@ -19,9 +18,9 @@ from isoflop.runs.lease import is_held
 from isoflop.runs.part import HeldRun
 from isoflop.runs.record import ENDED, decode_record, read_record, run_id
 from isoflop.runs.rubbish import ARRIVING, LEASE, alone, files_of_run, gc
-
-if TYPE_CHECKING:
-    from isoflop.runs.store import RunStore
+from isoflop.runs.store import RunStore
+from isoflop.runs.studies import read_studies, write_study
+from isoflop.runs.verification import verify
 
 ARCHIVE = ".zip"
 _ID = re.compile("[0-9a-f]{16}")
@@ -35,7 +34,7 @@ class Exchange:
         runs: that came.
         points: of those that had ended.
         known: runs that were there already, and the same.
-        problems: runs that did not come, and why: another result was there, they are being written, are damaged.
+        problems: runs and studies that did not come, and why: they are other ones here, are being written or damaged.
     """
 
     runs: int = 0
@@ -69,6 +68,7 @@ def merge(store: RunStore, other: RunStore, where: object = None, *, unended: bo
         _take(store, _ended(other, apart, done), done)
         for run in apart if unended else ():
             _copy(store, other.folder(run), done)
+    _bring_studies(store, other, done)
     return done
 
 
@@ -83,8 +83,6 @@ def export(store: RunStore, target: Path, where: object = None) -> Exchange:
     Raises:
         StoreError: ``target`` is there, the store is damaged, or the disk refuses.
     """
-    from isoflop.runs.store import RunStore
-
     if target.exists():
         raise StoreError(f"{target} is there already", hint="give a new name")
     if target.suffix != ARCHIVE:
@@ -94,7 +92,8 @@ def export(store: RunStore, target: Path, where: object = None) -> Exchange:
         done = _export(store, made, where)
         packed = Path(folder) / target.name
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for file in (made.marker, *sorted(made.compacted.folder.path.iterdir())):
+            studies = sorted((made.path / "studies").glob("*.json"))
+            for file in (made.marker, *sorted(made.compacted.folder.path.iterdir()), *studies):
                 archive.write(file, str(file.relative_to(made.path)))
         packed.rename(target)
     return done
@@ -107,9 +106,6 @@ def import_archive(store: RunStore, archive: Path) -> Exchange:
         StoreError: it is no export, is damaged, or another process compacts ``store``.
         NewerFormat: it was written by a newer version.
     """
-    from isoflop.runs.store import RunStore
-    from isoflop.runs.verification import verify
-
     with TemporaryDirectory() as folder:
         _unpack(archive, Path(folder))
         other = RunStore(folder, create=False)
@@ -126,13 +122,18 @@ def _unpack(archive: Path, folder: Path) -> None:
     """
     try:
         with explained("read", archive), zipfile.ZipFile(archive) as packed:
-            (folder / "compacted").mkdir()
+            for inside in ("compacted", "studies"):
+                (folder / inside).mkdir()
             if marker.NAME not in packed.namelist():
                 raise StoreError(f"{archive} is no export of a run store: it holds no {marker.NAME}")
             for entry in packed.infolist():
                 inside, _, name = entry.filename.rpartition("/")
-                known = entry.filename == marker.NAME or (inside == "compacted" and manifest.is_file_of_store(name))
-                if not known or entry.compress_type != zipfile.ZIP_STORED:
+                known = {
+                    "": name == marker.NAME,
+                    "compacted": manifest.is_file_of_store(name),
+                    "studies": name.endswith(".json") and not name.startswith("."),
+                }
+                if not known.get(inside) or entry.compress_type != zipfile.ZIP_STORED:
                     raise StoreError(f"{archive} is no export of a run store: it holds {entry.filename!r}")
                 with packed.open(entry) as source, (folder / entry.filename).open("xb") as file:
                     shutil.copyfileobj(source, file)
@@ -148,6 +149,16 @@ def _export(store: RunStore, target: RunStore, where: object) -> Exchange:
         if row["state"] not in ENDED:
             done.problems.append(f"run {row['id']}: {row['state']}; only ended runs are exported")
     return done
+
+
+def _bring_studies(store: RunStore, other: RunStore, done: Exchange) -> None:
+    """What studies asked of which runs, but for those that ask something else here."""
+    ours = read_studies(store)
+    for name, study in read_studies(other).items():
+        if name not in ours:
+            write_study(store, name, study.groups)
+        elif ours[name] != study:
+            done.problems.append(f"study {name}: it asks for other runs here, which stays")
 
 
 def _take(store: RunStore, runs: Iterable[HeldRun], done: Exchange) -> None:

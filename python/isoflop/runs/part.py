@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isoflop.runs.folder import Folder
 from isoflop.runs.manifest import PartFiles
 from isoflop.runs.part_file import PartFile, to_floats
-from isoflop.runs.points import Columns
+from isoflop.runs.points import RUN, Columns
 from isoflop.runs.record import RunRecord, decode_record
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ RECORD, COUNT, COLUMNS, ATTEMPTS = "store.record", "store.points", "store.column
 """Columns of the runs beside those of a table: the record as JSON, how many points there are, the names of their
 columns as JSON, and the lines of earlier, interrupted attempts, ``{"points.1.jsonl": "..."}``, as JSON too."""
 INTERNAL = (RECORD, COUNT, COLUMNS, ATTEMPTS)
-RUN = "run"
-"""The column of points that says whose they are."""
 
 
 @dataclass(frozen=True)

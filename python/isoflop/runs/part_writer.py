@@ -13,8 +13,8 @@ import numpy as np
 
 from isoflop.runs.folder import Folder
 from isoflop.runs.manifest import File, PartFiles
-from isoflop.runs.part import ATTEMPTS, COLUMNS, COUNT, RECORD, RUN, HeldRun
-from isoflop.runs.points import typed
+from isoflop.runs.part import ATTEMPTS, COLUMNS, COUNT, RECORD, HeldRun
+from isoflop.runs.points import RUN, typed
 from isoflop.runs.record import RunRecord
 from isoflop.runs.rows import joined, row_of, to_table
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[np.float64]]
 """(n_points,) each, NaN where a point lacks a value."""
 
+RUN = "run"
+"""The column, where points of many runs are together, that says whose they are."""
+
 _WHOLE = 2.0**53
 _POINTS = msgspec.json.Decoder(dict[str, float | None])
 

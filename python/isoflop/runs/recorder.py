@@ -15,6 +15,7 @@ import msgspec
 from isoflop.errors import RunTaken, SpecError, StoreError
 from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
 from isoflop.runs.lease import Lease
+from isoflop.runs.points import RUN
 from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
 
 if TYPE_CHECKING:
@@ -117,7 +118,14 @@ class Recorder:
         self._write_record()
 
     def log(self, step: int, **values: float) -> None:
-        """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null."""
+        """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null.
+
+        Raises:
+            SpecError: a number called "run".
+            StoreError: the disk refuses.
+        """
+        if RUN in values:
+            raise SpecError(f"a number cannot be called {RUN!r}: the points of many runs have a column of that name")
         loss = values.get("loss")
         if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
             self._diverged_at = step

@@ -68,7 +68,7 @@ def remove(store: RunStore, files: Iterable[Path]) -> int:
                     shutil.rmtree(arriving)
             elif folder == store.compacted.folder.path:
                 freed += sum(_unlink(file) for file in inside)
-            elif (lease := Lease.take(folder / LEASE)) is not None:
+            elif folder.exists() and (lease := Lease.take(folder / LEASE)) is not None:
                 try:
                     freed += sum(_unlink(file) for file in (*inside, folder / LEASE))
                 finally:

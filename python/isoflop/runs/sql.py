@@ -9,7 +9,7 @@ import numpy as np
 
 from isoflop.errors import StoreError, require
 from isoflop.runs.csr import Points
-from isoflop.runs.part import RUN
+from isoflop.runs.points import RUN
 
 if TYPE_CHECKING:
     import pyarrow as pa
