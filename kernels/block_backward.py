@@ -8,9 +8,8 @@ With g the gradient of x1, which the MLP's kernels give, and for each head p the
 
 FLOPs of B sequences of T rows in products, beside those of ``mlp_backward``: B T (6 D C (H + 2 G) + 4 D C H), and 12 B
 T^2 C H between queries and keys, of which half is causal. Minimum bytes at s bytes an element: 3 B T D s (x, g, dx) and
-the weights; and each sequence writes its gradients of W_qkv and W_proj in float32, 8 D C (H + G) bytes that a second
-kernel reads to add them up in a fixed order: no atomics. Arithmetic intensity at two bytes and H C = G C = D, those
-gradients among it: (22 D + 12 T)/(6 + 32 D/T) FLOPs a byte.
+the weights; and each sequence writes its gradients of W_qkv and W_proj in float32, 8 D C (H + G) bytes, that a second
+kernel adds up in a fixed order. Intensity at two bytes, H C = G C = D: (22 D + 12 T)/(6 + 32 D/T) FLOPs a byte of all.
 """
 
 from __future__ import annotations

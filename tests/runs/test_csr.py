@@ -97,6 +97,20 @@ def test_sql_sees_every_run_and_every_point(mixed: RunStore) -> None:
         mixed.sql('select "spec.sed" from runs')
 
 
+def test_sql_sees_a_store_whose_runs_are_all_compacted(mixed: RunStore) -> None:
+    pytest.importorskip("duckdb")
+    asked = "select count(*) n from points"
+    before = mixed.sql(asked)["n"].to_pylist()
+    mixed.compact()
+    assert mixed.sql(asked)["n"].to_pylist() == before
+
+
+def test_no_run_is_one_of_none(mixed: RunStore) -> None:
+    for where in ({"seed": []}, "seed in []"):
+        assert mixed.table(where).num_rows == 0
+    assert mixed.table("seed not in []").num_rows == mixed.table().num_rows
+
+
 def test_sql_of_an_empty_store_is_refused(store: RunStore) -> None:
     pytest.importorskip("duckdb")
     with pytest.raises(StoreError, match="has no runs"):

@@ -235,7 +235,7 @@ def test_an_interrupt_from_the_keyboard_ends_launcher_and_workers_quietly(
     process = launch(slow, store)  # one may just end
     wait_until(lambda: "running" in [store.state(record) for record in store])
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert workers_on(store) == set()
     assert errors.count("Traceback") == 1, errors
     states = {store.state(record) for record in store}

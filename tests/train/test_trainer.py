@@ -85,6 +85,7 @@ def test_points_hold_steps_tokens_rate_and_held_out_loss(make_spec: MakeSpec, co
         "eval_tokens": 2048,
         "step": 40,
         "tokens": spec.tokens,
+        "trained_tokens": spec.tokens,
     }
 
 

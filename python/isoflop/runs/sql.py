@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def query(store: RunStore, sql: str) -> pa.Table:
     """See :meth:`isoflop.RunStore.sql`."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     duckdb = require("duckdb", extra="sql")
@@ -29,7 +30,7 @@ def query(store: RunStore, sql: str) -> pa.Table:
     apart = [run for run in runs["id"].to_pylist() if run.encode() not in compacted]
     with duckdb.connect() as connection:
         connection.register("runs", runs)
-        connection.register("apart", _table(store.points(where=pc.field("id").isin(apart))))
+        connection.register("apart", _table(store.points(where=pc.field("id").isin(pa.array(apart, pa.string())))))
         tables = ["from apart", *(f"from read_parquet('{_quoted(part.rows.path)}')" for part in parts)]
         connection.execute("create view points as " + " union all by name ".join(tables))
         try:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: eq, ast.NotEq: ne, ast.Lt: lt, ast.LtE: le, ast.Gt: gt, ast.GtE: ge,
-    ast.In: lambda field, values: field.isin(values),
-    ast.NotIn: lambda field, values: ~field.isin(values),
+    ast.In: lambda field, values: _among(field, values),
+    ast.NotIn: lambda field, values: ~_among(field, values),
     ast.Is: lambda field, _: field.is_null(),
     ast.IsNot: lambda field, _: ~field.is_null(),
 }  # fmt: skip
@@ -78,10 +78,17 @@ def _of_fields(where: Mapping[str, object], known: Sequence[str]) -> Any:
     for name, value in where.items():
         field = pc.field(named(name, known))
         if isinstance(value, list | tuple | set):
-            condition &= field.isin(list(value))
+            condition &= _among(field, list(value))
         else:
             condition &= field.is_null() if value is None else field == value
     return condition
+
+
+def _among(field: Any, values: Sequence[Any]) -> Any:
+    """Whether ``field`` is one of ``values``, of which there may be none."""
+    import pyarrow.compute as pc
+
+    return field.isin(list(values)) if values else pc.scalar(False)
 
 
 def _parsed(node: ast.expr, known: Sequence[str]) -> Any:
