@@ -14,8 +14,9 @@ FOLDER = Path(__file__).parent / "interpreted"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("check_*.py")))
-def test_kernels_hold_in_the_interpreter(name: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER / name)]
+def test_kernels_hold_in_the_interpreter(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += [f"--basetemp={tmp_path / 'own'}", str(FOLDER / name)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment |= {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -35,6 +36,8 @@ def forked(life: int, work: Callable[[Callable[[], None]], None]) -> int:
         sys.addaudithook(lambda name, _: live() if name in TOUCHES else None)
         while True:
             work(live)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(1)
 

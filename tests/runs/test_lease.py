@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -111,3 +112,23 @@ def test_waiting_for_a_lease_is_short(tmp_path: Path) -> None:
     assert Lease.take(tmp_path / "lease") is None
     assert time.monotonic() - began < 0.5
     lease.release()
+
+
+def test_a_folder_that_is_removed_as_its_writer_begins_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(tmp_path / "store")
+    opened, left = os.open, [2]
+
+    def open_after_removal(file: Path, *rest: int) -> int:
+        if str(file).endswith("lease") and left[0]:
+            left[0] -= 1
+            with contextlib.suppress(FileNotFoundError):
+                Path(file).parent.rmdir()
+        return opened(file, *rest)
+
+    monkeypatch.setattr(os, "open", open_after_removal)
+    with Recorder(store, {"seed": 0}) as recorder:
+        recorder.finish(loss=1.0)
+    assert left == [0]
+    assert store.state(recorder.record) == "finished"

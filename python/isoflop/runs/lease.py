@@ -9,8 +9,9 @@ import socket
 import time
 from pathlib import Path
 
-# :func:`is_held` takes the lock for an instant to see whether it is free; a second try tells that from a writer.
-_TRIES, _PAUSE_SECONDS = 3, 0.005
+# :func:`is_held` takes the lock for an instant, and who removes a folder for as long as that takes: further tries tell
+# them from a writer.
+_PAUSES_SECONDS = (0.005, 0.01, 0.02, 0.04)
 
 
 class Lease:
@@ -24,14 +25,18 @@ class Lease:
 
     @classmethod
     def take(cls, file: Path) -> Lease | None:
-        """The lease, or None while another process holds it."""
-        for _ in range(_TRIES):
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """The lease, its folder made where there is none, or None while another process holds it."""
+        for pause in _PAUSES_SECONDS:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:  # a compaction has just removed the folder, which was still empty
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(pause)
                 continue
             if _is_at(file, descriptor):
                 return cls(descriptor)

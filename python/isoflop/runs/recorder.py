@@ -71,7 +71,6 @@ class Recorder:
     def __enter__(self) -> Self:
         self._earlier()
         with explained("open a run in", self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
             lease = Lease.take(self._folder / "lease")
             if lease is None:
                 raise RunTaken(f"run {self.id} is being written by another process")
