@@ -272,3 +272,4 @@ def test_curve_fit(benchmark: BenchmarkFixture, folder: Path, capsys: pytest.Cap
     )
     # as the fit itself: from a rough guess, inside the domains of the parameters
     assert ratios["as printed, positive"][0] >= 20
+    assert ratios["as printed"][2] >= 20
