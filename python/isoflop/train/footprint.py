@@ -65,8 +65,9 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     gradients pass through, and so does the part of another batch that is judged.
     """
     shape, batch = spec.shape, spec.batch_windows
-    slots = slots_of(batch)
-    rows = part_of(shape, batch, slots, spec.accumulate) * shape.n_ctx
+    accumulate = spec.accumulate if shape.n_expert is None else spec.micro_batches
+    slots = slots_of(shape, batch, accumulate)
+    rows = part_of(shape, batch, slots, accumulate) * shape.n_ctx
     packed = round(_PACKED * shape.n_params)
     of_block = 3 * shape.d_model + 2 * (shape.n_head + shape.n_kv_head) * shape.d_head
     return {
