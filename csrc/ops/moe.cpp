@@ -1,4 +1,5 @@
-// A mixture of experts whose rows are routed: y = sum over choices of gate MLP_expert(x), and MLPs that every row passes.
+// A mixture of experts whose rows are routed: y = sum over choices of gate MLP_expert(x), and MLPs that every row
+// passes.
 //
 // The rows of an expert are gathered, and pass the MLP of csrc/ops/mlp.cpp as those of a dense model do; what comes out
 // lies by slot, expert after expert, and is added up by row in the order of its choices: the same bits every time.
@@ -24,13 +25,13 @@ struct Form {
   std::int64_t width, deep;
   double kind;
 
-  std::int64_t halves() const {
-    return kind == static_cast<double>(Activation::swiglu) ? 2 : 1;
-  }
+  std::int64_t halves() const { return kind == static_cast<double>(Activation::swiglu) ? 2 : 1; }
   std::int64_t into() const { return halves() * deep * width; }
 
   Weights of(const Weights& all, std::int64_t expert) const {
-    const auto moved = [&](float* first, std::int64_t size) { return first == nullptr ? first : first + expert * size; };
+    const auto moved = [&](float* first, std::int64_t size) {
+      return first == nullptr ? first : first + expert * size;
+    };
     return {moved(all.w_in, into()), moved(all.b_in, halves() * deep), moved(all.w_out, width * deep),
             moved(all.b_out, width)};
   }
@@ -45,18 +46,31 @@ struct Form {
 
   void forward(const Weights& expert, const float* x, std::int64_t rows, float* y, Context& context) const {
     const Scratch::Loan loan(context.scratch);
-    void* const tensors[] = {const_cast<float*>(x), nullptr,      nullptr, expert.w_in, expert.b_in,
-                             expert.w_out,          expert.b_out, y,       take_packed(false, context)};
+    void* const tensors[] = {const_cast<float*>(x), nullptr,     nullptr,
+                             expert.w_in,           expert.b_in, expert.w_out,
+                             expert.b_out,          y,           take_packed(false, context)};
     run(mlp, tensors, rows, context);
   }
 
-  void backward(const Weights& expert, const float* dy, const float* x, std::int64_t rows, float* dx,
-                const Weights& to, Context& context) const {
+  void backward(const Weights& expert, const float* dy, const float* x, std::int64_t rows, float* dx, const Weights& to,
+                Context& context) const {
     const Scratch::Loan loan(context.scratch);
-    void* const tensors[] = {const_cast<float*>(dy), const_cast<float*>(x), nullptr, nullptr,
-                             expert.w_in,            expert.b_in,           expert.w_out, expert.b_out,
-                             dx,                     to.w_in,               to.b_in, to.w_out,
-                             to.b_out,               nullptr,               nullptr, take_packed(true, context)};
+    void* const tensors[] = {const_cast<float*>(dy),
+                             const_cast<float*>(x),
+                             nullptr,
+                             nullptr,
+                             expert.w_in,
+                             expert.b_in,
+                             expert.w_out,
+                             expert.b_out,
+                             dx,
+                             to.w_in,
+                             to.b_in,
+                             to.w_out,
+                             to.b_out,
+                             nullptr,
+                             nullptr,
+                             take_packed(true, context)};
     run(mlp_backward, tensors, rows, context);
   }
 
@@ -122,10 +136,10 @@ Form form_of(const Arguments& arguments) { return {arguments.sizes[1], arguments
 
 }  // namespace
 
-// tensors: x (M, D), experts: w_in (E, F, D) or (E, 2 F, D), b_in?, w_out (E, D, F), b_out (E, D)?, the same of N experts
-// that every row passes?, residual (M, D)?, gates, slots, routes, starts of moe_route, outputs (M J, D) by slot, room (as
-// many rows as an expert takes, M where every row passes one, D), y (M, D); sizes: M, D, F, E, J, N; settings: the number
-// of the kind.
+// tensors: x (M, D), experts: w_in (E, F, D) or (E, 2 F, D), b_in?, w_out (E, D, F), b_out (E, D)?, the same of N
+// experts that every row passes?, residual (M, D)?, gates, slots, routes, starts of moe_route, outputs (M J, D) by
+// slot, room (as many rows as an expert takes, M where every row passes one, D), y (M, D); sizes: M, D, F, E, J, N;
+// settings: the number of the kind.
 void moe(const Arguments& arguments, Context& context) {
   const float* x = arguments.tensor(0);
   const Weights experts = weights_of(arguments, 1), shared = weights_of(arguments, 5);
@@ -142,9 +156,9 @@ void moe(const Arguments& arguments, Context& context) {
   }
 }
 
-// tensors: dy (M, D), x, experts and shared ones as above, gates, slots, routes, starts, outputs, dx (M, D), gradients of
-// the experts, of the shared ones, dgates (M, J), room as above, twice, gradients by slot (M J, D); sizes and settings as
-// above.
+// tensors: dy (M, D), x, experts and shared ones as above, gates, slots, routes, starts, outputs, dx (M, D), gradients
+// of the experts, of the shared ones, dgates (M, J), room as above, twice, gradients by slot (M J, D); sizes and
+// settings as above.
 void moe_backward(const Arguments& arguments, Context& context) {
   const float *dy = arguments.tensor(0), *x = arguments.tensor(1), *outputs = arguments.tensor(14);
   const Weights experts = weights_of(arguments, 2), shared = weights_of(arguments, 6);

@@ -1,8 +1,8 @@
 // Which experts the rows of a mixture go to, and where: softmax gates, the J likeliest, places by counting.
 //
 //   p = softmax(scale x R^T),   chosen = the J largest p of a row, the first of equal ones
-//   gate = p, or p over the sum of those chosen,   balance = E sum over experts of f mean(p), f the share of all choices
-//   dp = dgate, or (dgate - sum of gate dgate) / (sum of the chosen p);   dp += dbalance E total / (M M J)
+//   gate = p, or p over the sum of those chosen,   balance = E sum over experts of f mean(p), f the share of all
+//   choices dp = dgate, or (dgate - sum of gate dgate) / (sum of the chosen p);   dp += dbalance E total / (M M J)
 //   dlogits = scale p (dp - sum of p dp),   dx += dlogits R,   dR = dlogits^T x
 //
 // An expert takes the earliest rows that chose it; the choices beyond its capacity are dropped, and have no gradient.
@@ -47,8 +47,7 @@ void softmax(float* z, std::int64_t width, float scale) {
     store(z + at, e, count);
   });
   const float share = 1.0F / sum(sums);
-  each_vector(width,
-              [&](std::int64_t at, std::int64_t count) { store(z + at, load(z + at, count) * share, count); });
+  each_vector(width, [&](std::int64_t at, std::int64_t count) { store(z + at, load(z + at, count) * share, count); });
 }
 
 // The largest that is not taken, the first of equal ones; some one even where none is a number.
@@ -61,10 +60,10 @@ std::int32_t likeliest(const float* left, std::int64_t experts) {
 
 }  // namespace
 
-// tensors: x (M, D), router (E, D), scale (1) float64?, p (M, E), chosen (M, J) int32, gates (M, J), slots (M, J) int32,
-// below 0 where dropped, routes (M J) int32, of each slot in use J row + choice, totals (E) int32, of all choices, starts
-// (E + 1) int32, the first slot of each expert, balance (1), dropped (1) int64; sizes: M, D, E, J, rows that an expert
-// takes; settings: whether gates are renormalised.
+// tensors: x (M, D), router (E, D), scale (1) float64?, p (M, E), chosen (M, J) int32, gates (M, J), slots (M, J)
+// int32, below 0 where dropped, routes (M J) int32, of each slot in use J row + choice, totals (E) int32, of all
+// choices, starts (E + 1) int32, the first slot of each expert, balance (1), dropped (1) int64; sizes: M, D, E, J, rows
+// that an expert takes; settings: whether gates are renormalised.
 void moe_route(const Arguments& arguments, Context& context) {
   const InFloats floats(context);
   const float *x = arguments.tensor(0), *router = arguments.tensor(1);
@@ -147,7 +146,8 @@ void moe_route_backward(const Arguments& arguments, Context& context) {
     }
     for (std::int64_t j = 0; j < top; ++j) dp[chosen[j]] += (dgates[j] - along) / mass;
     Vector means{};
-    each_vector(experts, [&](std::int64_t at, std::int64_t count) { means += load(p + at, count) * load(dp + at, count); });
+    each_vector(experts,
+                [&](std::int64_t at, std::int64_t count) { means += load(p + at, count) * load(dp + at, count); });
     const float mean = sum(means);
     each_vector(experts, [&](std::int64_t at, std::int64_t count) {
       store(dp + at, scale * load(p + at, count) * (load(dp + at, count) - mean), count);

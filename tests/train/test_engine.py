@@ -203,6 +203,20 @@ def test_rates_written_between_steps_are_the_next_steps() -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
+def test_dropout_written_between_steps_begins_with_the_next(backend: str) -> None:
+    shape = SHAPES["relu2"]
+    whole, late, early = (
+        Step(shape, models=1, batch=BATCH, backend=backend, lr=1e-2, dropout=rate) for rate in (0.0, 0.0, 0.3)
+    )
+    assert torch.equal(losses(whole, [0], 2), losses(late, [0], 2))
+    late.hyper["dropout"][0] = 0.3
+    early.load_state(late.state())
+    found = losses(late, [0], 2)
+    assert torch.equal(found, losses(early, [0], 2))
+    assert not torch.equal(found, losses(whole, [0], 2))
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("sequences", [1, 3, 10])
 @pytest.mark.parametrize("name", ["llama", "mixture", "mixture with a capacity"])
 def test_evaluation_gives_the_loss_of_every_position(backend: str, sequences: int, name: str) -> None:
@@ -260,8 +274,9 @@ def test_micro_batches_measure_the_noise_of_gradients() -> None:
         assert native.noise[:, 1].tolist() == pytest.approx(native.grad_norm.double().square().tolist(), rel=1e-5)
 
 
-def test_bfloat16_products_train_nearly_as_float32_ones(record_property: Any) -> None:
-    shape = SHAPES["gpt2"]
+@pytest.mark.parametrize("name", ["gpt2", "mixture"])
+def test_bfloat16_products_train_nearly_as_float32_ones(name: str, record_property: Any) -> None:
+    shape = SHAPES[name]
     exact, rounded = (
         losses(Step(shape, models=1, batch=BATCH, backend="native", products=products, lr=3e-3), [0], STEPS)
         for products in ("float32", "bfloat16")
