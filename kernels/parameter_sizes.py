@@ -79,6 +79,8 @@ def refuse_shape(shape: Shape, *, experts: bool = False) -> None:
     used = [name for name, unused in OPTIONAL.items() if name not in trained and getattr(shape, name) != unused]
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
-        raise KernelError(f"no kernels train a shape with {named}", hint=f"leave {', '.join(used)} out")
+        native = not experts and set(used) <= set(OF_EXPERTS)
+        hint = "backend='native' trains experts" if native else f"leave {', '.join(used)} out"
+        raise KernelError(f"this engine trains no shape with {named}", hint=hint)
     if shape.d_head > WIDEST_HEAD:
         raise KernelError(f"heads of {shape.d_head} channels; attention in Triton takes {WIDEST_HEAD} at most")

@@ -130,10 +130,13 @@ SMALL = {"n_layer": 1, "d_model": 16, "n_head": 2, "n_ctx": 8, "n_vocab": 11}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"n_expert": 4, "top_k": 2}, "no kernels train a shape with n_expert = 4, top_k = 2"),
-        ({"kv_lora_rank": 4}, "no kernels train a shape with kv_lora_rank = 4"),
-        ({"architecture": "encoder"}, "no kernels train a shape with architecture = 'encoder'"),
-        ({"n_predict": 1}, "no kernels train a shape with n_predict = 1"),
+        (
+            {"n_expert": 4, "top_k": 2},
+            "this engine trains no shape with n_expert = 4, top_k = 2, d_expert = 64\n  hint: backend='native' trains experts",
+        ),
+        ({"kv_lora_rank": 4}, "this engine trains no shape with kv_lora_rank = 4"),
+        ({"architecture": "encoder"}, "this engine trains no shape with architecture = 'encoder'"),
+        ({"n_predict": 1}, "this engine trains no shape with n_predict = 1"),
         ({"d_head": 258}, "heads of 258 channels; attention in Triton takes 256 at most"),
     ],
 )

@@ -35,6 +35,9 @@ SHAPES = {
         n_layer=3, d_model=96, n_head=4, n_ctx=64, n_vocab=256, n_expert=8, top_k=2, n_shared_expert=1, d_expert=128,
         n_dense_layer=1,
     ),
+    "full experts": Shape(
+        n_layer=3, d_model=96, n_head=4, n_ctx=64, n_vocab=256, n_expert=8, top_k=2, capacity_factor=1.25, bias=False
+    ),
     "narrow": Shape(n_layer=6, d_model=32, n_head=2, n_ctx=256, n_vocab=64),
 }  # fmt: skip
 

@@ -75,7 +75,7 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
 
     Of that a block keeps its input, queries, keys, values, what heads give, apart and joined, and what MLPs begin from;
     a mixture what its experts take and give besides, and who goes where. Gradients pass through, and so does the part
-    of another batch that is judged. Experts are packed one at a time.
+    of another batch that is judged, all of it where experts may be full. Experts are packed one at a time.
     """
     shape, batch = spec.shape, spec.batch_windows
     accumulate = spec.accumulate if shape.n_expert is None else spec.micro_batches
@@ -87,12 +87,12 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     n_mixture, choices = sum(is_mixture(shape, layer) for layer in range(shape.n_layer)), shape.top_k or 0
     of_experts = (1 + choices) * width + (shape.n_expert or 0) + 4 * choices
     kept = of_block * shape.n_layer + of_experts * n_mixture
-    passing = (12 + (choices if n_mixture else 0)) * width
+    judged = rows if shape.capacity_factor is None else eval_batch(spec) * shape.n_ctx
     return {
         "parameters": models * _FLOAT * shape.n_params,
         "optimizer": models * _FLOAT * _moments(spec),
         "gradients": threads * slots * _FLOAT * shape.n_params,
-        "activations": threads * _FLOAT * (rows * (kept + passing) + packed),
+        "activations": threads * _FLOAT * (rows * kept + 6 * width * (rows + judged) + packed),
     }
 
 
