@@ -132,7 +132,7 @@ SMALL = {"n_layer": 1, "d_model": 16, "n_head": 2, "n_ctx": 8, "n_vocab": 11}
     [
         (
             {"n_expert": 4, "top_k": 2},
-            "this engine trains no shape with n_expert = 4, top_k = 2, d_expert = 64\n  hint: backend='native' trains experts",
+            "with n_expert = 4, top_k = 2, d_expert = 64\n  hint: backend='native' trains experts",
         ),
         ({"kv_lora_rank": 4}, "this engine trains no shape with kv_lora_rank = 4"),
         ({"architecture": "encoder"}, "this engine trains no shape with architecture = 'encoder'"),
