@@ -180,10 +180,7 @@ void Turned::put(std::int64_t row, std::int64_t column, const BlockOfRows& value
     __m512i pairs[16];
     for (std::int64_t i = 0; i < 16; ++i) pairs[i] = pair_rows(values[2 * i], values[2 * i + 1]);
     if (form == Form::tiles) {
-      alignas(64) float turned[16 * 16];
-      transpose(pairs, turned);
-      float* const to = own_ + column * steps_ + row / 2;
-      for (std::int64_t i = 0; i < 16; ++i) store(to + i * steps_, load(turned + 16 * i));
+      transpose(pairs, own_ + column * steps_ + row / 2, steps_);
     } else {
       for (std::int64_t i = 0; i < least(16, steps_ - row / 2); ++i)
         _mm512_storeu_si512(own_ + (row / 2 + i) * step_ + column, pairs[i]);
