@@ -129,7 +129,7 @@ void attention(const Arguments& arguments, Context& context) {
   const auto y = heads_of<float>(arguments, 3, 3);
   float* lse = arguments.tensor(4);
   with_form(context.products, [&]<class Form>() {
-    Form::begin();
+    Form::begin(context);
     const typename Forward<Form>::Attention forward(sizes, Chance(arguments, 5, arguments.settings[3]), context);
     for (std::int64_t sequence = 0; sequence < sizes.batch; ++sequence)
       for (std::int64_t key = 0; key < sizes.key_heads; ++key)

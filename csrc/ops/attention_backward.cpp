@@ -188,7 +188,7 @@ void attention_backward(const Arguments& arguments, Context& context) {
   const auto dq = made(6), dk = made(7), dv = made(8);
   const float* lse = arguments.tensor(5);
   with_form(context.products, [&]<class Form>() {
-    Form::begin();
+    Form::begin(context);
     const AttentionBackward<Form> backward(sizes, Chance(arguments, 9, arguments.settings[3]), context);
     for (std::int64_t of = 0; of < sizes.batch; ++of) {
       for (std::int64_t key = 0; key < sizes.key_heads; ++key) {

@@ -19,7 +19,7 @@ class LogitsByColumns {
         apart_(TileForm::steps(at_once) + lanes),
         gradient_(gradient) {
     const auto take = [&](std::int64_t count) { return context.scratch.take<float>(static_cast<std::size_t>(count)); };
-    TileForm::begin();
+    TileForm::begin(context);
     logits_ = take(rounded_up(vocabulary, 2) * band);
     inputs_ = take(deep_ * band);
     if (!gradient) return;

@@ -75,7 +75,7 @@ Panel::Panel(Context& context, std::int64_t rows, std::int64_t k)
   own_ = context.scratch.take<float>(static_cast<std::size_t>(padded * steps_));
   data_ = own_;
 #if defined(__AMX_BF16__)
-  if (form == Form::tiles) configure_tiles();
+  if (form == Form::tiles) configure_tiles(context);
 #endif
   if (form == Form::pairs || form == Form::tiles)
     for (std::int64_t row = 0; row < padded; ++row)
@@ -162,7 +162,7 @@ Turned::Turned(Context& context, std::int64_t rows, std::int64_t m) : m_(m), pro
                                                       : m;
   own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
 #if defined(__AMX_BF16__)
-  if (form == Form::tiles) configure_tiles();
+  if (form == Form::tiles) configure_tiles(context);
 #endif
 }
 

@@ -12,9 +12,11 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 inline constexpr std::int64_t tile_rows = 16, tile_floats = 16 * 16;
 
-// All eight tiles are 16 rows of 64 bytes. To be called by a thread before its first product of an op: other libraries
-// in the process configure tiles too.
-inline void configure_tiles() {
+// All eight tiles are 16 rows of 64 bytes. To be called by an op before its first product: other libraries in the process
+// configure tiles too.
+inline void configure_tiles(Context& context) {
+  if (context.tiles) return;
+  context.tiles = true;
   struct Configuration {
     std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
     std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
