@@ -60,11 +60,11 @@ class LogitsByColumns {
 
   void exponentials(const float* highest, float* sums) const {
     for (std::int64_t i = 0; i < band_vectors; ++i) {
-      const Vector top = load(highest + i * lanes);
+      const Vector top = load(highest + i * lanes) * log2_e;
       Vector totals[2] = {};
       for (std::int64_t label = 0; label < vocabulary_; ++label) {
         float* const z = logits_ + label * band + i * lanes;
-        const Vector e = exp(load(z) - top);
+        const Vector e = exp2(load(z) * log2_e - top);
         store(z, e);
         totals[label % 2] += e;
       }
