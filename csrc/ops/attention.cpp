@@ -1,5 +1,6 @@
 // Attention, softmax(scale q k^T) v: the scores of 32 queries at a time, of the keys that any of them sees.
 #include "attention.hpp"
+
 #include "attention_columns.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {

@@ -1,5 +1,5 @@
-// Attention by tiles: the scores of 32 queries stand in columns, so that maxima and sums over keys are of whole vectors,
-// and pairs of rows of weights are a right-hand matrix as they are computed: y^T = v^T p^T, turned at the end.
+// Attention by tiles: the scores of 32 queries stand in columns, so that maxima and sums over keys are of whole
+// vectors, and pairs of rows of weights are a right-hand matrix as they are computed: y^T = v^T p^T, turned at the end.
 #pragma once
 
 #include "attention.hpp"

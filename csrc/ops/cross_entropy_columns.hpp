@@ -95,8 +95,7 @@ class LogitsByColumns {
     for (std::int64_t i = 0; i < band_vectors; ++i) {
       for (std::int64_t column = 0; column < width_; column += lanes) {
         __m512i given[lanes];
-        for (std::int64_t c = 0; c < lanes; ++c)
-          given[c] = _mm512_loadu_si512(sums_ + (column + c) * band + i * lanes);
+        for (std::int64_t c = 0; c < lanes; ++c) given[c] = _mm512_loadu_si512(sums_ + (column + c) * band + i * lanes);
         put_turned(given, {dx_ + (top_ + i * lanes) * width_ + column, width_, false}, of_block_ - i * lanes,
                    width_ - column);
       }

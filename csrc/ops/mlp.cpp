@@ -11,8 +11,8 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr std::int64_t hidden_columns = 64;  // made at a time
-constexpr std::int64_t hidden_rows = 32;      // of them, likewise, in the backward pass
-constexpr std::int64_t rows_summed = 32;      // one by one, before their sum is added: long sums lose digits
+constexpr std::int64_t hidden_rows = 32;     // of them, likewise, in the backward pass
+constexpr std::int64_t rows_summed = 32;     // one by one, before their sum is added: long sums lose digits
 
 struct Mlp {
   const float *x, *gain, *bias, *w_in, *b_in, *w_out, *b_out;

@@ -16,6 +16,7 @@ struct Normal {
 // counted from that around 0, those below it from the end; the outermost are 0 and 1.
 inline constexpr float normal_pieces_a_unit = 2.6F;
 inline constexpr int normal_degree = 6;
+// clang-format off
 alignas(64) inline constexpr float normal_pieces[normal_degree + 1][32] = {
     {0.5F, 0.6497388F, 0.7791218F, 0.87571836F, 0.9380321F, 0.9727648F, 0.9894919F, 0.99645203F, 0.99895424F,
      0.9997315F, 0.99994F, 0.9999884F, 0.99999803F, 0.9999997F, 0.99999994F, 1.0F, 0.0F, 3.9817096e-09F,
@@ -52,6 +53,7 @@ alignas(64) inline constexpr float normal_pieces[normal_degree + 1][32] = {
      1.5490453e-07F, 3.639476e-07F, 5.99157e-07F, 4.7518304e-07F, -6.465648e-07F, -2.8535678e-06F, -4.479297e-06F,
      -2.5532909e-06F, 3.6787708e-06F, 9.622601e-06F, 8.610188e-06F},
 };
+// clang-format on
 
 // Of 32 numbers those that the last five bits of the lanes say. Written out: compilers copy a register for each, where
 // the numbers could come from the cache.

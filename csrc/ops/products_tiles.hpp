@@ -12,8 +12,8 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 inline constexpr std::int64_t tile_rows = 16, tile_floats = 16 * 16;
 
-// All eight tiles are 16 rows of 64 bytes. To be called by an op before its first product: other libraries in the process
-// configure tiles too.
+// All eight tiles are 16 rows of 64 bytes. To be called by an op before its first product: other libraries in the
+// process configure tiles too.
 inline void configure_tiles(Context& context) {
   if (context.tiles) return;
   context.tiles = true;

@@ -75,7 +75,7 @@ class NativeBackend(State):
             held.copy_(given)
         torch.reciprocal((self._batch[1] != -100).sum((1, 2)), out=self._share)
         self._program.run(active)
-        if len(active) == len(self.losses):  # by far most steps: nothing is picked out, which takes longer than small ones
+        if len(active) == len(self.losses):  # nothing is picked out, which takes as long as the smallest ops
             self.steps += 1
             torch.sum(self._losses, (1, 2), out=self.losses)
         else:
