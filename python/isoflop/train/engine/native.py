@@ -75,8 +75,12 @@ class NativeBackend(State):
         torch.reciprocal((self._batch[1] != -100).sum((1, 2)), out=self._share)
         self._balance.copy_(self.column("balance_loss") * (self._part / tokens.shape[1]))
         self._program.run(active)
-        self.steps[active] += 1
-        self.losses[active] = self._losses[active].sum((1, 2))
+        if len(active) == len(self.losses):  # nothing is picked out, which takes as long as the smallest ops
+            self.steps += 1
+            torch.sum(self._losses, (1, 2), out=self.losses)
+        else:
+            self.steps[active] += 1
+            self.losses[active] = self._losses[active].sum((1, 2))
 
     def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor:
         models, batch, seq = tokens.shape

@@ -204,8 +204,7 @@ class Step:
         self._backend.changed()
 
     def _active(self) -> list[int]:
-        active: list[int] = self.active.nonzero().flatten().tolist()
-        return active
+        return [model for model, active in enumerate(self.active.tolist()) if active]
 
     def _chosen(self, models: Sequence[int] | None) -> list[int]:
         return list(range(self.models) if models is None else models)
