@@ -23,9 +23,11 @@ from isoflop.kernels import (
     block_backward,
     hidden,
     linear,
+    linear_backward,
     mlp,
     mlp_backward,
     norm,
+    norm_backward,
     qkv,
     qkv_backward,
     reference,
@@ -48,7 +50,7 @@ def _norm_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 def _norm_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
     _, total, mean, rstd = made
-    dx, dgain, dbias, *_ = gradients = norm.backward(
+    dx, dgain, dbias, *_ = gradients = norm_backward.backward(
         grads[0], total, tensors["gain"], mean, rstd, grads[1], has_bias=True, out=None if out is None else out[-1]
     )
     return dx, dx, dgain, dbias, gradients
@@ -160,7 +162,7 @@ CASES: dict[str, Case] = {
                 linear.least_bytes(size.rows, size.width, size.width, itemsize, bias=True, residual=True),
                 size.models,
             ),
-            lambda t, made, grads, out: linear.backward(grads[0], t["x"], t["weight"], has_bias=True, out=out),
+            lambda t, made, grads, out: linear_backward.backward(grads[0], t["x"], t["weight"], has_bias=True, out=out),
             ("x", "weight", "bias"),
         ),
         Case(
