@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def record(store: RunStore, from_step: Callable[[int], None], strict: bool = False) -> str:
+def record(store: RunStore, from_step: Callable[[int], object], strict: bool = False) -> str:
     """Record a run; ``from_step`` is told of every step."""
     with Recorder(store, {"seed": 0}, counts={"N": 1}, strict=strict) as recorder:
         for step in range(1, N_POINTS + 1):
@@ -62,14 +63,13 @@ def test_a_store_that_was_full_for_a_while_has_every_point_in_the_end(
 ) -> None:
     monkeypatch.setattr(outbox, "RETRY_SECONDS", retry)
     store = RunStore(anywhere)
-    full: list[object] = []
+    full = ExitStack()
 
     def fill_up(step: int) -> None:
         if step == 150:
-            full.append(refusing(monkeypatch))
-            full[0].__enter__()  # type: ignore[attr-defined]
+            full.enter_context(refusing(monkeypatch))
         if step == 350:
-            full[0].__exit__(None, None, None)  # type: ignore[attr-defined]
+            full.close()
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -83,43 +83,39 @@ def test_a_run_that_ends_while_its_store_is_away_is_delivered_later(
     anywhere: str, monkeypatch: pytest.MonkeyPatch, user_cache: Path
 ) -> None:
     store = RunStore(anywhere)
-    with pytest.warns(RecorderWarning, match="nothing is lost; isoflop runs deliver brings what is in"):
-        with Recorder(store, {"seed": 0}, counts={"N": 1}) as recorder:
-            refused = monkeypatch.context()
-            patched = refused.__enter__()
-            for owner, name in ((FileJournal, "append"), (LocalRun, "write_record"), (Objects, "put")):
-                patched.setattr(owner, name, refuse)
-            for step in range(1, N_POINTS + 1):
-                recorder.log(step, loss=1 / step)
-            recorder.finish(loss=0.5)
-        refused.__exit__(None, None, None)
-    state = store.state(store.find(recorder.id))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = record_away(store, monkeypatch)
+    assert "nothing is lost; isoflop runs deliver brings what is in" in str(caught[-1].message)
+    assert len([each for each in caught if each.category is RecorderWarning]) == 2, "once, and what is to be done"
+    state = store.state(store.find(run))
     assert state == ("interrupted" if "://" not in anywhere else "running"), "a lease that cannot be let go expires"
     monkeypatch.setattr("isoflop.runs.object_lease.EXPIRES_SECONDS", 0.0)
-    assert deliver(store).runs == [recorder.id]
-    assert_whole(store, recorder.id)
+    assert deliver(store).runs == [run]
+    assert_whole(store, run)
     assert deliver(store).runs == []
     assert list((user_cache / "spool").rglob("*.jsonl")) == []
 
 
+def record_away(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run whose store goes away after its start, and comes back after its end."""
+    with ExitStack() as away:
+        return record(store, lambda step: away.enter_context(refusing(monkeypatch)) if step == 1 else None)
+
+
+@pytest.mark.filterwarnings("ignore::isoflop.errors.RecorderWarning")
 def test_recording_the_run_again_delivers_it_first(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(RecorderWarning), refusing(monkeypatch):
-        with pytest.MonkeyPatch.context():
-            run = record_after_start(store, monkeypatch)
+    run = record_away(store, monkeypatch)
     with pytest.raises(RunTaken, match="is finished already"), Recorder(store, {"seed": 0}):
         pass
     assert_whole(store, run)
 
 
-def record_after_start(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> str:
-    return record(store, lambda _: None)
-
-
+@pytest.mark.filterwarnings("ignore::isoflop.errors.RecorderWarning")
 def test_a_delivery_that_is_cut_off_anywhere_brings_no_byte_twice(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.warns(RecorderWarning), refusing(monkeypatch):
-        run = record(store, lambda _: None)
+    run = record_away(store, monkeypatch)
     append = FileJournal.append
 
     def half(journal: FileJournal, lines: bytes) -> None:
@@ -135,11 +131,11 @@ def test_a_delivery_that_is_cut_off_anywhere_brings_no_byte_twice(
     assert_whole(store, run)
 
 
+@pytest.mark.filterwarnings("ignore::isoflop.errors.RecorderWarning")
 def test_what_waits_of_a_run_that_was_made_anew_is_named_and_kept(
     store: RunStore, monkeypatch: pytest.MonkeyPatch, user_cache: Path
 ) -> None:
-    with pytest.warns(RecorderWarning), refusing(monkeypatch):
-        run = record(store, lambda _: None)
+    run = record_away(store, monkeypatch)
     [waiting] = [path for path in (user_cache / "spool").glob("*/*") if path.is_dir()]
     hidden = waiting.rename(user_cache / "hidden")
     assert record(store, lambda _: None) == run
@@ -207,8 +203,10 @@ def test_no_disk_at_all_costs_the_points_and_never_the_trainer(
 ) -> None:
     user_cache.parent.mkdir(parents=True)
     user_cache.write_bytes(b"a file where the folder should be")
-    with pytest.warns(RecorderWarning, match="bytes are lost"), refusing(monkeypatch):
-        record(store, lambda _: None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        record_away(store, monkeypatch)
+    assert re.search("the last [0-9]+ bytes are lost", str(caught[-1].message))
 
 
 def test_a_spool_gives_back_the_bytes_from_anywhere_whatever_its_disk_took(

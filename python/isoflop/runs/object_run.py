@@ -64,8 +64,8 @@ class ObjectRun(ObjectFolder):
         return ObjectJournal(self.objects, self.at, attempt)
 
     def kept(self) -> list[str]:
-        points = (POINTS, *(name for name in self.names() if _POINTS.fullmatch(name)))
-        return [name for name in (RECORD, *points, LEASE) if name in self.names()]
+        names = self.names()
+        return [name for name in (RECORD, POINTS, *filter(_POINTS.fullmatch, names), LEASE) if name in names]
 
     def half_written(self) -> list[str]:
         return [name for name in self.names() if name.startswith(".") and name.endswith(".tmp")]

@@ -9,7 +9,7 @@ from typing import Any
 
 from isoflop.errors import MissingExtra, StoreError, require
 
-_OPTIONS = {"use_listings_cache": False, "skip_instance_cache": True}
+_OPTIONS = {"use_listings_cache": False}
 """Other processes write here: what was listed before is not what is there."""
 
 

@@ -21,7 +21,7 @@ from isoflop.runs.points import RUN
 from isoflop.runs.rank import rank_of_process
 from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
 from isoflop.runs.spool import spools_of
-from isoflop.runs.values import kept, number
+from isoflop.runs.values import are_plain, kept, number
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -88,7 +88,7 @@ class Recorder:
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
         self._encoder = msgspec.json.Encoder()
         self._rank = rank_of_process() if rank is None else rank
-        self._points: list[tuple[int, dict[str, Any]]] = []
+        self._points: list[dict[str, Any]] = []
         self._flushed = 0.0
         self._warned = False
         self._outbox: Outbox | None = None
@@ -161,7 +161,10 @@ class Recorder:
         if RUN in values:
             del values[RUN]
             self._refuse(f"a number cannot be called {RUN!r}: the points of many runs have a column of that name")
-        self._points.append((step, {name: kept(value) for name, value in values.items()}))
+        point = {"step": step, **values}
+        self._points.append(
+            point if are_plain(point.values()) else {name: kept(value) for name, value in point.items()}
+        )
         if len(self._points) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
@@ -170,7 +173,7 @@ class Recorder:
         if self._outbox is not None and self._points:
             points, self._points = self._points, []
             self._flushed = time.monotonic()
-            self._outbox.append(b"".join([self._line(step, values) for step, values in points]))
+            self._outbox.append(self._encoder.encode_lines([self._told(point) for point in points]))
 
     def sync(self) -> None:
         """Bring what was logged to the store, through every cache."""
@@ -256,15 +259,17 @@ class Recorder:
         record.result = self._result if status == "finished" else None
         outbox.write_record(to_json(record))
 
-    def _line(self, step: int, values: dict[str, Any]) -> bytes:
-        told = self._numbers({"step": step, **values})
+    def _told(self, point: dict[str, Any]) -> dict[str, float | None]:
+        told = self._numbers(point)
         loss = told.get("loss")
         if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
-            self._diverged_at = step
-        return self._encoder.encode(told) + b"\n"
+            self._diverged_at = int(told.get("step") or 0)
+        return told
 
     def _numbers(self, values: dict[str, Any]) -> dict[str, float | None]:
         """The values that are numbers, once every device has them."""
+        if are_plain(values.values()):
+            return values
         told: dict[str, float | None] = {}
         for name, value in values.items():
             try:

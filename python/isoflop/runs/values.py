@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-_PLAIN = (float, int, bool, type(None))
+_PLAIN = frozenset((float, int, bool, type(None)))
+
+
+def are_plain(values: Iterable[object]) -> bool:
+    """Whether all are numbers of Python, which need nothing of what follows."""
+    return _PLAIN.issuperset(map(type, values))
 
 
 def kept(value: Any) -> Any:
@@ -14,9 +20,12 @@ def kept(value: Any) -> Any:
     """
     if type(value) in _PLAIN or not hasattr(value, "item"):
         return value
-    if str(getattr(value, "device", "cpu")) == "cpu":
-        return value.item()
-    return value.detach().clone() if hasattr(value, "detach") else value
+    try:
+        if str(getattr(value, "device", "cpu")) == "cpu":
+            return value.item()
+        return value.detach().clone() if hasattr(value, "detach") else value
+    except Exception:  # of whatever library the value is; :func:`number` says that it is none
+        return value
 
 
 def number(value: Any) -> float | None:
