@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from isoflop.errors import RecorderWarning, RunTaken, SpecError, StoreError
+from isoflop.runs.buffer import Buffer
 from isoflop.runs.delivery import deliver
 from isoflop.runs.files import explained, whole
 from isoflop.runs.folder import LEASE, RECORD, of_attempt
@@ -21,7 +22,6 @@ from isoflop.runs.points import RUN
 from isoflop.runs.rank import rank_of_process
 from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
 from isoflop.runs.spool import spools_of
-from isoflop.runs.values import are_plain, kept, number
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -86,13 +86,11 @@ class Recorder:
                 raise SpecError(f"count {name} = {value!r} of run {self.id} must be a finite number")
         self._store, self._folder, self._strict = store, store.run(self.id), strict
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
-        self._encoder = msgspec.json.Encoder()
         self._rank = rank_of_process() if rank is None else rank
-        self._points: list[dict[str, Any]] = []
+        self._buffer = Buffer(self._refuse)
         self._flushed = 0.0
         self._warned = False
         self._outbox: Outbox | None = None
-        self._diverged_at: int | None = None
         self._result: dict[str, float] | None = None
 
     def __enter__(self) -> Self:
@@ -161,19 +159,15 @@ class Recorder:
         if RUN in values:
             del values[RUN]
             self._refuse(f"a number cannot be called {RUN!r}: the points of many runs have a column of that name")
-        point = {"step": step, **values}
-        self._points.append(
-            point if are_plain(point.values()) else {name: kept(value) for name, value in point.items()}
-        )
-        if len(self._points) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        self._buffer.add(step, values)
+        if len(self._buffer.points) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write the buffered points as whole lines."""
-        if self._outbox is not None and self._points:
-            points, self._points = self._points, []
+        if self._outbox is not None and self._buffer.points:
             self._flushed = time.monotonic()
-            self._outbox.append(self._encoder.encode_lines([self._told(point) for point in points]))
+            self._outbox.append(self._buffer.lines())
 
     def sync(self) -> None:
         """Bring what was logged to the store, through every cache."""
@@ -202,10 +196,10 @@ class Recorder:
         if self._outbox is None:
             return
         self.flush()
-        told = self._numbers({"loss": loss, **result})
+        told = self._buffer.numbers({"loss": loss, **result})
         outcome = told.get("loss")
-        if (outcome is None or not math.isfinite(outcome)) and self._diverged_at is None:
-            self._diverged_at = int(told.get("step") or 0)
+        if (outcome is None or not math.isfinite(outcome)) and self._buffer.diverged_at is None:
+            self._buffer.diverged_at = int(told.get("step") or 0)
         self._result = {name: value for name, value in told.items() if value is not None and math.isfinite(value)}
 
     def __exit__(
@@ -226,8 +220,8 @@ class Recorder:
     def _close(self, outbox: Outbox) -> None:
         try:
             self.sync()
-            if self._diverged_at is not None:
-                self._end(outbox, "diverged", f"the loss was not finite at step {self._diverged_at}")
+            if self._buffer.diverged_at is not None:
+                self._end(outbox, "diverged", f"the loss was not finite at step {self._buffer.diverged_at}")
             elif self._result is None:
                 self._end(outbox, "failed", "the run ended without a result: finish(loss=...) was not called")
             else:
@@ -258,25 +252,6 @@ class Recorder:
         record.seconds = round(time.monotonic() - self._began, 3)
         record.result = self._result if status == "finished" else None
         outbox.write_record(to_json(record))
-
-    def _told(self, point: dict[str, Any]) -> dict[str, float | None]:
-        told = self._numbers(point)
-        loss = told.get("loss")
-        if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
-            self._diverged_at = int(told.get("step") or 0)
-        return told
-
-    def _numbers(self, values: dict[str, Any]) -> dict[str, float | None]:
-        """The values that are numbers, once every device has them."""
-        if are_plain(values.values()):
-            return values
-        told: dict[str, float | None] = {}
-        for name, value in values.items():
-            try:
-                told[name] = number(value)
-            except Exception as error:  # of whatever library the value is
-                self._refuse(f"{name} = {value!r:.60} is no number: {error}")
-        return told
 
     def _refuse(self, message: str) -> None:
         """Raise or, once, warn of what cannot be recorded."""

@@ -23,7 +23,6 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
@@ -31,6 +30,7 @@ from isoflop.fitting.data import FitData
 from isoflop.runs import marker
 from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
+from isoflop.runs.finished import read_finished
 from isoflop.runs.folder import RECORD, RunFolder
 from isoflop.runs.location import located
 from isoflop.runs.part import Part
@@ -242,24 +242,7 @@ class RunStore:
         best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
         ``excluded``.
         """
-        rows, excluded = [], []
-        for record in self:
-            if runs is not None and record.id not in runs:
-                continue
-            lacking = [name for name in ("N", "D", "C") if name not in record.counts]
-            if record.status != "finished" or record.result is None:
-                excluded.append(f"run {record.id}: {self.state(record)}")
-            elif lacking:
-                excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
-            else:
-                n, d, c = (record.counts[name] for name in ("N", "D", "C"))
-                seen = record.result.get("tokens", d)
-                unique = min(record.counts.get("U", np.nan), seen)
-                rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
-        columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
-        if np.isnan(columns["U"]).any():
-            del columns["U"]
-        return FitData(columns, tuple(excluded), self.url, n_convention="non-embedding")
+        return read_finished(self, runs)
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
