@@ -70,6 +70,10 @@ class RunTaken(StoreError):
     """Another process is writing a run, or has ended it."""
 
 
+class RecorderWarning(UserWarning):
+    """Something cannot be recorded as it is; the trainer goes on."""
+
+
 class CheckpointError(IsoflopError, ValueError):
     """A checkpoint is damaged, or of a run that made other steps."""
 

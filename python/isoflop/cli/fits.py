@@ -15,9 +15,7 @@ from isoflop.errors import FitError
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
 
-Runs = Annotated[
-    Path, typer.Argument(help="A run store's folder, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")
-]
+Runs = Annotated[str, typer.Argument(help="A run store, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")]
 
 
 @app.command(epilog="Example: isoflop fit runs/quickstart --law chinchilla --objective huber:1e-3 --holdout N")
@@ -64,7 +62,7 @@ def fit(
         "level": level,
     }
     data = _read(runs, dict(_split(text, str) for text in column or ()), group)
-    if law is None and group is None and runs.is_dir():
+    if law is None and group is None and not _is_file(runs):
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -79,7 +77,7 @@ def fit(
         emit(compared.to_dict() if as_json else str(compared), as_json)
         return
     if target:
-        if not runs.is_file():
+        if not _is_file(runs):
             raise FitError(
                 f"--target names columns of a file; the run store {runs} holds the loss alone",
                 hint="isoflop fit points.csv --law NAME --target loss --target accuracy",
@@ -117,20 +115,26 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(path: Path, columns: dict[str, str], group: str | None) -> Any:
-    from isoflop.fitting.files import READERS, read_file
+def _read(runs: str, columns: dict[str, str], group: str | None) -> Any:
+    if _is_file(runs):
+        from isoflop.fitting.files import read_file
 
-    if path.is_file() or path.suffix.lower() in READERS:
         if group is not None:
             raise FitError("--group names runs of a store, not of a file", hint="leave it out")
-        return read_file(path, columns)
+        return read_file(Path(runs), columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
     from isoflop.runs import RunStore
     from isoflop.runs.studies import runs_of_group
 
-    store = RunStore(path, create=False)
+    store = RunStore(runs, create=False)
     return store if group is None else store.fit_data(runs_of_group(store, group))
+
+
+def _is_file(runs: str) -> bool:
+    from isoflop.fitting.files import READERS
+
+    return Path(runs).is_file() or Path(runs).suffix.lower() in READERS
 
 
 def _law(text: str) -> Any:

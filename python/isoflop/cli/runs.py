@@ -136,7 +136,7 @@ def runs_mark(
 @runs_app.command("merge", epilog="Example: isoflop runs merge runs/all runs/mine --where 'N >= 1e6'")
 def runs_merge(
     store: StorePath,
-    other: Annotated[Path, typer.Argument(help="The store whose runs are brought.", metavar="OTHER")],
+    other: Annotated[str, typer.Argument(help="The store whose runs are brought.", metavar="OTHER")],
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -149,7 +149,7 @@ def runs_merge(
 @runs_app.command("export", epilog="Example: isoflop runs export runs/quickstart runs.zip --where 'N >= 1e4'")
 def runs_export(
     store: StorePath,
-    target: Annotated[Path, typer.Argument(help="A .zip file, or the folder of a new store.", metavar="TARGET")],
+    target: Annotated[str, typer.Argument(help="A .zip file, or the folder or URL of a new store.", metavar="TARGET")],
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -171,10 +171,26 @@ def runs_import(
     _exchanged(store, import_archive(RunStore(store), archive), as_json)
 
 
-def _exchanged(where: Path, done: Exchange, as_json: bool) -> None:
+def _exchanged(where: str, done: Exchange, as_json: bool) -> None:
     if as_json:
         emit(asdict(done), as_json)
         return
     for problem in done.problems:
         print(f"note: {problem}")
     print(f"{where}: {done.runs} runs and {done.points} points came; {done.known} were there already")
+
+
+@runs_app.command("deliver", epilog="Example: isoflop runs deliver runs/quickstart")
+def runs_deliver(store: StorePath, as_json: AsJson = False) -> None:
+    """Bring what recorders on this machine kept while the store was away or full; 1 is returned if some cannot come."""
+    from isoflop.runs import RunStore, deliver
+
+    done = deliver(RunStore(store, create=False))
+    if as_json:
+        emit(asdict(done), as_json)
+    else:
+        for problem in done.problems:
+            print(f"note: {problem}")
+        print(f"{store}: {len(done.runs)} runs delivered; {len(done.waiting)} are being written")
+    if done.problems:
+        raise typer.Exit(1)

@@ -134,7 +134,7 @@ class _Sweep:
                 self._close(stack[index], end.state, end.error)
 
         job = {
-            "store": str(self._store.path.absolute()),
+            "store": self._store.address,
             "specs": [spec.to_dict() for spec in stack],
             "threads": self.threads,
             "checkpoint_every": self._checkpoint_every,

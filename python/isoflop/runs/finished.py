@@ -1,0 +1,35 @@
+"""The finished runs of a store as columns for a fit of their last losses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isoflop.fitting.data import FitData
+
+if TYPE_CHECKING:
+    from isoflop.runs.store import RunStore
+
+
+def read_finished(store: RunStore, runs: Collection[str] | None) -> FitData:
+    """See :meth:`isoflop.RunStore.fit_data`."""
+    rows, excluded = [], []
+    for record in store:
+        if runs is not None and record.id not in runs:
+            continue
+        lacking = [name for name in ("N", "D", "C") if name not in record.counts]
+        if record.status != "finished" or record.result is None:
+            excluded.append(f"run {record.id}: {store.state(record)}")
+        elif lacking:
+            excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
+        else:
+            n, d, c = (record.counts[name] for name in ("N", "D", "C"))
+            seen = record.result.get("tokens", d)
+            unique = min(record.counts.get("U", np.nan), seen)
+            rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
+    columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
+    if np.isnan(columns["U"]).any():
+        del columns["U"]
+    return FitData(columns, tuple(excluded), store.url, n_convention="non-embedding")
