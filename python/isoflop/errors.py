@@ -70,6 +70,10 @@ class RunTaken(StoreError):
     """Another process is writing a run, or has ended it."""
 
 
+class SourceError(IsoflopError, ValueError):
+    """A file of another program's runs cannot be read, or does not say what its numbers are."""
+
+
 class CheckpointError(IsoflopError, ValueError):
     """A checkpoint is damaged, or of a run that made other steps."""
 

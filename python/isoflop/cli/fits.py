@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 Runs = Annotated[
     Path, typer.Argument(help="A run store's folder, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")
 ]
+
+
+class NConvention(StrEnum):
+    """Which parameters N counts."""
+
+    nonembedding = "non-embedding"
+    total = "total"
 
 
 @app.command(epilog="Example: isoflop fit runs/quickstart --law chinchilla --objective huber:1e-3 --holdout N")
@@ -37,6 +45,9 @@ def fit(
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
     group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
+    n_convention: Annotated[
+        NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")
+    ] = NConvention.nonembedding,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
@@ -63,8 +74,9 @@ def fit(
         "sigma": sigma,
         "level": level,
     }
-    data = _read(runs, dict(_split(text, str) for text in column or ()), group)
-    if law is None and group is None and runs.is_dir():
+    total = n_convention is NConvention.total
+    data = _read(runs, dict(_split(text, str) for text in column or ()), group, total)
+    if law is None and group is None and not total and runs.is_dir():
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -117,12 +129,14 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(path: Path, columns: dict[str, str], group: str | None) -> Any:
+def _read(path: Path, columns: dict[str, str], group: str | None, total: bool) -> Any:
     from isoflop.fitting.files import READERS, read_file
 
     if path.is_file() or path.suffix.lower() in READERS:
         if group is not None:
             raise FitError("--group names runs of a store, not of a file", hint="leave it out")
+        if total:
+            raise FitError("--n-convention is of a store; a file has one column N", hint="--column N=NAME takes it")
         return read_file(path, columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
@@ -130,7 +144,10 @@ def _read(path: Path, columns: dict[str, str], group: str | None) -> Any:
     from isoflop.runs.studies import runs_of_group
 
     store = RunStore(path, create=False)
-    return store if group is None else store.fit_data(runs_of_group(store, group))
+    taken = None if group is None else runs_of_group(store, group)
+    if total:
+        return store.fit_data(taken, n_convention="total")
+    return store if taken is None else store.fit_data(taken)
 
 
 def _law(text: str) -> Any:

@@ -17,16 +17,16 @@ A run is in a folder of its own or compacted; where a kill left it in both, read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
-from isoflop.fitting.data import FitData
+from isoflop.fitting.data import FLOP_PER_PARAM_TOKEN, FitData
 from isoflop.runs import marker
 from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
@@ -204,32 +204,41 @@ class RunStore:
 
         return compact(self)
 
-    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
-        """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
+    def fit_data(
+        self, runs: Collection[str] | None = None, *, n_convention: Literal["non-embedding", "total"] = "non-embedding"
+    ) -> FitData:
+        """The finished runs as columns for a fit: N (parameters), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
-        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
-        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
-        ``excluded``.
+        And U, the unique tokens among those D, where all of the runs were recorded with it. D and C are those at which
+        the loss was measured: an early-stopped run counts up to its best evaluation. Runs that are not finished, or
+        were recorded without these counts, are left out and named in ``excluded``.
+
+        Args:
+            runs: ids of those to take, where not all.
+            n_convention: which parameters N counts. With "total" it is the count ``n_params``, and C is 6 n_params D.
         """
         rows, excluded = [], []
         for record in self:
             if runs is not None and record.id not in runs:
                 continue
-            lacking = [name for name in ("N", "D", "C") if name not in record.counts]
+            counts = record.counts
+            if n_convention == "total":
+                counts = _in_total(counts)
+            lacking = [name for name in ("N", "D", "C") if name not in counts]
             if record.status != "finished" or record.result is None:
                 excluded.append(f"run {record.id}: {self.state(record)}")
             elif lacking:
-                excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
+                also = "; n_convention='total' takes its n_params" if "n_params" in counts and "N" in lacking else ""
+                excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}{also}")
             else:
-                n, d, c = (record.counts[name] for name in ("N", "D", "C"))
+                n, d, c = (counts[name] for name in ("N", "D", "C"))
                 seen = record.result.get("tokens", d)
-                unique = min(record.counts.get("U", np.nan), seen)
+                unique = min(counts.get("U", np.nan), seen)
                 rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
         columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
         if np.isnan(columns["U"]).any():
             del columns["U"]
-        return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
+        return FitData(columns, tuple(excluded), str(self.path), n_convention=n_convention)
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
@@ -238,6 +247,16 @@ class RunStore:
 
 def _id(record: RunRecord) -> str:
     return record.id
+
+
+def _in_total(counts: Mapping[str, float]) -> dict[str, float]:
+    """Counts in which N is all parameters, and C of them."""
+    rest = {name: count for name, count in counts.items() if name not in ("N", "C")}
+    if "n_params" in counts:
+        rest["N"] = counts["n_params"]
+        if "D" in counts:
+            rest["C"] = FLOP_PER_PARAM_TOKEN * counts["n_params"] * counts["D"]
+    return rest
 
 
 def _is_in(run: str, parts: list[Part]) -> bool:
