@@ -31,7 +31,7 @@ def imported(isoflop: Call, store: str, folder: Path, monkeypatch: pytest.Monkey
         pytest.skip(f"public runs not found beside the checkout: shared/data/{words[3].removeprefix('data/')}")
     (folder / "data").symlink_to(DATA)
     monkeypatch.chdir(folder)
-    done = isoflop("", *words)
+    done = isoflop(" ".join([]), *words)
     assert done.code == 0, done.err
     assert "note:" not in done.out
     return RunStore(folder / store)

@@ -74,7 +74,7 @@ def test_wandb_offline_files_of_a_finished_a_failed_and_a_killed_run(tmp_path: P
 
     whole = good.read_bytes()
     torn = tmp_path / "run-torn.wandb"
-    torn.write_bytes(whole[: len(whole) * 9 // 10])
+    torn.write_bytes(whole[:-150])
     other = RunStore(tmp_path / "other")
     import_runs(other, torn, MAP, **SAID)
     assert {record.status for record in other} == {"killed"}
@@ -118,19 +118,18 @@ def test_tensorboard_event_files_of_several_runs(tmp_path: Path, store: RunStore
     assert import_runs(other, torn, {**MAP, "loss": "train/loss"}, **SAID).points == len(STEPS)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SQLAlchemy, about what MLflow asks of it
-def test_mlflow_database_with_whole_histories(tmp_path: Path, store: RunStore) -> None:
-    for module in ("mlflow", "sqlalchemy"):
-        pytest.importorskip(module)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # MLflow's of its folders, which make no database of many tables
+def test_mlflow_runs_with_whole_histories(tmp_path: Path, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     program = """
         import mlflow
-        mlflow.set_tracking_uri("sqlite:///mlflow.db")
-        client = mlflow.MlflowClient()
-        experiment = client.create_experiment("../../escaped", artifact_location="file:artifacts")
+        client = mlflow.MlflowClient(tracking_uri="mlruns")
+        experiment = client.create_experiment("escaped")
         for name, end in (("good", "FINISHED"), ("bad", "FAILED"), ("going", None)):
             run = client.create_run(experiment, run_name=name).info.run_id
             client.log_param(run, "lr", 1e-3)
-            client.log_param(run, "optimizer", "adamw")
+            client.log_param(run, "optimizer", "../../adamw")
             for step in range(10, 60, 10):
                 client.log_metric(run, "loss", 4.0 - 0.01 * step, step=step)
                 client.log_metric(run, "seen", 10 * step, step=step)
@@ -139,17 +138,16 @@ def test_mlflow_database_with_whole_histories(tmp_path: Path, store: RunStore) -
     """
     wrote(tmp_path, program)
     mapped = {**MAP, "run": "run_name", "spec.*": "params.*", "spec.experiment": "experiment"}
-    done = import_runs(store, tmp_path / "mlflow.db", mapped, **SAID)
+    done = import_runs(store, tmp_path / "mlruns", mapped, **SAID)
     assert done.runs == 2
     assert done.problems[0].endswith("MLflow: RUNNING; import it when it has ended")
-    check(store, "good", lr=1e-3, optimizer="adamw", experiment="../../escaped")
+    check(store, "good", lr=1e-3, optimizer="../../adamw", experiment="escaped")
     assert store.summary() == {"finished": 1, "killed": 1}
-    assert {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "store", "artifacts"}
+    assert {path.name for path in tmp_path.iterdir()} == {"mlruns", "store"}
     with pytest.raises(SourceError, match="no database"):
         import_runs(store, f"sqlite:///{tmp_path}/none.db", mapped, format="mlflow", **SAID)
-    (tmp_path / "bad.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(SourceError, match="MLflow cannot read"):
-        import_runs(store, f"sqlite:///{tmp_path}/bad.db", mapped, format="mlflow", **SAID)
+        import_runs(store, "nowhere://x", mapped, format="mlflow", **SAID)
 
 
 def test_trainer_state_of_transformers(tmp_path: Path, store: RunStore) -> None:
