@@ -1,4 +1,4 @@
-"""Published runs as the documentation imports them, and the laws that follow from the store as they did from the file."""
+"""Published runs as the documentation imports them: the laws that follow from the store are those of the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def imported(isoflop: Call, store: str, folder: Path, monkeypatch: pytest.Monkey
         pytest.skip(f"public runs not found beside the checkout: shared/data/{words[3].removeprefix('data/')}")
     (folder / "data").symlink_to(DATA)
     monkeypatch.chdir(folder)
-    done = isoflop(" ".join([]), *words)
+    done = isoflop("", *words)
     assert done.code == 0, done.err
     assert "note:" not in done.out
     return RunStore(folder / store)
