@@ -72,16 +72,15 @@ class IsoflopCallback(TrainerCallback):
 @contextmanager
 def _with_a_cache(model: Any) -> Iterator[None]:
     """Without one, models look for documents packed in a sequence by the values of positions, which a trace lacks."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     before = getattr(config, "use_cache", None)
-    if before is None:
-        yield
-        return
-    config.use_cache = True
+    if before is not None:
+        config.use_cache = True
     try:
         yield
     finally:
-        config.use_cache = before
+        if before is not None:
+            config.use_cache = before
 
 
 def _plain(value: Any) -> Any:
