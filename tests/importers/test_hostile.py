@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from isoflop.errors import IsoflopError, SourceError
 from isoflop.importers import documents, import_runs
@@ -140,9 +143,32 @@ def test_long_words_and_many_fields_stay_out_of_the_store(tmp_path: Path) -> Non
         import_runs(RunStore(tmp_path / "store"), source, {"loss": "l", "spec.*": "config.*"}, loss_unit="nats/token")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=200), name=st.sampled_from(["a.csv", "a.jsonl", "a.parquet", "trainer_state.json"]))
-def test_any_bytes_import_or_are_refused(content: bytes, name: str, tmp_path: Path) -> None:
+def parquet_bytes() -> bytes:
+    sink = io.BytesIO()
+    parquet.write_table(pa.table({"l": [1.0, 2.0], "n": ["a", "b"]}), sink)
+    return sink.getvalue()
+
+
+WHOLE = {
+    "a.csv": b"l,n\n1,a\n2,b\n",
+    "a.jsonl": b'{"l": 1, "n": "a"}\n{"l": 2, "n": "b"}\n',
+    "a.parquet": parquet_bytes(),
+    "trainer_state.json": b'{"log_history": [{"step": 1, "l": 2.0, "n": "a"}], "epoch": 1.0}',
+}
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(sorted(WHOLE)),
+    changes=st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=3), st.integers(0, 3)), max_size=6),
+)
+def test_files_with_any_bytes_changed_import_or_are_refused(
+    name: str, changes: list[tuple[int, bytes, int]], tmp_path: Path
+) -> None:
+    content = WHOLE[name]
+    for at, put, cut in changes:
+        at %= len(content) + 1
+        content = content[:at] + put + content[at + cut :]
     (tmp_path / name).write_bytes(content)
     with suppress(IsoflopError):
-        import_runs(RunStore(tmp_path / "store"), tmp_path / name, {"loss": "l"}, loss_unit="nats/token")
+        import_runs(RunStore(tmp_path / "store"), tmp_path / name, {"loss": "l", "spec.n": "n"}, loss_unit="nats/token")

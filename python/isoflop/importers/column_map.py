@@ -137,8 +137,10 @@ def _computed(node: ast.expr, found: Found, known: Mapping[str, Values]) -> Valu
 def _named(found: Found, name: str, words: bool) -> Values | None:
     """The column or field of that very name."""
     if name in found.table.column_names:
+        if found.table.column_names.count(name) > 1:
+            raise SourceError(f"several columns are called {name!r}", hint="give them names of their own")
         column = found.table[name]
-        return _words(column.to_pylist()) if words else _numbers(column, name)
+        return _words(_listed(column, name)) if words else _numbers(column, name)
     if name in found.fields:
         rows, value = found.table.num_rows, found.fields[name]
         if words:
@@ -163,6 +165,13 @@ def _number(value: Any, name: str) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise SourceError(f"field {name!r} is no number: {str(value)[:80]!r}") from error
+
+
+def _listed(column: pa.ChunkedArray, name: str) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError as error:
+        raise SourceError(f"column {name!r} is not of words: {error}") from error
 
 
 def _words(values: list[Any]) -> Values:

@@ -53,7 +53,7 @@ def _decode(content: bytes, source: str, where: str) -> dict[str, Any]:
         value = msgspec.json.decode(content)
     except RecursionError as error:
         raise SourceError(f"{source}{where} is nested too deeply") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         value = _lenient(content, f"{source}{where}", error)
     if not isinstance(value, dict):
         raise SourceError(f"{source}{where} is no JSON object: {str(value)[:40]!r}")

@@ -22,8 +22,7 @@ def read_parquet(source: str) -> Iterator[Found]:
     """A Parquet file; fields of structures are columns of dotted names."""
     from pyarrow import parquet
 
-    table = _read(source, parquet.ParquetFile).read
-    yield Found("", _read(source, lambda _: table().flatten()))
+    yield Found("", _read(source, lambda path: parquet.ParquetFile(path).read().flatten()))
 
 
 def read_jsonl(source: str) -> Iterator[Found]:
@@ -36,6 +35,8 @@ def _read(source: str, read: Any, **options: Any) -> Any:
 
     with readable(source):
         try:
-            return read(source, **options)
+            table = read(source, **options)
+            table.column_names  # noqa: B018  # names that are no text are found out when they are asked for
+            return table
         except (pa.ArrowException, MemoryError, UnicodeDecodeError) as error:
             raise SourceError(f"cannot read {source}: {error}") from error

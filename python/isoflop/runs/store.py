@@ -17,7 +17,7 @@ A run is in a folder of its own or compacted; where a kill left it in both, read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
-from isoflop.fitting.data import FLOP_PER_PARAM_TOKEN, FitData
+from isoflop.fitting.data import FitData
 from isoflop.runs import marker
 from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
@@ -34,7 +34,7 @@ from isoflop.runs.files import explained
 from isoflop.runs.lease import is_held
 from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
-from isoflop.runs.record import ENDED, RunRecord, read_record
+from isoflop.runs.record import ENDED, RunRecord, in_total, read_record
 from isoflop.runs.rows import joined, row_of, to_table
 from isoflop.runs.where import select
 
@@ -223,7 +223,7 @@ class RunStore:
                 continue
             counts = record.counts
             if n_convention == "total":
-                counts = _in_total(counts)
+                counts = in_total(counts)
             lacking = [name for name in ("N", "D", "C") if name not in counts]
             if record.status != "finished" or record.result is None:
                 excluded.append(f"run {record.id}: {self.state(record)}")
@@ -247,16 +247,6 @@ class RunStore:
 
 def _id(record: RunRecord) -> str:
     return record.id
-
-
-def _in_total(counts: Mapping[str, float]) -> dict[str, float]:
-    """Counts in which N is all parameters, and C of them."""
-    rest = {name: count for name, count in counts.items() if name not in ("N", "C")}
-    if "n_params" in counts:
-        rest["N"] = counts["n_params"]
-        if "D" in counts:
-            rest["C"] = FLOP_PER_PARAM_TOKEN * counts["n_params"] * counts["D"]
-    return rest
 
 
 def _is_in(run: str, parts: list[Part]) -> bool:
