@@ -83,9 +83,10 @@ def _train(study: Study, where: Path, workers: int | None) -> RunStore:
     from isoflop.sweep.progress import SweepProgress
 
     specs, store = _prepared(study, where)
-    every = study.checkpoint_every
     with SweepProgress(stderr()) as progress:
-        result = run_sweep(specs, store, workers=workers, watcher=progress, checkpoint_every=every)
+        result = run_sweep(
+            specs, store, workers=workers, watcher=progress, how=study.how, retries=study.workers.retries
+        )
     if failed := [run for run, state in result.states.items() if state == "failed"]:
         raise IsoflopError(
             f"{len(failed)} of {len(specs)} runs failed: {result.errors[failed[0]]}",
@@ -142,7 +143,8 @@ def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> N
         groups = _resolved(study, where, Path(elsewhere))
     specs = each_once(groups)
     store = RunStore(where, create=False) if (where / "store.json").exists() else None
-    forecast = estimate(specs, store, workers or int(cores()))
+    each = study.workers
+    forecast = estimate(specs, store, workers or int(cores()), watts=each.watts, price=each.price)
     if as_json:
         emit(forecast.to_dict(), as_json)
         return
