@@ -159,10 +159,9 @@ def test_what_would_change_the_first_steps_of_longer_runs_is_refused(
 
 def test_a_run_whose_end_is_foreseen_stops_and_says_so(store: RunStore, make_specs: MakeSpecs) -> None:
     train = {"evaluations": 40, "eval_tokens": 4096, "allow_repeats": True, "schedule": "constant", "warmup_steps": 5}
-    narrow, wide = (
-        make_specs(shapes=[{"d_model": [4]}], tokens=[640_000], train={**train, "early_stop": width})[0]
-        for width in (1e-9, 2.0)
-    )
+    kind: dict[str, Any] = {"shapes": [{"d_model": [4]}], "tokens": [640_000]}
+    [narrow] = make_specs(**kind, train=train | {"early_stop": 1e-9})
+    [wide] = make_specs(**kind, train=train | {"early_stop": 2.0, "seeds": [1]})
     run_sweep([narrow, wide], store, workers=1)
     to_the_end, early = (store.get(ident(spec)) for spec in (narrow, wide))
     assert to_the_end is not None
