@@ -155,6 +155,8 @@ class _Sweep:
         self._store, self._watcher, self._how, self._retries = store, watcher, how, retries
         self._tries: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._in_hand = 0
         self._stopped = False
         self.threads = 1
         self.fatal: str | None = None
@@ -165,14 +167,23 @@ class _Sweep:
             watcher.begin(missing, self.result.found)
 
     def stop(self) -> None:
-        self._stopped = True
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def work(self, worker: Worker) -> None:
         """Drive ``worker`` until nothing is left, looking again now and then at what other processes hold."""
         while (stack := self._next()) is not None:
-            taken = self._make(worker, stack)
-            if taken:
-                self._look_again(taken)
+            back: list[TrainSpec] = []
+            try:
+                back = self._left_of(self._make(worker, stack))
+            except BaseException:
+                self.stop()
+                raise
+            finally:
+                self._lay_down(back)
+            if back and not self._stopped:
+                time.sleep(_POLL_SECONDS)  # another worker may have more luck
 
     def _make(self, worker: Worker, stack: Sequence[TrainSpec]) -> list[TrainSpec]:
         """Have ``worker`` make these runs; those that another process has."""
@@ -207,11 +218,25 @@ class _Sweep:
         return True
 
     def _next(self) -> list[TrainSpec] | None:
-        with self._lock:
-            return None if self._stopped or not self.todo else self.todo.pop()
+        """The next stack; None once there is none and none can come back from another worker."""
+        with self._changed:
+            while not self._stopped and not self.todo and self._in_hand:
+                self._changed.wait()
+            if self._stopped or not self.todo:
+                return None
+            self._in_hand += 1
+            return self.todo.pop()
 
-    def _look_again(self, taken: Sequence[TrainSpec]) -> None:
-        """Another process has these runs: count those that it ended, leave the others for later."""
+    def _lay_down(self, back: list[TrainSpec]) -> None:
+        """A stack is not in hand any more; runs of it come ``back``, to be looked at after all others."""
+        with self._changed:
+            self._in_hand -= 1
+            if back:
+                self.todo.insert(0, back)
+            self._changed.notify_all()
+
+    def _left_of(self, taken: Sequence[TrainSpec]) -> list[TrainSpec]:
+        """Another process has, or had, these runs: count those that it ended; the others."""
         left = []
         for spec in taken:
             record = self._store.get(run_id(spec.to_dict()))
@@ -220,10 +245,7 @@ class _Sweep:
                     self._close(spec, record.status, record.error)
             else:
                 left.append(spec)
-        if left and not self._stopped:
-            time.sleep(_POLL_SECONDS)
-            with self._lock:
-                self.todo.insert(0, left)
+        return left
 
     def _step(self, spec: TrainSpec, step: int) -> None:
         if self._watcher is not None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -101,8 +101,12 @@ def _converse(process: subprocess.Popen[bytes], job: dict[str, Any], on_step: On
         process.stdin.flush()
     except BrokenPipeError:
         return False
-    left = len(job["specs"])
-    for line in process.stdout:
+    return listen(process.stdout, len(job["specs"]), on_step, on_end)
+
+
+def listen(events: IO[bytes], left: int, on_step: OnStep, on_end: OnEnd) -> bool:
+    """Hear of ``left`` runs, a line an event, until all have ended; false where nothing more is said before."""
+    for line in events:
         event = msgspec.json.decode(line)
         if event["event"] == "step":
             on_step(event["run"], event["step"])

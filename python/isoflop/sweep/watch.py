@@ -79,9 +79,12 @@ class Watch:
     def look(self) -> Look:
         """The store now. Raises StoreError where it cannot be read."""
         doing, unmade = [], 0.0
-        known = {*self._ended}
+        table = None if self._ended else self._store.table()
+        if table is not None and table.num_rows:  # all at once: what has ended stays so
+            pairs = zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True)
+            self._ended = {run: state for run, state in pairs if state in ENDED}
         for run in self._store.ids():
-            if run in known:
+            if run in self._ended:
                 continue
             record = self._store.get(run)
             if record is None:
