@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop.errors import PlanError
+from isoflop.errors import PlanError, SpecError
 from isoflop.planning import parse_compute
 
 
@@ -29,6 +29,46 @@ from isoflop.planning import parse_compute
 )
 def test_compute_reads_as_written(text: str | float, flops: float) -> None:
     assert parse_compute(text) == pytest.approx(flops, rel=1e-15)
+
+
+H100_HOUR = 989.5e12 * 3600
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("10000 H100-hours @ 40 % MFU", 4000),
+        ("10,000 h100-sxm hours @ 40% mfu", 4000),
+        ("2 h100-sxm-days @ .5 MFU", 24),
+        ("$2M @ $2.50/H100-hour @ 40% MFU", 320_000),
+        ("$1.5 million @ 50% utilisation @ $3/h100-sxm-hour", 250_000),
+        ("€900 @ €9/H100-day @ 100% MFU", 2400),
+    ],
+)
+def test_time_of_devices_and_money_for_it_are_budgets(text: str, hours: float) -> None:
+    assert parse_compute(text) == pytest.approx(hours * H100_HOUR, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10000 H100-hours", "does not say how busy"),
+        ("$2M", "does not say how busy"),
+        ("$2M @ 40% MFU", "no price of a device's hour"),
+        ("$2M @ €2/h100-sxm-hour @ 40% MFU", r"price in \$"),
+        ("10 h100-sxm-hours @ 140% MFU", "not between 0 and 1"),
+        ("10 bananas @ 40% MFU", "unknown unit 'bananas'"),
+        ("1e21 FLOP @ $3/h100-sxm-hour @ 40% MFU", "cannot read"),
+    ],
+)
+def test_time_without_its_use_is_no_budget(text: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        parse_compute(text)
+
+
+def test_a_device_that_nobody_knows_is_named() -> None:
+    with pytest.raises(SpecError, match="unknown device 'h900'"):
+        parse_compute("10 h900-hours @ 40% MFU")
 
 
 @given(st.floats(1e-3, 1e300))

@@ -14,7 +14,9 @@ import pytest
 
 from isoflop import Shape
 from isoflop.data import load_corpus
+from isoflop.errors import NotEnoughMemory
 from isoflop.runs import Recorder, RunStore
+from isoflop.train.footprint import needed_by_process, refuse_share_past_memory
 from isoflop.train.spec import TrainSpec
 from isoflop.train.trainer import train
 from proof.spread import CORPUS, spread_run
@@ -52,12 +54,35 @@ def test_two_processes_give_the_losses_of_one_and_go_on_bit_for_bit(spread: str,
     assert found["again"] == found["whole"]
 
 
-def torchrun(study: Path, store: Path, spread: str) -> subprocess.CompletedProcess[str]:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "isoflop"]
+def on_two_processes(*module_and_arguments: str) -> subprocess.CompletedProcess[str]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     return subprocess.run(
-        [sys.executable, *launch, "sweep", str(study), "--store", str(store), "--spread", spread, "--json"],
-        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
+        [sys.executable, *launch, *module_and_arguments], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=__file__.partition("/train/")[0],
     )  # fmt: skip
+
+
+def torchrun(study: Path, store: Path, spread: str) -> subprocess.CompletedProcess[str]:
+    return on_two_processes("isoflop", "sweep", str(study), "--store", str(store), "--spread", spread, "--json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", SPREAD)
+def test_a_process_takes_the_memory_that_was_predicted(spread: str) -> None:
+    shape = Shape(n_layer=6, d_model=512, n_head=4, n_ctx=64, n_vocab=512)
+    spec = TrainSpec(shape=shape, corpus="none", **SETTINGS | {"batch_tokens": 32 * 64})
+    made = on_two_processes("proof.peak", json.dumps(spec.to_dict()), "1", spread)
+    found = json.loads(made.stdout)
+    assert found["predicted"] == pytest.approx(found["taken"], rel=0.25)
+
+
+def test_a_share_past_the_memory_is_refused_in_words() -> None:
+    spec = TrainSpec(shape=SHAPE, corpus="none", **SETTINGS)
+    total = sum(needed_by_process(spec, "fsdp", 4).values())
+    refuse_share_past_memory(spec, "fsdp", 4, total)
+    refuse_share_past_memory(spec, "fsdp", 4, None)
+    with pytest.raises(NotEnoughMemory, match=r"^each of 4 processes with its share of .*\n.*more processes"):
+        refuse_share_past_memory(spec, "fsdp", 4, total - 1)
 
 
 STUDY = """

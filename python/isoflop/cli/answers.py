@@ -21,11 +21,13 @@ def plan(
     law: Annotated[str | None, typer.Option(help="A published set, or with --store the law to fit.")] = None,
     store: Annotated[Path | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
+    serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
     from isoflop.planning import plan as make_plan
+    from isoflop.planning import serve as make_serving
 
     basis: Any = law or "chinchilla-besiroglu"
     if fit is not None and store is not None:
@@ -40,7 +42,11 @@ def plan(
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
     answer = make_plan(compute, basis, level=level)
-    emit(answer.to_dict() if as_json else str(answer), as_json)
+    served = make_serving(basis, serve, compute=compute, level=level) if serve else None
+    if as_json:
+        emit(answer.to_dict() | ({"serving": served.to_dict()} if served is not None else {}), as_json)
+    else:
+        emit("\n\n".join(str(each) for each in (answer, served) if each is not None), as_json)
 
 
 def show_analysis(analysis: Analysis, as_json: bool) -> None:

@@ -8,7 +8,6 @@ Any other law is searched along ln N: over a wide grid, then by golden sections 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,14 +17,12 @@ from numpy.typing import NDArray
 from isoflop.errors import PlanError
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
+from isoflop.laws.lowest import lowest
 
 Array = NDArray[np.float64]
 
 FLOP_PER_PARAM_TOKEN = 6.0
 
-_GRID = 64
-_SECTIONS = 52
-_GOLDEN = (math.sqrt(5) - 1) / 2
 _STEP = 1e-2
 """In ln C, of the central difference that gives the exponents of a searched optimum."""
 
@@ -48,26 +45,54 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Terms:
-    """ln A, g, ln B and h of the two terms A/N**g and B/D**h, each an array over draws."""
+    """ln A, g, ln B and h of the two terms A/N**g and B/D**h, each an array over draws.
+
+    ``at_loss`` is their sum where the law gives a loss (draws, ...); not finite below what it can give.
+    """
 
     log_a: Array
     g: Array
     log_b: Array
     h: Array
+    at_loss: Callable[[Array], Array]
 
 
 CLOSED: dict[str, Callable[[dict[str, Array]], Terms]] = {
-    "chinchilla": lambda p: Terms(np.log(p["A"]), p["alpha"], np.log(p["B"]), p["beta"]),
-    "chinchilla-tied": lambda p: Terms(np.log(p["A"]), p["alpha"], np.log(p["B"]), p["alpha"]),
+    "chinchilla": lambda p: Terms(
+        np.log(p["A"]), p["alpha"], np.log(p["B"]), p["beta"], lambda loss: loss - _like(p["E"], loss)
+    ),
+    "chinchilla-tied": lambda p: Terms(
+        np.log(p["A"]), p["alpha"], np.log(p["B"]), p["alpha"], lambda loss: loss - _like(p["E"], loss)
+    ),
     "kaplan": lambda p: Terms(
         p["alpha_N"] / p["alpha_D"] * np.log(p["N_c"]),
         p["alpha_N"] / p["alpha_D"],
         np.log(p["D_c"]),
         np.ones_like(p["alpha_D"]),
+        lambda loss: loss ** (1 / _like(p["alpha_D"], loss)),
     ),
-    "skaling": lambda p: Terms(np.zeros_like(p["alpha"]), p["alpha"], np.log(p["R"]), p["beta"]),
+    "skaling": lambda p: Terms(
+        np.zeros_like(p["alpha"]),
+        p["alpha"],
+        np.log(p["R"]),
+        p["beta"],
+        lambda loss: ((loss - _like(p["E"], loss)) / _like(p["A"], loss)) ** (1 / _like(p["k"], loss)),
+    ),
 }
 """Laws with two terms, by name."""
+
+
+def terms_of(law: Law, draws: Array) -> Terms | None:
+    """The two terms of a shipped law, at draws of its parameters; None for any other law."""
+    made = CLOSED.get(law.name)
+    if made is None or law != LAWS[law.name]:
+        return None
+    return made(dict(zip(law.names, draws.T, strict=True)))
+
+
+def _like(values: Array, other: Array) -> Array:
+    """(draws,) beside an array (draws, ...)."""
+    return values.reshape(-1, *(1,) * (other.ndim - 1))
 
 
 def has_optimum(law: Law) -> bool:
@@ -96,15 +121,14 @@ def optimum(law: Law, draws: Array, computes: Array) -> Optimum:
         PlanError: the law falls towards ever larger or ever smaller N at some budget.
     """
     budgets = np.log(computes / FLOP_PER_PARAM_TOKEN)
-    terms = CLOSED.get(law.name)
-    if terms is not None and law == LAWS[law.name]:
-        log_n, a = _closed(terms(dict(zip(law.names, draws.T, strict=True))), budgets)
+    if (terms := terms_of(law, draws)) is not None:
+        log_n, a = _closed(terms, budgets)
     else:
         log_n = _search(law, draws, budgets)
         around = _search(law, draws, budgets[:1] + np.array([-_STEP, _STEP]))
         a = (around[:, 1] - around[:, 0]) / (2 * _STEP)
     log_d = budgets - log_n
-    return Optimum(np.exp(log_n), np.exp(log_d), _loss(law, draws, log_n, log_d), a, 1 - a)
+    return Optimum(np.exp(log_n), np.exp(log_d), losses(law, draws, log_n, log_d), a, 1 - a)
 
 
 def _closed(terms: Terms, budgets: Array) -> tuple[Array, Array]:
@@ -115,7 +139,7 @@ def _closed(terms: Terms, budgets: Array) -> tuple[Array, Array]:
     return at_one[:, None] + a[:, None] * budgets, a
 
 
-def _loss(law: Law, draws: Array, log_n: Array, log_d: Array) -> Array:
+def losses(law: Law, draws: Array, log_n: Array, log_d: Array) -> Array:
     """Loss at ln N and ln D, (draws, ...)."""
     at = {"N": np.exp(log_n), "D": np.exp(log_d)}
     columns = draws.T.reshape(len(law.names), len(draws), *(1,) * (log_n.ndim - 1))
@@ -126,30 +150,14 @@ def _loss(law: Law, draws: Array, log_n: Array, log_d: Array) -> Array:
 def _search(law: Law, draws: Array, budgets: Array) -> Array:
     """ln N* (draws, budgets), between one parameter and one token."""
     shape = (len(draws), len(budgets))
-    share = np.linspace(0, 1, _GRID)[:, None, None]
-    grid = np.broadcast_to(share * budgets, (_GRID, *shape))
-    losses = np.stack([_loss(law, draws, row, budgets - row) for row in grid])
-    lowest = np.nanargmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)
-    if ((lowest == 0) | (lowest == _GRID - 1)).any():
+
+    def loss(log_n: Array) -> Array:
+        return losses(law, draws, log_n, budgets - log_n)
+
+    log_n, inside = lowest(loss, np.zeros(shape), np.broadcast_to(budgets, shape))
+    if not inside.all():
         raise PlanError(
             f"{law.name} has no optimum at some budget: the loss falls all the way to one parameter or to one token",
             hint="check the constants, or ask for a larger budget",
         )
-    width = budgets / (_GRID - 1)
-    low, high = (np.broadcast_to((lowest + side) * width, shape).copy() for side in (-1, 1))
-    for _ in range(_SECTIONS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        falls = _loss(law, draws, left, budgets - left) > _loss(law, draws, right, budgets - right)
-        low, high = np.where(falls, left, low), np.where(falls, high, right)
-    return _newton(law, draws, budgets, (low + high) / 2)
-
-
-def _newton(law: Law, draws: Array, budgets: Array, log_n: Array) -> Array:
-    """Two parabolic steps: golden sections end where the loss is flat to rounding, about 1e-7 in ln N."""
-    step = 1e-4
-    for _ in range(2):
-        below, here, above = (_loss(law, draws, log_n + s, budgets - log_n - s) for s in (-step, 0.0, step))
-        bend = above - 2 * here + below
-        move = np.divide(step * (below - above), 2 * bend, out=np.zeros_like(bend), where=bend > 0)
-        log_n = log_n + np.clip(move, -step, step)
     return log_n

@@ -5,5 +5,6 @@ from __future__ import annotations
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.frontier import frontier
 from isoflop.planning.plan import Plan, plan
+from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
 
-__all__ = ["Plan", "frontier", "parse_compute", "plan"]
+__all__ = ["Plan", "Price", "Serving", "frontier", "implied_serving", "overhead", "parse_compute", "plan", "serve"]

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from isoflop.counting.footprint import memory
 from isoflop.errors import NotEnoughMemory
+from isoflop.shape import Shape
 from isoflop.train.engine.parts import part_of, slots_of
 from isoflop.train.spec import TrainSpec
 
@@ -100,6 +101,30 @@ HELD: Mapping[str, Callable[[TrainSpec, int, int], dict[str, int]]] = {
 """Bytes by kind of so many models like that of a spec, on so many threads, by engine."""
 
 
+def needed_by_process(spec: TrainSpec, spread: str, processes: int) -> dict[str, int]:
+    """Bytes that each of ``processes`` takes which train one model together, by kind.
+
+    DDP has the gradients a second time, in the buckets that it adds up over processes. FSDP has its part of everything,
+    of what it computes with two blocks whole, with their gradients, and what is outside the blocks; the whole model
+    is there once, before it is parted.
+    """
+    kinds = needed([replace(spec, batch_tokens=spec.batch_tokens // processes)])
+    if spread == "ddp":
+        return {**kinds, "gradients": kinds["gradients"] + _FLOAT * spec.shape.n_params}
+    part = {kind: -(-kinds[kind] // processes) for kind in ("parameters", "optimizer", "gradients")}
+    outside = spec.shape.replace(n_layer=1).n_params - (block := _of_block(spec.shape))
+    whole = _FLOAT * (outside + min(2, spec.shape.n_layer) * block)
+    later = part["optimizer"] + part["gradients"] + whole
+    part["gradients"] += whole
+    part["parameters"] = max(part["parameters"] + whole, kinds["parameters"] - later)
+    return {**kinds, **part}
+
+
+def _of_block(shape: Shape) -> int:
+    """Parameters of one more layer."""
+    return shape.replace(n_layer=2).n_params - shape.replace(n_layer=1).n_params
+
+
 def refuse_past_memory(specs: Sequence[TrainSpec], available: int | None, *, threads: int = 1) -> None:
     """Raise NotEnoughMemory where the stack of ``specs`` is predicted to take more than ``available`` bytes.
 
@@ -108,13 +133,25 @@ def refuse_past_memory(specs: Sequence[TrainSpec], available: int | None, *, thr
     kinds = needed(specs, threads=threads)
     if available is None or sum(kinds.values()) <= available:
         return
-    spec, models = specs[0], len(specs)
+    models = f"{len(specs)} model{'s' if len(specs) > 1 else ''}"
+    raise _refusal(models, specs[0], kinds, available, hint=_remedy(specs, available, threads))
+
+
+def refuse_share_past_memory(spec: TrainSpec, spread: str, processes: int, available: int | None) -> None:
+    """Raise NotEnoughMemory where a process of ``processes`` is predicted to take more than ``available`` bytes."""
+    kinds = needed_by_process(spec, spread, processes)
+    if available is not None and sum(kinds.values()) > available:
+        share = f"each of {processes} processes with its share of 1 model"
+        hint = "more processes, on more machines; a larger accumulate in [train], or a smaller batch_tokens or model"
+        raise _refusal(share, spec, kinds, available, hint=hint)
+
+
+def _refusal(what: str, spec: TrainSpec, kinds: Mapping[str, int], available: int, *, hint: str) -> NotEnoughMemory:
     most = max(kinds, key=kinds.__getitem__)
-    raise NotEnoughMemory(
-        f"{models} model{'s' if models > 1 else ''} of {spec.shape.n_params:,} parameters, batch_tokens = "
-        f"{spec.batch_tokens:,}, would take {_gibibytes(sum(kinds.values()))} ({most} {_gibibytes(kinds[most])}); "
-        f"{_gibibytes(available)} are there",
-        hint=_remedy(specs, available, threads),
+    return NotEnoughMemory(
+        f"{what} of {spec.shape.n_params:,} parameters, batch_tokens = {spec.batch_tokens:,}, would take "
+        f"{_gibibytes(sum(kinds.values()))} ({most} {_gibibytes(kinds[most])}); {_gibibytes(available)} are there",
+        hint=hint,
     )
 
 

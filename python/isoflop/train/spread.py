@@ -20,10 +20,12 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from isoflop.errors import SpecError, nearest
+from isoflop.train.footprint import refuse_share_past_memory
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.learner import Objective
 from isoflop.train.plain import PlainStep
 from isoflop.train.spec import TrainSpec
+from isoflop.train.step import free_bytes
 
 T = TypeVar("T")
 
@@ -138,14 +140,26 @@ def refuse_unspreadable(spec: TrainSpec, spread: str) -> None:
             )
 
 
+def _free_bytes() -> int | None:
+    """What the process with the least has: of its GPU, else of the memory that those of one machine share."""
+    gpu = torch.cuda.is_available()
+    free = free_bytes("triton" if gpu else "torch")
+    beside = 1 if gpu else int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
+    told: list[int | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(told, None if free is None else free // beside)
+    return min((each for each in told if each is not None), default=None)
+
+
 class SpreadStep:
     """A :class:`~isoflop.train.step.Step` of one model over all processes of the group.
 
-    Raises SpecError as :func:`refuse_unspreadable` does.
+    Raises SpecError as :func:`refuse_unspreadable` does, and NotEnoughMemory, on all processes, where one of them is
+    predicted to take more than it has; nothing has been allocated then.
     """
 
     def __init__(self, spec: TrainSpec, spread: str) -> None:
         refuse_unspreadable(spec, spread)
+        refuse_share_past_memory(spec, spread, dist.get_world_size(), _free_bytes())
         self._rank, self._world = dist.get_rank(), dist.get_world_size()
         gpu = torch.cuda.is_available()
         self._device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")

@@ -65,7 +65,7 @@ def make_step(specs: Sequence[TrainSpec], *, threads: int = 1) -> Step:
         KernelError: the engine cannot train the shape, or not here.
         NotEnoughMemory: the stack is predicted to take more than there is; nothing has been allocated.
     """
-    refuse_past_memory(specs, _available(specs[0].engine), threads=threads)
+    refuse_past_memory(specs, free_bytes(specs[0].engine), threads=threads)
     if specs[0].engine == "torch":
         from isoflop.train.plain import PlainStep
 
@@ -75,7 +75,7 @@ def make_step(specs: Sequence[TrainSpec], *, threads: int = 1) -> Step:
     return EngineStep(specs, threads=threads)
 
 
-def _available(engine: str) -> int | None:
+def free_bytes(engine: str) -> int | None:
     """Bytes that are free where the engine trains; None where nobody tells."""
     if engine != "triton":
         return available_bytes()
