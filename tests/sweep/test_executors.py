@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from isoflop.errors import SpecError
 from isoflop.runs import RunStore, run_id
-from isoflop.sweep.executors import EXECUTORS, Executor, make_executor, parse_options
+from isoflop.sweep.executors import EXECUTORS, Executor, Option, make_executor, parse_options
 from isoflop.sweep.job import How
 from isoflop.train.spec import TrainSpec
 
@@ -47,12 +48,14 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> Executor:
-    if request.param == "ray":
+    """Each of them with one worker, torchrun with two processes."""
+    name: str = request.param
+    if name == "ray":
         request.getfixturevalue("cluster")
-    if request.param == "slurm":
+    if name == "slurm":
         pytest.importorskip("submitit", reason="needs the extra slurm")
-        return make_executor("slurm", options={"cluster": "local", "timeout_min": 5})
-    return make_executor(request.param)
+    options: dict[str, Option] = {"cluster": "local", "timeout_min": 5} if name == "slurm" else {}
+    return partial(make_executor(name, options=options), workers=2 if name == "torchrun" else 1)
 
 
 def ident(spec: TrainSpec) -> str:
@@ -62,11 +65,11 @@ def ident(spec: TrainSpec) -> str:
 def test_runs_are_made_once_and_failures_are_told(executor: Executor, store: RunStore, make_specs: MakeSpecs) -> None:
     specs = make_specs(train={"engine": "torch"}, tokens=[640], shapes=[{"d_model": [4]}])
     lost = TrainSpec.from_dict(specs[0].to_dict() | {"corpus": "0" * 16})
-    result = executor([*specs, lost], store, workers=2, retries={"lost": 0})
+    result = executor([*specs, lost], store, retries={"lost": 0})
     assert result.states == {**{ident(spec): "finished" for spec in specs}, ident(lost): "failed"}
     assert f"no corpus {'0' * 16}" in result.errors[ident(lost)]
     assert {record.attempt for record in store if record.status == "finished"} == {1}
-    again = executor(specs, store, workers=2)
+    again = executor(specs, store)
     assert (again.found, again.states, again.stopped) == (1, {}, False)
 
 
@@ -85,7 +88,7 @@ def test_a_stop_leaves_every_run_where_it_stands(executor: Executor, store: RunS
         stop.set()
 
     threading.Thread(target=stop_amid).start()
-    result = executor([spec], store, workers=2, stop=stop)
+    result = executor([spec], store, stop=stop)
     assert (result.stopped, result.states) == (True, {})
     assert (store.folder(ident(spec)) / "checkpoint.safetensors").exists()
     record = store.get(ident(spec))
@@ -97,7 +100,7 @@ def test_runs_of_a_node_that_is_killed_are_made_on_the_others(
     cluster: Any, store: RunStore, make_specs: MakeSpecs, watch: Any
 ) -> None:
     specs = make_specs(
-        shapes=[{"d_model": [4]}], tokens=[640_000, 704_000], train={"allow_repeats": True, "seeds": [0, 1, 2]}
+        shapes=[{"d_model": [4]}], tokens=[320_000, 384_000], train={"allow_repeats": True, "seeds": [0, 1, 2]}
     )
     node, killed = cluster.add_node(num_cpus=1), threading.Event()
 
@@ -126,7 +129,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(store: RunStore, make_specs
     submitit = pytest.importorskip("submitit", reason="needs the extra slurm")
     from isoflop.sweep.slurm import Share
 
-    [spec] = make_specs(train={"allow_repeats": True}, tokens=[3_200_000], shapes=[{"d_model": [4]}])
+    [spec] = make_specs(train={"allow_repeats": True}, tokens=[1_600_000], shapes=[{"d_model": [4]}])
     folder = store.path / "slurm"
     submit = submitit.AutoExecutor(folder=folder, cluster="local")
     submit.update_parameters(timeout_min=5)

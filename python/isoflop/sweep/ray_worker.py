@@ -6,6 +6,7 @@ lost and is tried again by whichever worker is free; the worker takes its place 
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Iterator, Mapping
@@ -121,7 +122,7 @@ def connect(address: str | None, needs: Mapping[str, float]) -> int:
     ray = require("ray", extra="ray")
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SpecError(f"no Ray cluster at {address!r}: {error}", hint="ray start --head says it") from error
     has = ray.cluster_resources()
