@@ -22,10 +22,19 @@ def plan(
     store: Annotated[Path | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
     serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
+    unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Days, device-hours and electricity on these devices.")] = None,
+    count: Annotated[int, typer.Option(help="Of devices.")] = 1,
+    mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
+    price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
+    pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
+    grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
+    from isoflop.planning import bill as make_bill
+    from isoflop.planning import crossings, repeat
     from isoflop.planning import plan as make_plan
     from isoflop.planning import serve as make_serving
 
@@ -43,10 +52,22 @@ def plan(
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
     answer = make_plan(compute, basis, level=level)
     served = make_serving(basis, serve, compute=compute, level=level) if serve else None
+    repeated = repeat(compute, unique, level=level) if unique else None
+    if device is not None and mfu is None:
+        raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
+    charged = (
+        None if device is None or mfu is None
+        else make_bill(answer.compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+    )  # fmt: skip
+    above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
-        emit(answer.to_dict() | ({"serving": served.to_dict()} if served is not None else {}), as_json)
+        given = {"serving": served, "repeats": repeated, "bill": charged}
+        more = {name: each.to_dict() for name, each in given.items() if each is not None}
+        crossed = {"thresholds": [each.threshold.key for each in above]} if above else {}
+        emit(answer.to_dict() | more | crossed, as_json)
     else:
-        emit("\n\n".join(str(each) for each in (answer, served) if each is not None), as_json)
+        shown = [str(each) for each in (answer, served, repeated, charged) if each is not None]
+        emit("\n\n".join([*shown, *(f"note: {each}" for each in above)]), as_json)
 
 
 def show_analysis(analysis: Analysis, as_json: bool) -> None:

@@ -8,7 +8,7 @@ Any other law is searched along ln N: over a wide grid, then by golden sections 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,23 +95,29 @@ def _like(values: Array, other: Array) -> Array:
     return values.reshape(-1, *(1,) * (other.ndim - 1))
 
 
-def has_optimum(law: Law) -> bool:
-    """Whether the law trades N against D: it gives a loss of N and D and of nothing else."""
-    return set(law.inputs) == {"N", "D"} and law.output == "L"
+SIZES = ("N", "D")
+"""What a compute budget is shared out among."""
 
 
-def require_optimum(law: Law) -> None:
-    """Refuse a law that does not see both N and D.
+def has_optimum(law: Law, inputs: Sequence[str] = SIZES) -> bool:
+    """Whether the law trades N against D: it gives a loss of these ``inputs`` and of nothing else."""
+    return set(law.inputs) == set(inputs) and law.output == "L"
+
+
+def require_optimum(law: Law, inputs: Sequence[str] = SIZES) -> None:
+    """Refuse a law that is not of these ``inputs``, N and D among them.
 
     Raises:
         PlanError: no compute-optimal allocation; the hint names the laws that have one.
     """
-    if not has_optimum(law):
-        known = ", ".join(sorted(name for name, other in LAWS.items() if has_optimum(other)))
-        raise PlanError(
-            f"{law.name} ({law.formula}) sees only {', '.join(law.inputs)}: it cannot trade N against D",
-            hint=f"laws with a compute optimum: {known}",
-        )
+    if has_optimum(law, inputs):
+        return
+    known = ", ".join(sorted(name for name, other in LAWS.items() if has_optimum(other, inputs)))
+    lacks = "it cannot trade N against D" if {"N", "D"} - set(law.inputs) else f"needed: {', '.join(inputs)}"
+    raise PlanError(
+        f"{law.name} ({law.formula}) sees only {', '.join(law.inputs)}: {lacks}",
+        hint=f"laws with a compute optimum: {known}",
+    )
 
 
 def optimum(law: Law, draws: Array, computes: Array) -> Optimum:

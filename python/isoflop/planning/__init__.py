@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.frontier import frontier
 from isoflop.planning.plan import Plan, plan
+from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
+from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
 
-__all__ = ["Plan", "Price", "Serving", "frontier", "implied_serving", "overhead", "parse_compute", "plan", "serve"]
+__all__ = [
+    "THRESHOLDS",
+    "Bill",
+    "Crossing",
+    "Plan",
+    "Price",
+    "Repeats",
+    "Serving",
+    "Threshold",
+    "bill",
+    "crossings",
+    "data_wall",
+    "frontier",
+    "implied_serving",
+    "overhead",
+    "parse_compute",
+    "plan",
+    "repeat",
+    "serve",
+]

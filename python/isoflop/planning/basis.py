@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from isoflop.errors import LawError, PlanError, nearest
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import require_optimum
+from isoflop.laws.optimum import SIZES, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
 
 Array = NDArray[np.float64]
@@ -42,31 +43,31 @@ class Basis:
     notes: tuple[str, ...]
 
 
-def get_basis(law: str | Fit | Preset | Allocation) -> Basis | Allocation:
-    """The basis of a plan.
+def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES) -> Basis | Allocation:
+    """The basis of a plan, of a law of these ``inputs``.
 
     Raises:
         LawError: no published set of that name.
         PlanError: a law without constants, or one that cannot trade N against D.
     """
     if isinstance(law, str):
-        law = _named(law)
+        law = _named(law, inputs)
     if isinstance(law, Allocation):
         return law
     if isinstance(law, Preset):
         if law.law not in LAWS:
             raise PlanError(f"{law.name} is of the law {law.law}, which sees whole schedules, not N and D")
         shape = LAWS[law.law]
-        require_optimum(shape)
+        require_optimum(shape, inputs)
         params = np.array([[law.values[name] for name in shape.names]])
         notes = (law.note,) if law.note else ()
         return Basis(law.name, shape, params, None, law.source, law.n_convention, notes)
     if isinstance(law, Fit):
-        return _of_fit(law)
+        return _of_fit(law, inputs)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")
 
 
-def _named(name: str) -> Preset | Allocation:
+def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
     if name in PRESETS:
         published = PRESETS[name]
         if isinstance(published, Exponents):
@@ -75,7 +76,7 @@ def _named(name: str) -> Preset | Allocation:
             )
         return published
     if name in LAWS:
-        require_optimum(LAWS[name])
+        require_optimum(LAWS[name], inputs)
         sets = [preset.name for preset in PRESETS.values() if isinstance(preset, Preset) and preset.law == name]
         raise PlanError(
             f"{name} is a law without constants", hint=f"plan from a fit of it, or from {', '.join(sets) or 'a set'}"
@@ -83,10 +84,21 @@ def _named(name: str) -> Preset | Allocation:
     raise LawError(f"unknown law {name!r}", hint=nearest(name, PRESETS))
 
 
-def _of_fit(fit: Fit) -> Basis:
-    require_optimum(fit.law)
+def _of_fit(fit: Fit, inputs: Sequence[str]) -> Basis:
+    require_optimum(fit.law, inputs)
     params = np.array([[fit.params[name] for name in fit.law.names]])
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
     notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
     return Basis(fit.law.name, fit.law, params, fit, source, fit.data.n_convention, notes)
+
+
+def with_constants(law: str | Fit | Preset, inputs: Sequence[str] = SIZES) -> Basis:
+    """The basis of what needs a loss of any N and D, which an allocation does not give.
+
+    Raises as :func:`get_basis` does.
+    """
+    basis = get_basis(law, inputs)
+    if isinstance(basis, Allocation):
+        raise PlanError(f"{basis.name} has no loss of N and D", hint=f"plan from {_PLANNABLE}")
+    return basis

@@ -20,8 +20,8 @@ from isoflop.fitting.fitted import Fit
 from isoflop.laws.isoloss import FLOP_PER_PARAM_SERVED, best_for, cheapest, log_tokens
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
-from isoflop.laws.presets import Allocation, Preset
-from isoflop.planning.basis import Basis, get_basis
+from isoflop.laws.presets import Preset
+from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
 
 Array = NDArray[np.float64]
@@ -133,7 +133,7 @@ def serve(
             prices without the others, or a law that does not trade N against D.
         LawError: no published set of that name.
     """
-    basis = _with_constants(law)
+    basis = with_constants(law)
     weights = _weights(training, prefill, decode)
     if not (0 <= tokens < math.inf and 0 <= generated < math.inf):
         raise PlanError(f"tokens = {tokens!r} and generated = {generated!r} are served", hint="0 or more, as in 2e12")
@@ -162,7 +162,7 @@ def implied_serving(law: str | Fit | Preset, n_params: float, n_tokens: float) -
 
     Raises as :func:`serve` does.
     """
-    basis = _with_constants(law)
+    basis = with_constants(law)
     at = [np.log(np.array([[value]])) for value in (n_params, n_tokens)]
     return float(best_for(basis.law, basis.params, *at)[0, 0])
 
@@ -176,7 +176,7 @@ def overhead(law: str | Fit | Preset, compute: str | float, ratios: Sequence[flo
 
     Raises as :func:`serve` does.
     """
-    basis = _with_constants(law)
+    basis = with_constants(law)
     flops, sizes = parse_compute(compute), np.asarray(ratios, dtype=np.float64)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         raise PlanError(f"ratios are {list(ratios)}", hint="positive multiples of the optimal N, as in [0.5, 1, 2]")
@@ -185,13 +185,6 @@ def overhead(law: str | Fit | Preset, compute: str | float, ratios: Sequence[flo
     log_d = log_tokens(basis.law, basis.params, log_n, np.broadcast_to(at.loss, log_n.shape))
     n, d = np.exp(log_n[0]), np.exp(log_d[0])
     return {"ratio": sizes, "N": n, "D": d, "overhead": FLOP_PER_PARAM_TOKEN * n * d / flops - 1}
-
-
-def _with_constants(law: str | Fit | Preset) -> Basis:
-    basis = get_basis(law)
-    if isinstance(basis, Allocation):
-        raise PlanError(f"{basis.name} has no loss of N and D", hint="plan from a law such as chinchilla-besiroglu")
-    return basis
 
 
 def _weights(training: Price | None, prefill: Price | None, decode: Price | None) -> tuple[float, float, float]:
