@@ -82,6 +82,10 @@ class CheckpointError(IsoflopError, ValueError):
     """A checkpoint is damaged, or of a run that made other steps."""
 
 
+class TimeIsOver(IsoflopError, TimeoutError):
+    """A run has taken longer than it may."""
+
+
 class LawError(IsoflopError, ValueError):
     """An unknown law or preset, or inputs a law does not take."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
 from dataclasses import asdict
 from enum import StrEnum
@@ -53,6 +55,35 @@ def runs_show(store: StorePath, run: Run) -> None:
     opened = RunStore(store, create=False)
     record = opened.find(run)
     emit({**msgspec.to_builtins(record), "state": opened.state(record)}, as_json=True)
+
+
+@runs_app.command("watch", epilog="Example: isoflop runs watch runs/quickstart")
+def runs_watch(
+    store: StorePath,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look twice, print, and end.")] = False,
+    peak: Annotated[float | None, typer.Option(help="FLOP/s that one run has to itself, for the MFU.")] = None,
+    device: Annotated[str | None, typer.Option(help="The GPU that one run has to itself, for the same.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The runs that are under way: state, loss, tokens a second, MFU, time left; live on a terminal.
+
+    It ends when nothing is under way. Whoever makes the runs is stopped where it runs: an interrupt loses nothing.
+    """
+    from isoflop.cli.watching import show, watch_live
+    from isoflop.hardware import device as published
+    from isoflop.runs import RunStore
+    from isoflop.sweep.watch import Watch
+
+    watched = Watch(RunStore(store, create=False), published(device).peak("bf16") if device else peak)
+    if once or as_json or not sys.stdout.isatty():
+        look = watched.look()
+        if any(run.state == "running" for run in look.doing):
+            time.sleep(every)
+            look = watched.look()
+        show(look, as_json)
+    else:
+        watch_live(watched, every)
 
 
 @runs_app.command("compact", epilog="Example: isoflop runs compact runs/quickstart")
