@@ -147,6 +147,20 @@ def mlflow(folder: Path, losses: list[float]) -> float:
     return best(lambda: client.get_metric_history(run, "loss"), 1)
 
 
+def log_seconds(store: Path) -> float:
+    """Seconds of a call of log, its share of the writing included; the best of five runs."""
+    opened = RunStore(store)
+    taken = []
+    for seed in range(5):
+        with Recorder(opened, {"seed": seed}) as recorder:
+            began = time.perf_counter()
+            for step in range(POINTS_A_RUN):
+                recorder.log(step, tokens=step * 64, loss=2.5, lr=1e-3)
+            taken.append((time.perf_counter() - began) / POINTS_A_RUN)
+            recorder.finish(loss=2.5)
+    return min(taken)
+
+
 def measure(folder: Path, n_points: int, n_runs: int) -> list[dict[str, Any]]:
     """What was found, each beside its target; a target of None is there to compare."""
     found: list[dict[str, Any]] = []
@@ -156,6 +170,9 @@ def measure(folder: Path, n_points: int, n_runs: int) -> list[dict[str, Any]]:
 
     curves, synced, runs = folder / "curves", folder / "synced", folder / "runs"
     count = n_points // POINTS_A_RUN
+    called = log_seconds(folder / "logged")
+    note("a call of Recorder.log", called * 1e6, "us", 5)
+    note("recording each step of 1 ms", called / 1e-3 * 100, "%", 0.5)
     note("append, 2 processes", n_points / appended(curves, count), "points/s", 1e6)
     few = max(2, count // 10)
     note("append, 2 processes, a sync a flush", few * POINTS_A_RUN / appended(synced, few, sync=True), "points/s", 2e5)

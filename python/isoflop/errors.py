@@ -70,6 +70,14 @@ class RunTaken(StoreError):
     """Another process is writing a run, or has ended it."""
 
 
+class RecorderWarning(UserWarning):
+    """Something cannot be recorded as it is; the trainer goes on."""
+
+
+class SourceError(IsoflopError, ValueError):
+    """A file of another program's runs cannot be read, or does not say what its numbers are."""
+
+
 class CheckpointError(IsoflopError, ValueError):
     """A checkpoint is damaged, or of a run that made other steps."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from isoflop.errors import NewerFormat, StoreError
 from isoflop.runs import Recorder, RunStore, compaction, export, import_archive, merge, read_studies, run_id, verify
+from isoflop.runs.local_run import LocalRun
 from isoflop.runs.studies import GroupRuns, write_study
 from runs.making import COUNTS, all_points, assert_same_points, files, finish, one_of_each, seen
 
@@ -89,9 +90,9 @@ def test_an_interrupted_merge_is_gone_through_again(
         raise KeyboardInterrupt
 
     store.folder(other.ids()[0]).mkdir()  # of a run that never began
-    for place in ("publish", "write_part", "remove"):
+    for owner, name in ((compaction, "publish"), (compaction, "write_part"), (LocalRun, "clear")):
         with monkeypatch.context() as patched:
-            patched.setattr(compaction, place, stop)
+            patched.setattr(owner, name, stop)
             with pytest.raises(KeyboardInterrupt):
                 merge(store, other)
         assert [problem.cure for problem in verify(store, mend=True)] in ([], ["remove it"], ["remove it"] * 2)

@@ -22,7 +22,7 @@ def fill(disk: Path, *, leave: int) -> Path:
 
 
 def train(store: RunStore, seed: int, n_points: int) -> None:
-    with Recorder(store, {"seed": seed}, counts={"N": 1, "D": 1, "C": 6}) as recorder:
+    with Recorder(store, {"seed": seed}, counts={"N": 1, "D": 1, "C": 6}, strict=True) as recorder:
         for step in range(n_points):
             recorder.log(step, loss=1.0 + step / 7, tokens=step * 64)
         recorder.finish(loss=1.0)

@@ -60,7 +60,7 @@ def test_a_damaged_record_names_its_file(store: RunStore, damage: bytes) -> None
     file = store.folder("abc") / "run.json"
     file.parent.mkdir()
     file.write_bytes(damage)
-    for read in (lambda: read_record(file), lambda: list(store), store.fit_data, store.summary):
+    for read in (lambda: read_record(store.run("abc")), lambda: list(store), store.fit_data, store.summary):
         with pytest.raises(StoreError, match=rf"{file} is damaged: .*\n.*move its folder away"):
             read()
 

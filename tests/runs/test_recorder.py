@@ -11,6 +11,7 @@ import pytest
 
 from isoflop.errors import RunTaken, SpecError, StoreError
 from isoflop.runs import Recorder, RunStore, run_id
+from isoflop.runs.local_run import LocalRun
 from isoflop.runs.record import RunRecord
 
 SPEC = {"seed": 0}
@@ -83,7 +84,7 @@ def test_points_reach_the_file_while_the_run_goes_on(store: RunStore) -> None:
 
 
 def test_the_name_of_the_column_of_runs_is_taken(store: RunStore) -> None:
-    with Recorder(store, SPEC) as recorder:
+    with Recorder(store, SPEC, strict=True) as recorder:
         with pytest.raises(SpecError, match="a number cannot be called 'run'"):
             recorder.log(1, loss=1.0, run=2.0)
         recorder.finish(loss=1.0)
@@ -193,7 +194,7 @@ def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
     with pytest.raises(KeyboardInterrupt):
         log_and_raise(store, KeyboardInterrupt())
     with monkeypatch.context() as patched:
-        patched.setattr(Recorder, "_write_record", interrupt)
+        patched.setattr(LocalRun, "publish", interrupt)
         with pytest.raises(KeyboardInterrupt):
             Recorder(store, SPEC).__enter__()
     with Recorder(store, SPEC) as recorder:
@@ -215,7 +216,7 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeyp
             raise OSError(28, "No space left on device")
         return write(descriptor, content[:10])
 
-    with Recorder(store, SPEC) as recorder:
+    with Recorder(store, SPEC, strict=True) as recorder:
         for step in range(5):
             recorder.log(step, loss=1.0)
         recorder.flush()
@@ -235,7 +236,7 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeyp
 def test_a_file_where_the_run_should_be_is_named(store: RunStore) -> None:
     recorder = Recorder(store, SPEC)
     store.folder(recorder.id).write_text("in the way")
-    with pytest.raises(StoreError, match=rf"cannot open a run in {store.folder(recorder.id)}: File exists"), recorder:
+    with pytest.raises(StoreError, match=rf"cannot lock {store.folder(recorder.id)}/lease: File exists"), recorder:
         pass
 
 

@@ -60,7 +60,7 @@ def test_a_study_is_kept_in_its_store_or_nowhere(tmp_path: Path, name: str) -> N
 )
 def test_a_damaged_or_newer_file_is_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
     store = RunStore(tmp_path)
-    path = write_study(store, "s", [])
-    path.write_bytes(content)
+    write_study(store, "s", [])
+    (tmp_path / "studies" / "s.json").write_bytes(content)
     with pytest.raises(StoreError, match=f"s.json {message}"):
         read_studies(store)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def plan(
     compute: Annotated[str, typer.Option(help="The budget: '1e24 FLOP', '300 PF-days'.")],
     law: Annotated[str | None, typer.Option(help="A published set, or with --store the law to fit.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
+    store: Annotated[str | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
     serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
     unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,

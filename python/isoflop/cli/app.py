@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +19,9 @@ app = typer.Typer(
 runs_app = typer.Typer(help="What a run store holds.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
-StorePath = Annotated[Path, typer.Argument(help="A run store's folder.", metavar="STORE")]
+StorePath = Annotated[
+    str, typer.Argument(help="A run store: a folder, or a URL such as s3://bucket/runs.", metavar="STORE")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time; default one a core.")]
 Level = Annotated[float, typer.Option(help="Of the intervals.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,14 @@ from isoflop.errors import FitError
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
 
-Runs = Annotated[
-    Path, typer.Argument(help="A run store's folder, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")
-]
+Runs = Annotated[str, typer.Argument(help="A run store, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")]
+
+
+class NConvention(StrEnum):
+    """Which parameters N counts."""
+
+    nonembedding = "non-embedding"
+    total = "total"
 
 
 @app.command(epilog="Example: isoflop fit runs/quickstart --law chinchilla --objective huber:1e-3 --holdout N")
@@ -37,6 +43,9 @@ def fit(
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
     group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
+    n_convention: Annotated[
+        NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")
+    ] = NConvention.nonembedding,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
@@ -63,8 +72,9 @@ def fit(
         "sigma": sigma,
         "level": level,
     }
-    data = _read(runs, dict(_split(text, str) for text in column or ()), group)
-    if law is None and group is None and runs.is_dir():
+    total = n_convention is NConvention.total
+    data = _read(runs, dict(_split(text, str) for text in column or ()), group, total)
+    if law is None and group is None and not total and not _is_file(runs):
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -79,7 +89,7 @@ def fit(
         emit(compared.to_dict() if as_json else str(compared), as_json)
         return
     if target:
-        if not runs.is_file():
+        if not _is_file(runs):
             raise FitError(
                 f"--target names columns of a file; the run store {runs} holds the loss alone",
                 hint="isoflop fit points.csv --law NAME --target loss --target accuracy",
@@ -117,20 +127,31 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(path: Path, columns: dict[str, str], group: str | None) -> Any:
-    from isoflop.fitting.files import READERS, read_file
+def _read(runs: str, columns: dict[str, str], group: str | None, total: bool) -> Any:
+    if _is_file(runs):
+        from isoflop.fitting.files import read_file
 
-    if path.is_file() or path.suffix.lower() in READERS:
         if group is not None:
             raise FitError("--group names runs of a store, not of a file", hint="leave it out")
-        return read_file(path, columns)
+        if total:
+            raise FitError("--n-convention is of a store; a file has one column N", hint="--column N=NAME takes it")
+        return read_file(Path(runs), columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
     from isoflop.runs import RunStore
     from isoflop.runs.studies import runs_of_group
 
-    store = RunStore(path, create=False)
-    return store if group is None else store.fit_data(runs_of_group(store, group))
+    store = RunStore(runs, create=False)
+    taken = None if group is None else runs_of_group(store, group)
+    if total:
+        return store.fit_data(taken, n_convention="total")
+    return store if taken is None else store.fit_data(taken)
+
+
+def _is_file(runs: str) -> bool:
+    from isoflop.fitting.files import READERS
+
+    return Path(runs).is_file() or Path(runs).suffix.lower() in READERS
 
 
 def _law(text: str) -> Any:

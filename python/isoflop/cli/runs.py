@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isoflop.cli.app import AsJson, StorePath, runs_app
 from isoflop.cli.console import emit, plain, print_table, states
+from isoflop.errors import SpecError
 
 if TYPE_CHECKING:
     from isoflop.runs.exchange import Exchange
@@ -167,7 +168,7 @@ def runs_mark(
 @runs_app.command("merge", epilog="Example: isoflop runs merge runs/all runs/mine --where 'N >= 1e6'")
 def runs_merge(
     store: StorePath,
-    other: Annotated[Path, typer.Argument(help="The store whose runs are brought.", metavar="OTHER")],
+    other: Annotated[str, typer.Argument(help="The store whose runs are brought.", metavar="OTHER")],
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -180,7 +181,7 @@ def runs_merge(
 @runs_app.command("export", epilog="Example: isoflop runs export runs/quickstart runs.zip --where 'N >= 1e4'")
 def runs_export(
     store: StorePath,
-    target: Annotated[Path, typer.Argument(help="A .zip file, or the folder of a new store.", metavar="TARGET")],
+    target: Annotated[str, typer.Argument(help="A .zip file, or the folder or URL of a new store.", metavar="TARGET")],
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
@@ -190,22 +191,87 @@ def runs_export(
     _exchanged(target, export(RunStore(store, create=False), target, where), as_json)
 
 
-@runs_app.command("import", epilog="Example: isoflop runs import runs/all runs.zip")
+@runs_app.command(
+    "import",
+    epilog="Example: isoflop runs import runs/all points.csv --map N=params --map D=tokens --map loss=loss "
+    "--n-convention total --loss-unit nats/token",
+)
 def runs_import(
     store: StorePath,
-    archive: Annotated[Path, typer.Argument(help="A .zip file of isoflop runs export.", metavar="FILE")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A .zip of isoflop runs export; .csv, .parquet, .jsonl, trainer_state.json, .wandb, TensorBoard's "
+            "folder, or MLflow's tracking URI.",
+            metavar="SOURCE",
+        ),
+    ],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="A number of the runs and its column: 'N=params', 'D=C / (6 * N)', 'spec.lr=lr'."),
+    ] = None,
+    loss_unit: Annotated[
+        str | None, typer.Option(help="Of the losses: nats/token, bits/token, nats/byte or bits/byte.")
+    ] = None,
+    bytes_per_token: Annotated[float | None, typer.Option(help="Of the held-out text, for losses of a byte.")] = None,
+    n_convention: Annotated[
+        str | None, typer.Option(help="Which parameters N counts: non-embedding, or total.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="What SOURCE is, where its name does not show it.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the runs call their source; its file's name.")] = None,
+    where: Annotated[str | None, typer.Option(help="Which rows of a file: \"dataset == 'c4' and lr < 0.1\".")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the runs of an export that a store lacks; it is made if there is none."""
-    from isoflop.runs import RunStore, import_archive
+    """Bring runs that a store lacks, of an export or of another program; the store is made if there is none."""
+    from isoflop.runs import RunStore
 
-    _exchanged(store, import_archive(RunStore(store), archive), as_json)
+    said: dict[str, Any] = {
+        "loss_unit": loss_unit,
+        "bytes_per_token": bytes_per_token,
+        "n_convention": n_convention,
+        "format": format,
+        "name": name,
+        "where": where,
+    }
+    if source.endswith(".zip"):
+        from isoflop.runs import import_archive
+
+        if columns or any(said.values()):
+            raise SpecError(f"{source} is an export of a run store, whose runs come as they are", hint="no options")
+        _exchanged(store, import_archive(RunStore(store), Path(source)), as_json)
+        return
+    from isoflop.importers import import_runs
+
+    _exchanged(store, import_runs(RunStore(store), source, dict(map(_pair, columns or ())), **said), as_json)
 
 
-def _exchanged(where: Path, done: Exchange, as_json: bool) -> None:
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name.strip() and equals and column.strip()):
+        raise SpecError(f"cannot read --map {text!r}", hint="a name and its column, such as 'N=Model Size'")
+    return name.strip(), column.strip()
+
+
+def _exchanged(where: str, done: Exchange, as_json: bool) -> None:
     if as_json:
         emit(asdict(done), as_json)
         return
     for problem in done.problems:
         print(f"note: {problem}")
     print(f"{where}: {done.runs} runs and {done.points} points came; {done.known} were there already")
+
+
+@runs_app.command("deliver", epilog="Example: isoflop runs deliver runs/quickstart")
+def runs_deliver(store: StorePath, as_json: AsJson = False) -> None:
+    """Bring what recorders on this machine kept while the store was away or full; 1 is returned if some cannot come."""
+    from isoflop.runs import RunStore, deliver
+
+    done = deliver(RunStore(store, create=False))
+    if as_json:
+        emit(asdict(done), as_json)
+    else:
+        for problem in done.problems:
+            print(f"note: {problem}")
+        print(f"{store}: {len(done.runs)} runs delivered; {len(done.waiting)} are being written")
+    if done.problems:
+        raise typer.Exit(1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: isoflop demo")
 def demo(
-    store: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/quickstart"),
+    store: Annotated[str, typer.Option(help="Where the runs go.")] = "runs/quickstart",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +42,7 @@ def demo(
 @app.command(epilog="Example: isoflop sweep study.toml --dry-run")
 def sweep(
     study: Annotated[Path, typer.Argument(help="A study file (TOML).", metavar="STUDY")],
-    store: Annotated[Path | None, typer.Option(help="Where the runs go; default runs/NAME.")] = None,
+    store: Annotated[str | None, typer.Option(help="Where the runs go; default runs/NAME.")] = None,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and train nothing.")] = False,
     executor: Annotated[str, typer.Option(help="Where runs are made: local, ray, slurm or torchrun.")] = "local",
@@ -59,7 +59,7 @@ def sweep(
     from isoflop.sweep.study import read_study
 
     asked = read_study(study)
-    where = Path("runs") / asked.name if store is None else store
+    where = f"runs/{asked.name}" if store is None else store
     if dry_run:
         _dry_run(asked, where, workers, as_json)
         return
@@ -87,7 +87,7 @@ def report(
 
 
 def _train(
-    study: Study, where: Path, workers: int | None, executor: Executor | None = None, hours: float | None = None
+    study: Study, where: str, workers: int | None, executor: Executor | None = None, hours: float | None = None
 ) -> RunStore:
     """Make the missing runs of a study, with progress on standard error; failures are named at the end."""
     from isoflop.sweep.launcher import run_sweep
@@ -133,7 +133,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _train_spread(study: Study, where: Path, spread: str) -> RunStore | None:
+def _train_spread(study: Study, where: str, spread: str) -> RunStore | None:
     """Make the missing runs of a study over the processes of torchrun; None but on the one that tells of it."""
     from isoflop.errors import require
 
@@ -148,7 +148,7 @@ def _train_spread(study: Study, where: Path, spread: str) -> RunStore | None:
         return store if is_first() else None
 
 
-def _prepared(study: Study, where: Path) -> tuple[list[TrainSpec], RunStore]:
+def _prepared(study: Study, where: str) -> tuple[list[TrainSpec], RunStore]:
     """The runs of a study and its store, with its corpora; what cannot be run leaves no store behind."""
     from isoflop.data import copy_corpora
     from isoflop.runs import RunStore
@@ -162,16 +162,16 @@ def _prepared(study: Study, where: Path) -> tuple[list[TrainSpec], RunStore]:
     return each_once(groups), store
 
 
-def _resolved(study: Study, where: Path, elsewhere: Path) -> dict[str, list[TrainSpec]]:
+def _resolved(study: Study, where: str, elsewhere: Path) -> dict[str, list[TrainSpec]]:
     """The runs of a study by group, its corpora made in the store's cache, or ``elsewhere`` where there is no store."""
     from isoflop.runs import RunStore
     from isoflop.sweep.resolve import load_corpora, resolve_groups
 
-    cache = RunStore(where, create=False).cache if (where / "store.json").exists() else elsewhere
-    return resolve_groups(study, *load_corpora(study, cache))
+    store = RunStore.at(where)
+    return resolve_groups(study, *load_corpora(study, elsewhere if store is None else store.cache))
 
 
-def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> None:
+def _dry_run(study: Study, where: str, workers: int | None, as_json: bool) -> None:
     from isoflop.hardware import cores
     from isoflop.runs import RunStore
     from isoflop.sweep.cost import estimate
@@ -180,7 +180,7 @@ def _dry_run(study: Study, where: Path, workers: int | None, as_json: bool) -> N
     with TemporaryDirectory() as elsewhere:
         groups = _resolved(study, where, Path(elsewhere))
     specs = each_once(groups)
-    store = RunStore(where, create=False) if (where / "store.json").exists() else None
+    store = RunStore.at(where)
     each = study.workers
     forecast = estimate(specs, store, workers or int(cores()), watts=each.watts, price=each.price)
     if as_json:

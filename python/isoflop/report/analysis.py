@@ -88,7 +88,7 @@ class Analysis:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "store": str(self.store.path),
+            "store": self.store.url,
             "n_runs": self.data.n_runs,
             "excluded": list(self.data.excluded),
             "laws": [law.to_dict() for law in self.laws],

@@ -51,9 +51,7 @@ def render(analysis: Analysis, figures: dict[str, bytes]) -> str:
     """The page as text; whatever comes from runs is escaped."""
     plan = analysis.plan
     states = ", ".join(f"{count} {state}" for state, count in sorted(analysis.store.summary().items()))
-    command = (
-        f"isoflop report {shlex.quote(str(analysis.store.path))} --compute {shlex.quote(f'{plan.compute:.6g} FLOP')}"
-    )
+    command = f"isoflop report {shlex.quote(analysis.store.url)} --compute {shlex.quote(f'{plan.compute:.6g} FLOP')}"
     sizes = f"N {_range(analysis, 'N')} non-embedding parameters, D {_range(analysis, 'D')} tokens"
     answer = f"N = {plan.n_params:.3g} parameters on D = {plan.n_tokens:.3g} tokens; expect {plan.loss:.3g} nats/token"
     parts = [
@@ -71,7 +69,7 @@ def render(analysis: Analysis, figures: dict[str, bytes]) -> str:
         f"<h2>Reproduce</h2><p><code>{escape(command)}</code></p>",
         paragraph(f"isoflop {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
     ]
-    return page(f"Scaling study: {analysis.store.path.name}", parts)
+    return page(f"Scaling study: {analysis.store.url.rpartition('/')[2]}", parts)
 
 
 def _findings(analysis: Analysis) -> list[str]:

@@ -1,5 +1,6 @@
 """The run store: what was run, how it went, and every point of it, in files that survive a kill."""
 
+from isoflop.runs.delivery import deliver
 from isoflop.runs.exchange import export, import_archive, merge
 from isoflop.runs.marking import mark
 from isoflop.runs.record import RunRecord, run_id
@@ -16,6 +17,7 @@ __all__ = [
     "RunStore",
     "batch_scan",
     "curves",
+    "deliver",
     "export",
     "gc",
     "import_archive",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from isoflop.errors import StoreError
 from isoflop.runs.folder import Folder
 from isoflop.runs.manifest import Manifest, read_manifest
@@ -17,8 +15,8 @@ class Compacted:
         StoreError: the manifest or a part is damaged, missing, or of a newer format, by every method.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.folder = Folder(path)
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
         self._manifest = Manifest()
         self._parts: list[Part] = []
 

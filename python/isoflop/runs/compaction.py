@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoflop.errors import StoreError
-from isoflop.runs.files import explained
-from isoflop.runs.folder import Folder
-from isoflop.runs.lease import is_held
+from isoflop.runs.folder import LEASE, POINTS, RECORD, Folder
 from isoflop.runs.manifest import begin, publish, read_manifest
 from isoflop.runs.part import HeldRun, Part
 from isoflop.runs.part_writer import write_part
 from isoflop.runs.points import RUN, read_lines
 from isoflop.runs.record import ENDED, read_record
-from isoflop.runs.rubbish import LEASE, alone, files_of_run, find_rubbish, remove
+from isoflop.runs.rubbish import alone, find_rubbish, remove
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -62,7 +59,7 @@ def compact(store: RunStore, *, part_bytes: int = PART_BYTES) -> Compaction:
         damaged: list[str] = []
         runs, points = add(store, _ended(store, damaged), part_bytes=part_bytes)
         folder = store.compacted.folder
-        sizes = [(folder.path / name).stat().st_size for name in folder.names()]
+        sizes = [folder.size(name) for name in folder.names()]
         return Compaction(runs, points, len(store.loose()), tuple(damaged), len(sizes), sum(sizes))
 
 
@@ -78,39 +75,37 @@ def add(store: RunStore, runs: Iterable[HeldRun], *, part_bytes: int = PART_BYTE
     for batch in _batches(runs, part_bytes):
         _publish_with(batch, store.compacted.folder, part_bytes)
         for run in batch:
-            if (folder := store.folder(run.id)).exists():
-                remove(store, files_of_run(folder))
+            folder = store.run(run.id)
+            folder.clear(folder.kept())
         n_runs += len(batch)
         n_points += sum(run.n_points for run in batch)
     return n_runs, n_points
 
 
-def read_ended(folder: Path) -> HeldRun | None:
+def read_ended(store: RunStore, run: str) -> HeldRun | None:
     """All that there is of an ended run in its folder, or None where it has not ended, or somebody holds it.
 
     Raises:
         StoreError: it is damaged.
     """
-    record = read_record(folder / "run.json")
-    if record is None or record.status not in ENDED or is_held(folder / LEASE):
+    folder = store.run(run)
+    record = read_record(folder)
+    if record is None or record.status not in ENDED or folder.is_held():
         return None
-    if record.id != folder.name:
-        raise StoreError(f"{folder / 'run.json'} is of run {record.id}")
-    points = read_lines(folder / "points.jsonl") if (folder / "points.jsonl").exists() else {}
+    if record.id != run:
+        raise StoreError(f"{folder.url}/{RECORD} is of run {record.id}")
+    points = read_lines(folder) or {}
     if RUN in points:
-        raise StoreError(f"{folder / 'points.jsonl'} has a column {RUN!r}, which is the name of the column of runs")
-    attempts = {}
-    for file in folder.glob("points.*.jsonl"):
-        with explained("read", file):
-            attempts[file.name] = file.read_text()
-    return HeldRun.of(record, points, attempts)
+        raise StoreError(f"{folder.url}/{POINTS} has a column {RUN!r}, which is the name of the column of runs")
+    earlier = [name for name in folder.kept() if name not in (RECORD, POINTS, LEASE)]
+    return HeldRun.of(record, points, {name: (folder.read(name) or b"").decode() for name in earlier})
 
 
 def _ended(store: RunStore, damaged: list[str]) -> Iterator[HeldRun]:
     """The ended runs with a folder of their own; what is wrong with the others goes to ``damaged``."""
     for run in store.loose():
         try:
-            ended = read_ended(store.folder(run))
+            ended = read_ended(store, run)
         except StoreError as error:
             damaged.append(error.message)
         else:

@@ -14,10 +14,11 @@ from isoflop.errors import StoreError
 from isoflop.runs import manifest, marker
 from isoflop.runs.compaction import add, read_ended
 from isoflop.runs.files import explained
-from isoflop.runs.lease import is_held
+from isoflop.runs.folder import LEASE
+from isoflop.runs.location import located
 from isoflop.runs.part import HeldRun
 from isoflop.runs.record import ENDED, decode_record, read_record, run_id
-from isoflop.runs.rubbish import ARRIVING, LEASE, alone, files_of_run, gc
+from isoflop.runs.rubbish import alone, gc
 from isoflop.runs.store import RunStore
 from isoflop.runs.studies import read_studies, write_study
 from isoflop.runs.verification import verify
@@ -55,8 +56,8 @@ def merge(store: RunStore, other: RunStore, where: object = None, *, unended: bo
     Raises:
         StoreError: both are one store, one is damaged, or another process compacts ``store``.
     """
-    if store.path.resolve() == other.path.resolve():
-        raise StoreError(f"{store.path} cannot be merged with itself")
+    if store.url == other.url or store.path.resolve() == other.path.resolve():
+        raise StoreError(f"{store.url} cannot be merged with itself")
     done = Exchange()
     with alone(store):
         table = other.table(where)
@@ -67,33 +68,36 @@ def merge(store: RunStore, other: RunStore, where: object = None, *, unended: bo
         apart = [run for run in other.loose() if run in chosen and run not in compacted]
         _take(store, _ended(other, apart, done), done)
         for run in apart if unended else ():
-            _copy(store, other.folder(run), done)
+            _copy(store, other, run, done)
     _bring_studies(store, other, done)
     return done
 
 
-def export(store: RunStore, target: Path, where: object = None) -> Exchange:
+def export(store: RunStore, target: str | Path, where: object = None) -> Exchange:
     """Write the ended runs of a store as another store: compacted in a new folder, or as one ``.zip`` file.
 
     Args:
         store: is only read.
-        target: the folder or file; must not be there yet.
+        target: the folder, in an object store too, or the file; must not be there yet.
         where: which runs, as for :meth:`isoflop.RunStore.points`.
 
     Raises:
         StoreError: ``target`` is there, the store is damaged, or the disk refuses.
     """
+    if not str(target).endswith(ARCHIVE):
+        if located(target)[0].names():
+            raise StoreError(f"{target} is there already", hint="give a new name")
+        return _export(store, RunStore(target), where)
+    target = Path(target)
     if target.exists():
         raise StoreError(f"{target} is there already", hint="give a new name")
-    if target.suffix != ARCHIVE:
-        return _export(store, RunStore(target), where)
     with explained("write", target), TemporaryDirectory(dir=target.absolute().parent, prefix=".export.") as folder:
         made = RunStore(Path(folder) / "store")
         done = _export(store, made, where)
         packed = Path(folder) / target.name
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             studies = sorted((made.path / "studies").glob("*.json"))
-            for file in (made.marker, *sorted(made.compacted.folder.path.iterdir()), *studies):
+            for file in (made.path / marker.NAME, *sorted((made.path / "compacted").iterdir()), *studies):
                 archive.write(file, str(file.relative_to(made.path)))
         packed.rename(target)
     return done
@@ -112,6 +116,18 @@ def import_archive(store: RunStore, archive: Path) -> Exchange:
         if problems := verify(other):
             raise StoreError(f"{archive} is damaged: {problems[0].what}", hint="export it once more")
         return merge(store, other)
+
+
+def bring(store: RunStore, runs: Iterable[HeldRun]) -> Exchange:
+    """Add ended runs that ``store`` lacks, as compacted; ``runs`` are in the order of their ids.
+
+    Raises:
+        StoreError: another process compacts ``store``, or the disk refuses.
+    """
+    done = Exchange()
+    with alone(store):
+        _take(store, runs, done)
+    return done
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -175,7 +191,7 @@ def _is_new(store: RunStore, run: HeldRun, done: Exchange) -> bool:
         return False
     ours = store.get(run.id)
     if ours is None or ours.status not in ENDED:
-        if is_held(store.folder(run.id) / LEASE):
+        if store.run(run.id).is_held():
             done.problems.append(f"run {run.id}: it is being written here")
             return False
         return True
@@ -190,7 +206,7 @@ def _is_new(store: RunStore, run: HeldRun, done: Exchange) -> bool:
 def _ended(other: RunStore, runs: Iterable[str], done: Exchange) -> Iterator[HeldRun]:
     for run in runs:
         try:
-            ended = read_ended(other.folder(run))
+            ended = read_ended(other, run)
         except StoreError as error:
             done.problems.append(f"run {run}: {error.message}")
         else:
@@ -198,25 +214,21 @@ def _ended(other: RunStore, runs: Iterable[str], done: Exchange) -> Iterator[Hel
                 yield ended
 
 
-def _copy(store: RunStore, folder: Path, done: Exchange) -> None:
-    """Bring a run that has not ended, if the store has none of its id, by one rename."""
-    record = read_record(folder / "run.json")
+def _copy(store: RunStore, other: RunStore, run: str, done: Exchange) -> None:
+    """Bring a run that has not ended, if the store has none of its id."""
+    folder = other.run(run)
+    record = read_record(folder)
     if record is None or record.status in ENDED:
         return
-    if is_held(folder / LEASE):
-        done.problems.append(f"run {folder.name}: it is being written there")
-    elif not _ID.fullmatch(folder.name) or not folder.name == record.id == run_id(record.spec):
-        done.problems.append(f"run {folder.name}: its id is not that of its spec")
-    elif links := [file for file in files_of_run(folder) if file.is_symlink()]:
-        done.problems.append(f"run {folder.name}: {links[0]} is a symbolic link")
-    elif store.folder(folder.name).exists() or store.get(folder.name) is not None:
+    if folder.is_held():
+        done.problems.append(f"run {run}: it is being written there")
+    elif not _ID.fullmatch(run) or not run == record.id == run_id(record.spec):
+        done.problems.append(f"run {run}: its id is not that of its spec")
+    elif foreign := folder.foreign():
+        done.problems.append(f"run {run}: {foreign} is a symbolic link")
+    elif store.run(run).names() or store.get(run) is not None:
         done.known += 1
     else:
-        with explained("copy", folder), TemporaryDirectory(dir=store.path, prefix=ARRIVING) as made:
-            arrived = Path(made) / folder.name
-            arrived.mkdir()
-            for file in files_of_run(folder):
-                shutil.copyfile(file, arrived / file.name)
-            store.folder(folder.name).parent.mkdir(exist_ok=True)
-            arrived.rename(store.folder(folder.name))
+        kept = ((name, folder.read(name)) for name in folder.kept() if name != LEASE)
+        store.run(run).arrive({name: content for name, content in kept if content is not None})
         done.runs += 1

@@ -11,7 +11,7 @@ from isoflop.errors import StoreError
 
 
 @contextmanager
-def explained(action: str, path: Path) -> Iterator[None]:
+def explained(action: str, path: Path | str) -> Iterator[None]:
     """Turn an ``OSError`` on ``path`` into a :class:`StoreError` that says what was tried and what to do."""
     try:
         yield
@@ -44,10 +44,14 @@ def replace_file(path: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def whole_lines(path: Path) -> bytes:
-    """The content of a line-wise file up to its last line end; what a killed writer left after it is not a line."""
-    content = path.read_bytes()
+def whole(content: bytes) -> bytes:
+    """Lines up to the last line end; what a killed writer left after it is not a line."""
     return content[: content.rfind(b"\n") + 1]
+
+
+def whole_lines(path: Path) -> bytes:
+    """The content of a line-wise file up to its last line end."""
+    return whole(path.read_bytes())
 
 
 def cut_torn_tail(path: Path) -> int:

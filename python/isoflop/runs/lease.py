@@ -8,10 +8,21 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Protocol
 
 # :func:`is_held` takes the lock for an instant, and who removes a folder for as long as that takes: further tries tell
 # them from a writer.
 _PAUSES_SECONDS = (0.005, 0.01, 0.02, 0.04)
+
+
+class Held(Protocol):
+    """A lease that is held, of whichever kind."""
+
+    def sign(self) -> None:
+        """Say who holds it, for people."""
+
+    def release(self) -> None:
+        """Let it go."""
 
 
 class Lease:

@@ -65,7 +65,7 @@ def read_manifest(folder: Folder) -> Manifest:
         StoreError: it is damaged, lost, names a file that is not in the folder, or was written by a newer format.
     """
     content = folder.read(NAME)
-    where = folder.path / NAME
+    where = f"{folder.url}/{NAME}"
     if content is None:
         if any(_FILE.fullmatch(name) for name in folder.names()):
             raise StoreError(f"{where} is missing, and the runs with it", hint="bring it back from a copy of the store")
@@ -105,4 +105,4 @@ def begin(folder: Folder) -> None:
 
 
 def _write(folder: Folder, manifest: Manifest) -> None:
-    folder.replace(NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    folder.publish(NAME, manifest.number, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")

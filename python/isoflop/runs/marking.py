@@ -10,10 +10,9 @@ import msgspec
 
 from isoflop.errors import RunTaken
 from isoflop.runs.compaction import rewrite
-from isoflop.runs.files import explained, replace_file
-from isoflop.runs.lease import Lease
+from isoflop.runs.folder import LEASE
 from isoflop.runs.record import ENDED, RunRecord, to_json
-from isoflop.runs.rubbish import LEASE, alone
+from isoflop.runs.rubbish import alone
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -45,13 +44,12 @@ def mark(store: RunStore, prefix: str, end: End, why: str) -> RunRecord:
             held = next(run for run in part.runs() if run.id == record.id)
             rewrite(store, part, replace(held, state=end, record=msgspec.json.encode(marked)))
             return marked
-        folder = store.folder(record.id)
-        with explained("mark the run in", folder):
-            lease = Lease.take(folder / LEASE)
-            if lease is None:
-                raise RunTaken(f"run {record.id} is being written by another process", hint="stop it first")
-            try:
-                replace_file(folder / "run.json", to_json(marked))
-            finally:
-                lease.release()
+        folder = store.run(record.id)
+        lease = folder.take(LEASE)
+        if lease is None:
+            raise RunTaken(f"run {record.id} is being written by another process", hint="stop it first")
+        try:
+            folder.write_record(marked.attempt, to_json(marked))
+        finally:
+            lease.release()
     return marked

@@ -27,7 +27,8 @@ class PartFile:
     def __init__(self, folder: Folder, name: str) -> None:
         from pyarrow import parquet
 
-        self.path = folder.path / name
+        self.path = f"{folder.url}/{name}"
+        self._folder, self._name = folder, name
         with self._explained():
             self._file = parquet.ParquetFile(folder.open(name))
 
@@ -43,6 +44,11 @@ class PartFile:
             raise StoreError(
                 f"{self.path} is damaged: {error}", hint="bring it back from a copy of the store"
             ) from error
+
+    @property
+    def local(self) -> str:
+        """The path on this machine of the file, or of a copy of it."""
+        return self._folder.local(self._name)
 
     @property
     def names(self) -> list[str]:

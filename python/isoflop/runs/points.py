@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
-from isoflop.runs.files import explained, whole_lines
+from isoflop.runs.files import whole
+from isoflop.runs.folder import POINTS, Folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,19 +26,19 @@ _WHOLE = 2.0**53
 _POINTS = msgspec.json.Decoder(dict[str, float | None])
 
 
-def read_lines(file: Path) -> Columns:
-    """The points in a ``points.jsonl``; a torn last line is left out.
+def read_lines(folder: Folder) -> Columns | None:
+    """The points in the ``points.jsonl`` of a folder, a torn last line left out; None where there is none.
 
     Raises:
-        StoreError: there is no such file, or it is damaged.
+        StoreError: it is damaged.
     """
-    with explained("read", file):
-        content = whole_lines(file)
+    if (content := folder.read(POINTS)) is None:
+        return None
     try:
-        rows = _POINTS.decode_lines(content)
+        rows = _POINTS.decode_lines(whole(content))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise StoreError(
-            f"{file} is damaged: {error}", hint="move its folder away; the run will be made again"
+            f"{folder.url}/{POINTS} is damaged: {error}", hint="move its folder away; the run will be made again"
         ) from error
     names = dict.fromkeys(chain.from_iterable(rows))
     return {name: np.array([row.get(name) for row in rows], float) for name in names}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from isoflop.errors import NewerFormat, SpecError, StoreError
-from isoflop.runs.files import explained
+from isoflop.runs.folder import RECORD, Folder
 
 FORMAT = 1
 
@@ -66,23 +65,30 @@ def run_id(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def in_total(counts: Mapping[str, float]) -> dict[str, float]:
+    """Counts in which N is all parameters, and C of them."""
+    rest = {name: count for name, count in counts.items() if name not in ("N", "C")}
+    if "n_params" in counts:
+        rest["N"] = counts["n_params"]
+        if "D" in counts:
+            rest["C"] = 6.0 * counts["n_params"] * counts["D"]
+    return rest
+
+
 def to_json(record: RunRecord) -> bytes:
     """The content of ``run.json``."""
     return msgspec.json.format(_ENCODER.encode(record), indent=1) + b"\n"
 
 
-def read_record(file: Path) -> RunRecord | None:
-    """The record in a ``run.json``, or None where there is no such file.
+def read_record(folder: Folder) -> RunRecord | None:
+    """The record in the ``run.json`` of a folder, or None where there is no such file.
 
     Raises:
         StoreError: the file is damaged, cannot be read, or was written by a newer format.
     """
-    with explained("read", file):
-        try:
-            content = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-    return decode_record(content, str(file), hint="move its folder away; the run will be made again")
+    if (content := folder.read(RECORD)) is None:
+        return None
+    return decode_record(content, f"{folder.url}/{RECORD}", hint="move its folder away; the run will be made again")
 
 
 def decode_record(content: bytes, where: str, *, hint: str | None = None) -> RunRecord:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from isoflop.errors import RunTaken, SpecError, StoreError
-from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
-from isoflop.runs.lease import Lease
+from isoflop.errors import RecorderWarning, RunTaken, SpecError, StoreError
+from isoflop.runs.buffer import Buffer
+from isoflop.runs.delivery import deliver
+from isoflop.runs.files import explained, whole
+from isoflop.runs.folder import LEASE, RECORD, of_attempt
+from isoflop.runs.outbox import Outbox
 from isoflop.runs.points import RUN
+from isoflop.runs.rank import rank_of_process
 from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
+from isoflop.runs.spool import spools_of
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -41,12 +46,28 @@ class Recorder:
     Leaving the block after :meth:`finish` makes the run ``finished``; after a loss that is not finite ``diverged``; by
     an exception ``failed``, with the error in the record; by an interrupt it stays ``running`` without a lease, which
     readers call interrupted. Points are buffered (100 points or 2 s) and appended as whole JSON lines; the points of
-    an earlier, interrupted attempt are kept beside the new ones as ``points.<attempt>.jsonl``.
+    an earlier, interrupted attempt are kept beside the new ones.
+
+    A recorder never stops the trainer once the block is entered: where the store refuses, or a value is no number, it
+    warns once (:class:`~isoflop.errors.RecorderWarning`) and goes on; what the store does not take waits on this
+    machine, and is delivered when the store takes it again, when the block is left, when the run is next recorded, or
+    by ``isoflop runs deliver``. To a store in an object store a thread of its own delivers, every 10 s.
+
+    Of the processes of a job, rank 0 records; for the others nothing here does anything.
+
+    Args:
+        store: where to.
+        spec: plain JSON that makes this run this run.
+        counts: ``N``, ``D``, ``C`` and others, of the run.
+        environment: what it is made with.
+        strict: raise what would be warned of. A sweep does, whose next run a full disk would not take either: there
+            the run ends as ``failed``, or interrupted where not even that can be written, and the sweep says why.
+        rank: of this process; default what ``torch.distributed`` or the environment variable ``RANK`` says.
 
     Raises:
-        RunTaken: another process is writing this run, or it has ended already.
+        RunTaken: another process is writing this run, or it has ended already (as the block is entered).
         SpecError: the spec is not plain JSON, or a count is not finite.
-        StoreError: the disk refuses.
+        StoreError: the disk refuses as the block is entered.
     """
 
     def __init__(
@@ -56,53 +77,60 @@ class Recorder:
         *,
         counts: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
+        strict: bool = False,
+        rank: int | None = None,
     ) -> None:
         self.id = run_id(spec)
         for name, value in (counts or {}).items():
             if not math.isfinite(value):
                 raise SpecError(f"count {name} = {value!r} of run {self.id} must be a finite number")
-        self._store, self._folder = store, store.folder(self.id)
+        self._store, self._folder, self._strict = store, store.run(self.id), strict
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
-        self._encoder = msgspec.json.Encoder(enc_hook=float)  # numbers of numpy and torch
-        self._lines: list[bytes] = []
-        self._diverged_at: int | None = None
+        self._rank = rank_of_process() if rank is None else rank
+        self._buffer = Buffer(self._refuse)
+        self._flushed = 0.0
+        self._warned = False
+        self._outbox: Outbox | None = None
         self._result: dict[str, float] | None = None
 
     def __enter__(self) -> Self:
+        if self._rank != 0:
+            return self
+        deliver(self._store, self.id)
         self._earlier()
-        with explained("open a run in", self._folder):
-            lease = Lease.take(self._folder / "lease")
-            if lease is None:
-                raise RunTaken(f"run {self.id} is being written by another process")
-            self._lease = lease
-            try:
+        lease = self._folder.take(LEASE)
+        if lease is None:
+            raise RunTaken(f"run {self.id} is being written by another process")
+        self._lease = lease
+        try:
+            with explained("open a run in", self._folder.url):
                 self._open_attempt()
-            except BaseException:
-                lease.release()
-                raise
+        except BaseException:
+            lease.release()
+            raise
         return self
 
     def _open_attempt(self) -> None:
         earlier = self._earlier()
         self._lease.sign()
-        for unfinished in self._folder.glob(".run.json.*.tmp"):  # of a writer that was killed amid a rename
-            unfinished.unlink()
-        points = self._folder / "points.jsonl"
-        if earlier is not None and points.exists():
-            cut_torn_tail(points)
-            points.rename(self._folder / f"points.{earlier.attempt}.jsonl")
+        self._folder.begin(None if earlier is None else earlier.attempt)
+        attempt = 1 if earlier is None else earlier.attempt + 1
         self.record = RunRecord(
             id=self.id,
             status="running",
-            attempt=1 if earlier is None else earlier.attempt + 1,
+            attempt=attempt,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             spec=self._spec,
             counts=self._counts,
             environment=self._environment,
         )
-        self._write_record()
-        self._descriptor = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._begin_record()
+        spool = spools_of(self._store) / f"{self.id}.{attempt}"
+        self._outbox = Outbox(self._folder, attempt, spool, behind=self._store.is_far, strict=self._strict)
         self._began = self._flushed = time.monotonic()
+
+    def _begin_record(self) -> None:
+        self._folder.publish(RECORD, self.record.attempt, to_json(self.record))
 
     def _earlier(self) -> RunRecord | None:
         """The record of the attempt before this one, if there was one and it may be made again."""
@@ -113,108 +141,122 @@ class Recorder:
 
     def describe(self, **environment: str) -> None:
         """Add to what the record says of what the run is made with; it stands there at once, whatever comes after."""
-        self.record.environment.update(environment)
-        self._write_record()
+        if self._outbox is not None:
+            self.record.environment.update(environment)
+            self._outbox.write_record(to_json(self.record))
 
-    def log(self, step: int, **values: float) -> None:
+    def log(self, step: int, **values: Any) -> None:
         """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null.
 
+        A tensor on a device is waited for when the points are written, and only then.
+
         Raises:
-            SpecError: a number called "run".
-            StoreError: the disk refuses.
+            SpecError: a number called "run", or a value that is none (``strict``).
+            StoreError: the disk refuses (``strict``).
         """
+        if self._outbox is None:
+            return
         if RUN in values:
-            raise SpecError(f"a number cannot be called {RUN!r}: the points of many runs have a column of that name")
-        loss = values.get("loss")
-        if loss is not None and not math.isfinite(loss) and self._diverged_at is None:
-            self._diverged_at = step
-        self._lines.append(self._encoder.encode({"step": step, **values}))
-        if len(self._lines) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            del values[RUN]
+            self._refuse(f"a number cannot be called {RUN!r}: the points of many runs have a column of that name")
+        self._buffer.add(step, values)
+        if len(self._buffer.points) >= _FLUSH_POINTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Append the buffered points as whole lines."""
-        if not self._lines:
-            return
-        content = memoryview(b"\n".join(self._lines) + b"\n")
-        self._lines.clear()
-        self._flushed = time.monotonic()
-        with explained("append points to", self._folder / "points.jsonl"):
-            size = os.fstat(self._descriptor).st_size
-            try:
-                while content:
-                    content = content[os.write(self._descriptor, content) :]
-            except BaseException:  # an interrupt too may come between two writes
-                os.ftruncate(self._descriptor, size)
-                raise
+        """Write the buffered points as whole lines."""
+        if self._outbox is not None and self._buffer.points:
+            self._flushed = time.monotonic()
+            self._outbox.append(self._buffer.lines())
 
     def sync(self) -> None:
-        """Bring what was logged to the disk, through every cache."""
-        self.flush()
-        with explained("sync", self._folder / "points.jsonl"):
-            os.fdatasync(self._descriptor)
+        """Bring what was logged to the store, through every cache."""
+        if self._outbox is not None:
+            self.flush()
+            self._outbox.sync()
 
     def rewind(self, step: int) -> None:
         """Go on after ``step``: what earlier attempts logged up to there is this one's too; later points are not."""
+        if self._outbox is None:
+            return
         decoder = msgspec.json.Decoder(_Step)
-        kept: list[bytes] = []
+        before: list[bytes] = []
         for attempt in range(1, self.record.attempt):
-            earlier = self._folder / f"points.{attempt}.jsonl"
-            with explained("read", earlier):
-                lines = whole_lines(earlier).splitlines() if earlier.exists() else []
+            lines = whole(self._folder.read(of_attempt(attempt)) or b"").splitlines(keepends=True)
             until = [line for line in lines if decoder.decode(line).step <= step]
-            kept = max(kept, until, key=len)  # an attempt may have been killed before it copied its forerunner's
-        self._lines = kept + self._lines
-        self.flush()
+            before = max(before, until, key=len)  # an attempt may have been killed before it copied its forerunner's
+        if before:
+            self._outbox.append(b"".join(before))
 
-    def finish(self, *, loss: float, **result: float) -> None:
+    def finish(self, *, loss: Any, **result: Any) -> None:
         """State the outcome: ``loss`` (held-out, nats/token), ``tokens``, ...; what is not finite is left out.
 
         It is written when the block is left.
         """
-        if not math.isfinite(loss) and self._diverged_at is None:
-            self._diverged_at = int(result.get("step", 0))
-        self._result = {name: value for name, value in {"loss": loss, **result}.items() if math.isfinite(value)}
+        if self._outbox is None:
+            return
+        self.flush()
+        told = self._buffer.numbers({"loss": loss, **result})
+        outcome = told.get("loss")
+        if (outcome is None or not math.isfinite(outcome)) and self._buffer.diverged_at is None:
+            self._buffer.diverged_at = int(told.get("step") or 0)
+        self._result = {name: value for name, value in told.items() if value is not None and math.isfinite(value)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._outbox is None:
+            return
+        outbox = self._outbox
         try:
             if error is not None:
-                self._salvage(error)
-                return
-            self.sync()
-            if self._diverged_at is not None:
-                self._end("diverged", f"the loss was not finite at step {self._diverged_at}")
-            elif self._result is None:
-                self._end("failed", "the run ended without a result: finish(loss=...) was not called")
+                self._salvage(outbox, error)
             else:
-                self._end("finished", None)
+                self._close(outbox)
         finally:
-            os.close(self._descriptor)
+            self._outbox = None
             self._lease.release()
 
-    def _salvage(self, error: BaseException) -> None:
+    def _close(self, outbox: Outbox) -> None:
+        try:
+            self.sync()
+            if self._buffer.diverged_at is not None:
+                self._end(outbox, "diverged", f"the loss was not finite at step {self._buffer.diverged_at}")
+            elif self._result is None:
+                self._end(outbox, "failed", "the run ended without a result: finish(loss=...) was not called")
+            else:
+                self._end(outbox, "finished", None)
+        finally:
+            outbox.close()
+
+    def _salvage(self, outbox: Outbox, error: BaseException) -> None:
         """Keep what can be kept while ``error`` is on its way up: whole lines, and why the run failed.
 
         Where the disk refuses even that, the record stays ``running``, which reads as interrupted once the lease is
         gone.
         """
         try:
-            self.flush()
-            if isinstance(error, Exception):
-                self._end("failed", f"{type(error).__name__}: {error}")
+            try:
+                self.flush()
+                if isinstance(error, Exception):
+                    self._end(outbox, "failed", f"{type(error).__name__}: {error}")
+            finally:
+                outbox.close()
         except StoreError as second:
             error.add_note(f"and the run could not be closed: {second.message}")
 
-    def _end(self, status: Status, error: str | None) -> None:
+    def _end(self, outbox: Outbox, status: Status, error: str | None) -> None:
         record = self.record
         record.status, record.error = status, error
         record.ended = datetime.now(UTC).isoformat(timespec="seconds")
         record.seconds = round(time.monotonic() - self._began, 3)
         record.result = self._result if status == "finished" else None
-        self._write_record()
+        outbox.write_record(to_json(record))
 
-    def _write_record(self) -> None:
-        with explained("write", self._folder / "run.json"):
-            replace_file(self._folder / "run.json", to_json(self.record))
+    def _refuse(self, message: str) -> None:
+        """Raise or, once, warn of what cannot be recorded."""
+        if self._strict:
+            raise SpecError(message)
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"{message}; it is left out of run {self.id}", RecorderWarning, stacklevel=3)

@@ -6,53 +6,40 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoflop.errors import StoreError
+from isoflop.runs import marker
 from isoflop.runs.files import explained
-from isoflop.runs.lease import Lease, is_held
+from isoflop.runs.folder import LEASE
+from isoflop.runs.local_run import ARRIVING
 from isoflop.runs.manifest import read_manifest
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
 
-LEASE = "lease"
-ARRIVING = ".merge."
-"""How folders begin in which runs of another store stand until they are whole."""
 
-
-def find_rubbish(store: RunStore) -> list[Path]:
-    """Files that can be removed while no process compacts the store.
+def find_rubbish(store: RunStore) -> list[str]:
+    """Files, named from the folder of the store, that can be removed while no process compacts it.
 
     Raises:
         StoreError: the manifest is damaged.
     """
     folder = store.compacted.folder
-    found = [folder.path / name for name in sorted(set(folder.names()) - read_manifest(folder).names)]
-    found += sorted(store.path.glob(f"{ARRIVING}*"))
+    found = [f"compacted/{name}" for name in sorted(set(folder.names()) - read_manifest(folder).names)]
+    found += [name for name in store.root.names() if name.startswith(ARRIVING)]
     compacted = set(store.compacted.ids())
     for run in store.folders():
-        inside = store.folder(run)
-        if not inside.is_dir() or is_held(inside / LEASE):
+        inside = store.run(run)
+        names = inside.names()
+        if not names or inside.is_held():
             continue
-        names = sorted(file.name for file in inside.iterdir())
-        if run in compacted:
-            found += files_of_run(inside)
-        elif names == [LEASE]:
-            found.append(inside / LEASE)
-        else:
-            found += [inside / name for name in names if name.startswith(".") and name.endswith(".tmp")]
+        needless = inside.half_written() if names != [LEASE] else names
+        found += [f"runs/{run}/{name}" for name in (inside.kept() if run in compacted else needless)]
     return found
 
 
-def files_of_run(folder: Path) -> list[Path]:
-    """What the store keeps in the folder of a run, its record first and its lease last; others may keep more there."""
-    names = ("run.json", "points.jsonl", *sorted(file.name for file in folder.glob("points.*.jsonl")), LEASE)
-    return [folder / name for name in names if (folder / name).exists()]
-
-
-def remove(store: RunStore, files: Iterable[Path]) -> int:
+def remove(store: RunStore, files: Iterable[str]) -> int:
     """Remove files of a store, and the folders of runs that are empty then; returns how many bytes they took.
 
     A run that a process holds is left alone.
@@ -61,27 +48,18 @@ def remove(store: RunStore, files: Iterable[Path]) -> int:
         StoreError: the disk refuses.
     """
     freed = 0
-    for folder, inside in groupby(files, key=lambda file: file.parent):
-        with explained("remove files from", folder):
-            if folder == store.path:
-                for arriving in inside:
-                    shutil.rmtree(arriving)
-            elif folder == store.compacted.folder.path:
-                freed += sum(_unlink(file) for file in inside)
-            elif folder.exists() and (lease := Lease.take(folder / LEASE)) is not None:
-                try:
-                    freed += sum(_unlink(file) for file in (*inside, folder / LEASE))
-                finally:
-                    lease.release()
-                if next(folder.iterdir(), None) is None:
-                    folder.rmdir()
+    for folder, inside in groupby(files, key=lambda file: file.rpartition("/")[0]):
+        names = [file.rpartition("/")[2] for file in inside]
+        if folder.startswith("runs/"):
+            freed += store.run(folder.removeprefix("runs/")).clear(names)
+            continue
+        for name in names:
+            if folder:
+                freed += store.root.sub(folder).size(name)
+                store.root.sub(folder).remove(name)
+            else:
+                store.root.remove_folder(name)
     return freed
-
-
-def _unlink(file: Path) -> int:
-    size = file.stat().st_size if file.exists() else 0
-    file.unlink(missing_ok=True)
-    return size
 
 
 def gc(store: RunStore, *, cache: bool = False) -> int:
@@ -106,10 +84,9 @@ def alone(store: RunStore) -> Iterator[None]:
     Raises:
         StoreError: another one does.
     """
-    with explained("lock", store.marker):
-        lease = Lease.take(store.marker)
+    lease = store.root.take(marker.NAME)
     if lease is None:
-        raise StoreError(f"{store.path} is being compacted by another process", hint="wait until that has ended")
+        raise StoreError(f"{store.url} is being compacted by another process", hint="wait until that has ended")
     try:
         yield
     finally:

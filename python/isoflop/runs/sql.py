@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +24,13 @@ def query(store: RunStore, sql: str) -> pa.Table:
     duckdb = require("duckdb", extra="sql")
     runs, parts = store.table(), store.compacted.parts()
     if not runs.num_rows:
-        raise StoreError(f"{store.path} has no runs to ask about")
+        raise StoreError(f"{store.url} has no runs to ask about")
     compacted = {run for part in parts for run in part.ids.tolist()}
     apart = [run for run in runs["id"].to_pylist() if run.encode() not in compacted]
     with duckdb.connect() as connection:
         connection.register("runs", runs)
         connection.register("apart", _table(store.points(where=pc.field("id").isin(pa.array(apart, pa.string())))))
-        tables = ["from apart", *(f"from read_parquet('{_quoted(part.rows.path)}')" for part in parts)]
+        tables = ["from apart", *(f"from read_parquet('{_quoted(part.rows.local)}')" for part in parts)]
         connection.execute("create view points as " + " union all by name ".join(tables))
         try:
             answer = connection.sql(sql)
@@ -50,5 +49,5 @@ def _table(points: Points) -> pa.Table:
     return pa.table({RUN: points.runs["id"].take(codes), **points.columns})
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(path: str) -> str:
+    return path.replace("'", "''")

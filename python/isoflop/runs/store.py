@@ -1,4 +1,4 @@
-"""The run store: a directory that is the only truth about which runs exist and what they gave.
+"""The run store: a folder that is the only truth about which runs exist and what they gave.
 
 store/
   store.json                   format of the store; locked while a process compacts it
@@ -11,7 +11,8 @@ store/
   compacted/points-*.parquet   their points, sorted by run and in the order they were logged
   cache/                       prepared corpora; can be deleted
 
-A run is in a folder of its own or compacted; where a kill left it in both, readers take it once.
+A run is in a folder of its own or compacted; where a kill left it in both, readers take it once. In an object store
+some of these files are several objects: :mod:`isoflop.runs.object_folder` says which.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
@@ -30,8 +30,9 @@ from isoflop.fitting.data import FitData
 from isoflop.runs import marker
 from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
-from isoflop.runs.files import explained
-from isoflop.runs.lease import is_held
+from isoflop.runs.finished import read_finished
+from isoflop.runs.folder import RECORD, RunFolder
+from isoflop.runs.location import located
 from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
 from isoflop.runs.record import ENDED, RunRecord, read_record
@@ -45,38 +46,67 @@ if TYPE_CHECKING:
 
 
 class RunStore:
-    """A run store at a local directory, made on first use unless ``create`` is false.
+    """A run store, made on first use unless ``create`` is false.
+
+    Args:
+        url: a folder, or the URL of one in an object store (``s3://bucket/folder``, ``gs://``, ``az://``,
+            ``memory://``); who may use that, and where it is, its driver reads from the environment as ever.
+        create: make it where there is none.
+
+    Attributes:
+        url: where it is.
+        path: a folder on this machine: the store itself, or what goes with a store elsewhere (caches, checkpoints).
+        cache: prepared corpora, and copies of what is compacted elsewhere.
 
     Raises:
+        MissingExtra: no driver for such a URL is installed.
         StoreError: there is no store at ``url`` (``create=False``), the path is something else, or the format is newer.
     """
 
     def __init__(self, url: str | Path, *, create: bool = True) -> None:
-        self.path = Path(url).expanduser()
+        self.root, self.path = located(url)
+        self.url = self.root.url
         self.cache = self.path / "cache"
-        self.marker = self.path / marker.NAME
-        self.compacted = Compacted(self.path / "compacted")
-        if not self.marker.exists():
-            if not create:
-                raise StoreError(f"there is no run store at {self.path}", hint="isoflop sweep STUDY.toml makes one")
-            marker.make_store(self.path)
-        marker.check_store(self.path)
+        self.compacted = Compacted(self.root.sub("compacted"))
+        self._runs = self.root.sub("runs")
+        if create and self.root.read(marker.NAME) is None:
+            marker.make_store(self.root)
+        marker.check_store(self.root)
+
+    @classmethod
+    def at(cls, url: str | Path) -> RunStore | None:
+        """The store at ``url``, or None where there is none."""
+        root, _ = located(url)
+        return None if root.read(marker.NAME) is None else cls(url)
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a process that works in another folder."""
+        return self.url if self.is_far else str(self.path.absolute())
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is in an object store."""
+        return "://" in self.url
 
     def __repr__(self) -> str:
-        return f"RunStore({str(self.path)!r})"
+        return f"RunStore({self.url!r})"
 
     def folder(self, run: str) -> Path:
+        """The folder of a run on this machine, where its checkpoints are."""
         return self.path / "runs" / run
+
+    def run(self, run: str) -> RunFolder:
+        """The folder of a run in the store; the same as :meth:`folder` where that is on this machine."""
+        return self._runs.run(run)
 
     def folders(self) -> list[str]:
         """Names of what is in ``runs``, sorted."""
-        runs = self.path / "runs"
-        with explained("list", runs):
-            return sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+        return self._runs.names()
 
     def loose(self) -> list[str]:
         """Ids of the runs that have a folder of their own, sorted."""
-        return [run for run in self.folders() if (self.folder(run) / "run.json").exists()]
+        return self._runs.having(RECORD)
 
     def ids(self) -> list[str]:
         """Ids of all runs, sorted."""
@@ -93,7 +123,7 @@ class RunStore:
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
-        record = read_record(self.folder(run) / "run.json")
+        record = read_record(self.run(run))
         if record is None and (found := self.compacted.find(run)) is not None:
             part, index = found
             record = part.record(index)
@@ -101,7 +131,7 @@ class RunStore:
 
     def has_ended(self, run: str) -> bool:
         """Whether the run came to an end that a second try would not change: finished or diverged."""
-        record = read_record(self.folder(run) / "run.json")
+        record = read_record(self.run(run))
         return self.compacted.find(run) is not None if record is None else record.status in ENDED
 
     def find(self, prefix: str) -> RunRecord:
@@ -120,7 +150,7 @@ class RunStore:
 
     def state(self, record: RunRecord) -> str:
         """``finished``, ``diverged``, ``failed``; ``running`` while somebody writes it, else ``interrupted``."""
-        if record.status == "running" and not is_held(self.folder(record.id) / "lease"):
+        if record.status == "running" and not self.run(record.id).is_held():
             return "interrupted"
         return record.status
 
@@ -130,14 +160,14 @@ class RunStore:
         Raises:
             StoreError: there is no such run, or its points are damaged.
         """
-        file = self.folder(run) / "points.jsonl"
-        if not file.exists():
-            if (found := self.compacted.find(run)) is not None:
-                part, index = found
-                return part.points(index)
-            if self.get(run) is not None:
-                return {}  # the run has just begun
-        return read_lines(file)
+        if (points := read_lines(self.run(run))) is not None:
+            return points
+        if (found := self.compacted.find(run)) is not None:
+            part, index = found
+            return part.points(index)
+        if self.get(run) is None:
+            raise StoreError(f"there is no run {run!r} in {self.url}", hint="isoflop runs ls shows the ids")
+        return {}  # the run has just begun
 
     def points(self, columns: Sequence[str] | None = None, where: object = None) -> Points:
         """The points of many runs as flat arrays, run after run in the order of their ids.
@@ -204,32 +234,20 @@ class RunStore:
 
         return compact(self)
 
-    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
-        """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
+    def fit_data(
+        self, runs: Collection[str] | None = None, *, n_convention: Literal["non-embedding", "total"] = "non-embedding"
+    ) -> FitData:
+        """The finished runs as columns for a fit: N (parameters), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
-        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
-        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
-        ``excluded``.
+        And U, the unique tokens among those D, where all of the runs were recorded with it. D and C are those at which
+        the loss was measured: an early-stopped run counts up to its best evaluation. Runs that are not finished, or
+        were recorded without these counts, are left out and named in ``excluded``.
+
+        Args:
+            runs: ids of those to take, where not all.
+            n_convention: which parameters N counts. With "total" it is the count ``n_params``, and C is 6 n_params D.
         """
-        rows, excluded = [], []
-        for record in self:
-            if runs is not None and record.id not in runs:
-                continue
-            lacking = [name for name in ("N", "D", "C") if name not in record.counts]
-            if record.status != "finished" or record.result is None:
-                excluded.append(f"run {record.id}: {self.state(record)}")
-            elif lacking:
-                excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
-            else:
-                n, d, c = (record.counts[name] for name in ("N", "D", "C"))
-                seen = record.result.get("tokens", d)
-                unique = min(record.counts.get("U", np.nan), seen)
-                rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
-        columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
-        if np.isnan(columns["U"]).any():
-            del columns["U"]
-        return FitData(columns, tuple(excluded), str(self.path), n_convention="non-embedding")
+        return read_finished(self, runs, n_convention)
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""

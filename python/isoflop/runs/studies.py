@@ -6,12 +6,10 @@ A run says how it was made and never why: one run may serve several groups and s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from isoflop.errors import StoreError, nearest
-from isoflop.runs.files import explained, replace_file
 from isoflop.runs.store import RunStore
 
 PURPOSES = {
@@ -41,19 +39,16 @@ class StudyRuns(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupRuns, ...]
 
 
-def write_study(store: RunStore, name: str, groups: Sequence[GroupRuns]) -> Path:
-    """Say in ``store`` what a study asks of which runs, in the place of what it asked before; the file's path.
+def write_study(store: RunStore, name: str, groups: Sequence[GroupRuns]) -> None:
+    """Say in ``store`` what a study asks of which runs, in the place of what it asked before.
 
     Raises:
         StoreError: the name is not that of a file, or the store cannot be written.
     """
     if not name or name.startswith(".") or any(sign in name for sign in "/\\\0"):
         raise StoreError(f"a study named {name!r} cannot be kept in a store", hint="a name without / and first dot")
-    path = store.path / "studies" / f"{name}.json"
-    with explained("write", path):
-        path.parent.mkdir(exist_ok=True)
-        replace_file(path, msgspec.json.format(msgspec.json.encode(StudyRuns(name=name, groups=tuple(groups)))) + b"\n")
-    return path
+    content = msgspec.json.format(msgspec.json.encode(StudyRuns(name=name, groups=tuple(groups))))
+    store.root.sub("studies").replace(f"{name}.json", content + b"\n")
 
 
 def read_studies(store: RunStore) -> dict[str, StudyRuns]:
@@ -63,11 +58,13 @@ def read_studies(store: RunStore) -> dict[str, StudyRuns]:
         StoreError: a file is damaged, or of a newer format.
     """
     found = {}
-    for path in sorted((store.path / "studies").glob("*.json")):
-        if path.name.startswith("."):  # of a writer that was killed amid a rename
+    folder = store.root.sub("studies")
+    for file in folder.names():
+        if file.startswith(".") or not file.endswith(".json"):  # of a writer that was killed amid a rename
             continue
-        with explained("read", path):
-            content = path.read_bytes()
+        if (content := folder.read(file)) is None:
+            continue
+        path = f"{folder.url}/{file}"
         try:
             study = msgspec.json.decode(content, type=StudyRuns)
         except msgspec.MsgspecError as error:

@@ -7,17 +7,15 @@ from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoflop.errors import NewerFormat, StoreError
-from isoflop.runs.files import cut_torn_tail, explained, whole_lines
-from isoflop.runs.lease import Lease, is_held
+from isoflop.runs.folder import LEASE, POINTS
 from isoflop.runs.manifest import File, PartFiles, read_manifest
 from isoflop.runs.part import Part
 from isoflop.runs.points import read_lines
 from isoflop.runs.record import read_record, run_id
-from isoflop.runs.rubbish import LEASE, alone, find_rubbish, remove
+from isoflop.runs.rubbish import alone, find_rubbish, remove
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -69,11 +67,12 @@ def _problems(store: RunStore) -> Iterator[Problem]:
     yield from compacted
     known = None if compacted else set(store.compacted.ids())
     if known is not None:
+        replaced = {f"compacted/{name}" for name in read_manifest(store.compacted.folder).replaced}
         for file in find_rubbish(store):
-            if file.name not in read_manifest(store.compacted.folder).replaced:
-                yield Problem(_name(store, file), "nothing needs it", REMOVE)
+            if file not in replaced:
+                yield Problem(file, "nothing needs it", REMOVE)
     for run in store.folders():
-        yield from _of_run(store, store.folder(run), known)
+        yield from _of_run(store, run, known)
 
 
 def _of_compacted(store: RunStore) -> Iterator[Problem]:
@@ -125,53 +124,43 @@ def _of_file(store: RunStore, file: File) -> Problem | None:
     return None
 
 
-def _of_run(store: RunStore, folder: Path, compacted: Collection[str] | None) -> Iterator[Problem]:
+def _of_run(store: RunStore, run: str, compacted: Collection[str] | None) -> Iterator[Problem]:
     """Of what is in the folder of a run, where nobody holds it and it is not left of a compacted one."""
-    if not folder.is_dir() or is_held(folder / LEASE) or (compacted is not None and folder.name in compacted):
+    folder = store.run(run)
+    if (compacted is not None and run in compacted) or not (names := folder.names()) or folder.is_held():
         return
-    points = folder / "points.jsonl"
     try:
-        record = read_record(folder / "run.json")
+        record = read_record(folder)
         if record is None:
-            if points.exists() and compacted is not None:
-                yield Problem(_name(store, folder), "it has points and no record", ASIDE)
-        elif record.id != folder.name or run_id(record.spec) != folder.name:
-            yield Problem(_name(store, folder), "its name is not the id of the spec in it", ASIDE)
-        elif points.exists():
-            read_lines(points)
-            if len(whole_lines(points)) < points.stat().st_size:
-                yield Problem(_name(store, points), "its last line is torn", CUT)
+            if POINTS in names and compacted is not None:
+                yield Problem(f"runs/{run}", "it has points and no record", ASIDE)
+        elif record.id != run or run_id(record.spec) != run:
+            yield Problem(f"runs/{run}", "its name is not the id of the spec in it", ASIDE)
+        elif read_lines(folder) is not None and folder.is_torn():
+            yield Problem(f"runs/{run}/{POINTS}", "its last line is torn", CUT)
     except NewerFormat:
         raise
     except StoreError as error:
-        yield Problem(_name(store, folder), error.message, ASIDE)
+        yield Problem(f"runs/{run}", error.message, ASIDE)
 
 
 def _mend(store: RunStore, problem: Problem) -> bool:
     """Whether it could be."""
-    path = store.path / problem.file
     if problem.cure == REMOVE:
-        remove(store, [path])
-        return not path.exists()
+        remove(store, [problem.file])
+        return problem.file not in find_rubbish(store)
     if problem.cure == COPY:
         return False
-    folder = path if problem.cure == ASIDE else path.parent
-    with explained("mend", folder):
-        lease = Lease.take(folder / LEASE)
-        if lease is None:  # somebody took the run up meanwhile
-            return False
-        try:
-            if problem.cure == CUT:
-                cut_torn_tail(path)
-            else:
-                aside = store.path / "damaged"
-                aside.mkdir(exist_ok=True)
-                taken = sum(name.name.startswith(folder.name) for name in aside.iterdir())
-                folder.rename(aside / (f"{folder.name}.{taken}" if taken else folder.name))
-        finally:
-            lease.release()
+    run = problem.file.split("/")[1]
+    folder = store.run(run)
+    if (lease := folder.take(LEASE)) is None:  # somebody took the run up meanwhile
+        return False
+    try:
+        if problem.cure == CUT:
+            folder.cut()
+        else:
+            taken = sum(name.startswith(run) for name in store.root.sub("damaged").names())
+            store.root.move_folder(f"runs/{run}", f"damaged/{run}.{taken}" if taken else f"damaged/{run}")
+    finally:
+        lease.release()
     return True
-
-
-def _name(store: RunStore, path: Path) -> str:
-    return str(path.relative_to(store.path))

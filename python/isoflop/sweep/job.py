@@ -79,7 +79,7 @@ class Worker(Protocol):
 def make_job(store: RunStore, specs: Sequence[TrainSpec], threads: int, how: How) -> dict[str, Any]:
     """The job of making ``specs`` together."""
     return {
-        "store": str(store.path.absolute()),
+        "store": store.address,
         "specs": [spec.to_dict() for spec in specs],
         "threads": threads,
         "how": asdict(how),

@@ -90,7 +90,7 @@ class SlurmExecutor:
             left = seen.left()
             if not left or seen.result.stopped:
                 break
-            share = Share(str(folder), str(store.path.absolute()), [spec.to_dict() for spec in left], settings)
+            share = Share(str(folder), store.address, [spec.to_dict() for spec in left], settings)
             try:
                 executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
                 executor.update_parameters(**self.options)

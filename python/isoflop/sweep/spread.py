@@ -127,7 +127,7 @@ def _make(
 def _open(spec: TrainSpec, store: RunStore, held: ExitStack) -> Recorder | None:
     """The recorder of the run, entered and ``held``; None where another process writes it."""
     environment = {"torch": str(torch.__version__), "threads": str(torch.get_num_threads())}
-    recorder = Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment)
+    recorder = Recorder(store, spec.to_dict(), counts=spec.counts(), environment=environment, strict=True, rank=0)
     try:
         return held.enter_context(recorder)
     except RunTaken:

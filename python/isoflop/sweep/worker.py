@@ -103,7 +103,7 @@ class Job:
 
         threads = 1 if spec.engine == "torch" else self._threads
         environment = {"torch": str(torch.__version__), "threads": str(threads)}
-        recorder = Recorder(self._store, spec.to_dict(), counts=spec.counts(), environment=environment)
+        recorder = Recorder(self._store, spec.to_dict(), counts=spec.counts(), environment=environment, strict=True)
         self._runs[index] = spec, recorder.__enter__()
 
     def _train(self, indices: list[int]) -> None:

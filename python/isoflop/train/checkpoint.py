@@ -65,6 +65,7 @@ class Checkpoints:
         latest = [NAME] if now or (not course.over and self.every and course.step % self.every == 0) else []
         for name in kept + latest:
             with explained("write", self.folder / name):
+                self.folder.mkdir(parents=True, exist_ok=True)  # of a store elsewhere it is of this machine alone
                 replace_file(self.folder / name, content)
 
     def resume(self, model: int, step: Step, course: Course) -> bool:
