@@ -102,17 +102,17 @@ def test_runs_of_a_node_that_is_killed_are_made_on_the_others(
     specs = make_specs(
         shapes=[{"d_model": [4]}], tokens=[320_000, 384_000], train={"allow_repeats": True, "seeds": [0, 1, 2]}
     )
-    node, killed = cluster.add_node(num_cpus=1), threading.Event()
+    [second], killed = cluster.worker_nodes, threading.Event()
 
     def kill_once(spec: TrainSpec, step: int) -> None:
         begun = [record for record in store if store.state(record) == "running"]
-        if len(begun) >= 3 and not killed.is_set():
+        if len(begun) >= 2 and not killed.is_set():
             killed.set()
-            cluster.remove_node(node, allow_graceful=False)
+            cluster.remove_node(second, allow_graceful=False)
 
     seen = watch(kill_once)
     ray = make_executor("ray")
-    result = ray(specs, store, workers=3, watcher=seen, how=How(checkpoint_every=500))
+    result = ray(specs, store, workers=2, watcher=seen, how=How(checkpoint_every=500))
     assert killed.is_set()
     assert result.states == dict.fromkeys(map(ident, specs), "finished")
     assert sorted(ident(spec) for spec, _, _ in seen.ends) == sorted(map(ident, specs)), "each ends once"

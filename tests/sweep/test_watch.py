@@ -84,3 +84,14 @@ def test_a_later_attempt_is_timed_from_the_first_look_at_it(
     at[0] = 4.0
     assert watched.look().doing[0].rate == 16.0
     recorder.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+
+def test_runs_that_end_and_are_compacted_between_two_looks_are_counted(store: RunStore, make_specs: MakeSpecs) -> None:
+    specs, watched = make_specs(), Watch(store)
+    with Recorder(store, specs[0].to_dict()) as first:
+        assert watched.look().states == {"running": 1}
+        first.finish(loss=1.0)
+    with Recorder(store, specs[1].to_dict()) as second:
+        second.finish(loss=1.0)
+    store.compact()
+    assert watched.look().states == {"finished": 2}

@@ -74,18 +74,17 @@ class Watch:
     def __init__(self, store: RunStore, peak: float | None = None) -> None:
         self._store, self._peak = store, peak
         self._ended: dict[str, str] = {}
+        self._loose: set[str] | None = None
         self._seen: dict[str, tuple[float, float]] = {}
 
     def look(self) -> Look:
         """The store now. Raises StoreError where it cannot be read."""
         doing, unmade = [], 0.0
-        table = None if self._ended else self._store.table()
-        if table is not None and table.num_rows:  # all at once: what has ended stays so
-            pairs = zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True)
-            self._ended = {run: state for run, state in pairs if state in ENDED}
-        for run in self._store.ids():
-            if run in self._ended:
-                continue
+        loose = set(self._store.loose())
+        if self._loose is None or not self._loose <= loose:  # a compaction took some, and maybe some never seen
+            self._read_ended()
+        self._loose = loose
+        for run in loose - self._ended.keys():
             record = self._store.get(run)
             if record is None:
                 continue
@@ -105,6 +104,13 @@ class Watch:
         left = unmade / rate if rate and not waiting else None
         doing.sort(key=lambda each: (each.state != "running", -(each.left or 0.0)))
         return Look(states, tuple(doing), rate, left)
+
+    def _read_ended(self) -> None:
+        """All runs that have ended, and stay so, at once."""
+        table = self._store.table()
+        if table.num_rows:
+            pairs = zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True)
+            self._ended = {run: state for run, state in pairs if state in ENDED}
 
     def _of(self, record: RunRecord) -> Doing:
         points = self._store.points_of(record.id)
