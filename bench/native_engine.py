@@ -1,6 +1,7 @@
 """Tokens a second of the native engine beside a plain PyTorch loop, all cores busy: ``python bench/native_engine.py``.
 
-The loop is nanoGPT's: pre-norm blocks, GELU, scaled_dot_product_attention, gradient clipping, fused AdamW. It is run in
+The loop is nanoGPT's: pre-norm blocks, GELU, scaled_dot_product_attention, gradient clipping, fused AdamW; a mixture of
+experts is one loop over its experts, each of its rows alone, and its load-balancing loss is added. The loop is run in
 each of its settings (one process a core of one thread, or one process with all cores; float32, or bfloat16 autocast),
 and the best counts. Ours trains one model a core, or the stack asked for, in one process. Both are timed in turns, so
 that what else the machine does falls on both; each figure is the median of the rounds.
@@ -40,18 +41,21 @@ class Workload:
     models: int | None = None
     n_vocab: int = 256
     bias: bool = True
+    n_expert: int | None = None
+    top_k: int | None = None
 
     @property
     def shape(self) -> iso.Shape:
         return iso.Shape(
             n_layer=self.n_layer, d_model=self.d_model, n_head=self.n_head, n_ctx=self.n_ctx, n_vocab=self.n_vocab,
-            bias=self.bias,
+            bias=self.bias, n_expert=self.n_expert, top_k=self.top_k,
         )  # fmt: skip
 
     @property
     def name(self) -> str:
         stack = "" if self.models is None else f" K{self.models}"
-        return f"L{self.n_layer} d{self.d_model} T{self.n_ctx} B{self.batch}{stack}"
+        experts = "" if self.n_expert is None else f" E{self.n_expert}/{self.top_k}"
+        return f"L{self.n_layer} d{self.d_model} T{self.n_ctx} B{self.batch}{experts}{stack}"
 
     @property
     def tokens(self) -> int:
@@ -66,18 +70,50 @@ FIVE = (
     Workload(4, 128, 4, 128, 16),
     Workload(6, 256, 8, 256, 8),
 )
+MIXTURES = (
+    Workload(2, 64, 4, 128, 16, n_expert=8, top_k=2),
+    Workload(4, 128, 4, 128, 16, n_expert=8, top_k=2),
+)
 STACKS = (Workload(1, 16, 1, 64, 16, 16), Workload(2, 32, 2, 64, 16, 16))
 Rate = Callable[[float], float]
 """Seconds to run for -> tokens a second."""
 
 
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int, bias: bool) -> None:
+def plain_mlp(width: int, bias: bool) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 4 * width, bias), nn.GELU(), nn.Linear(4 * width, width, bias))
+
+
+class Experts(nn.Module):
+    def __init__(self, load: Workload) -> None:
         super().__init__()
-        self.heads = heads
+        assert load.n_expert is not None
+        assert load.top_k is not None
+        self.count, self.top_k = load.n_expert, load.top_k
+        self.router = nn.Linear(load.d_model, load.n_expert, bias=False)
+        self.experts = nn.ModuleList(plain_mlp(load.d_model, load.bias) for _ in range(load.n_expert))
+        self.balance = torch.zeros(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, 1)
+        p = self.router(rows).float().softmax(-1)
+        gates, chosen = p.topk(self.top_k)
+        shares = chosen.flatten().bincount(minlength=self.count) / chosen.numel()
+        self.balance = self.count * (shares * p.mean(0)).sum()
+        y = torch.zeros_like(rows)
+        for number, expert in enumerate(self.experts):
+            row, place = (chosen == number).nonzero(as_tuple=True)
+            y = y.index_add(0, row, (expert(rows[row]) * gates[row, place, None]).to(y.dtype))
+        return y.view_as(x)
+
+
+class Block(nn.Module):
+    def __init__(self, load: Workload) -> None:
+        super().__init__()
+        width, bias = load.d_model, load.bias
+        self.heads = load.n_head
         self.norm1, self.norm2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
         self.qkv, self.proj = nn.Linear(width, 3 * width, bias), nn.Linear(width, width, bias)
-        self.fc, self.out = nn.Linear(width, 4 * width, bias), nn.Linear(4 * width, width, bias)
+        self.mlp = plain_mlp(width, bias) if load.n_expert is None else Experts(load)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
@@ -85,20 +121,22 @@ class Block(nn.Module):
         )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.proj(y.transpose(1, 2).flatten(2))
-        return x + self.out(F.gelu(self.fc(self.norm2(x))))
+        return x + self.mlp(self.norm2(x))
 
 
 class Plain(nn.Module):
     def __init__(self, load: Workload) -> None:
         super().__init__()
         self.tokens, self.places = nn.Embedding(load.n_vocab, load.d_model), nn.Embedding(load.n_ctx, load.d_model)
-        self.blocks = nn.Sequential(*(Block(load.d_model, load.n_head, load.bias) for _ in range(load.n_layer)))
+        self.blocks = nn.Sequential(*(Block(load) for _ in range(load.n_layer)))
         self.norm = nn.LayerNorm(load.d_model, bias=load.bias)
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         x = self.tokens(tokens) + self.places.weight
         logits = F.linear(self.norm(self.blocks(x)), self.tokens.weight)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        balances = [block.mlp.balance for block in self.blocks if isinstance(block.mlp, Experts)]
+        return loss + 0.01 * sum(balances, torch.zeros(()))
 
 
 def train_plain(pipe: Connection, load: Workload, threads: int, dtype: torch.dtype) -> None:
@@ -205,7 +243,7 @@ def main() -> None:
     peaks = {name: matmul_peak(dtype) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
     print("matmul peak, all cores:", ", ".join(f"{name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()))
     print(f"{'':22}{'torch':>12}{'float32':>12}{'bfloat16':>12}{'ratio':>8}{'GFLOP/s':>9}  share of the peak")
-    for title, loads in (("five shapes", FIVE), ("stacks", STACKS)):
+    for title, loads in (("five shapes", FIVE), ("stacks", STACKS), ("mixtures of experts", MIXTURES)):
         ratios = []
         for load in loads:
             found = measure(load, chosen.rounds, chosen.seconds)

@@ -15,7 +15,7 @@ in a fixed order and advances the step, the update.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import triton
@@ -23,27 +23,13 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
+from isoflop.kernels.addresses import ALIGNED, TYPES, address, elements, refuse_unaligned
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.signatures import OPS, check
 
 FLOPS = 2 + 15  # an element: to measure the norm, to update
-ALIGNED = 16  # elements: tensors whose models all start on a multiple of it are read 128 bits at a time
-TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
-
-
-@triton.jit
-def _address(ADDRESSES, tensor, TYPE: tl.constexpr):
-    return tl.multiple_of(tl.load(ADDRESSES + tensor).to(tl.pointer_type(TYPE)), 16)
-
-
-@triton.jit
-def _elements(TENSOR, START, NUMEL, model, BLOCK: tl.constexpr, ALIGN: tl.constexpr):
-    tensor, start = tl.load(TENSOR + tl.program_id(0)), tl.load(START + tl.program_id(0))
-    numel = tl.multiple_of(tl.load(NUMEL + tensor), ALIGN)
-    inside = tl.multiple_of(start, BLOCK) + tl.arange(0, BLOCK)
-    return tensor, model * numel + inside, inside < numel
 
 
 @triton.jit
@@ -52,8 +38,8 @@ def _adamw_square(
 ):  # fmt: skip
     """Grid (blocks, K): the sum of squares of a block of one gradient, to PARTIAL (K, blocks)."""
     model = tl.program_id(1).to(tl.int64)
-    tensor, at, live = _elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
-    g = tl.load(_address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32)
+    tensor, at, live = elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
+    g = tl.load(address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32)
     tl.store(PARTIAL + model * tl.num_programs(0) + tl.program_id(0), tl.sum(g * g, 0))
 
 
@@ -93,11 +79,11 @@ def _adamw_update(
 ):  # fmt: skip
     """Grid (blocks, K): BLOCK elements of one tensor of one model. MASTER may be None."""
     model = tl.program_id(1).to(tl.int64)
-    tensor, at, live = _elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
-    params = _address(PARAMS, tensor, PARAM) + at
-    first, second = _address(FIRST, tensor, tl.float32) + at, _address(SECOND, tensor, tl.float32) + at
+    tensor, at, live = elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
+    params = address(PARAMS, tensor, PARAM) + at
+    first, second = address(FIRST, tensor, tl.float32) + at, address(SECOND, tensor, tl.float32) + at
     S = SCALARS + model * 8
-    g = tl.load(_address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32) * tl.load(S)
+    g = tl.load(address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32) * tl.load(S)
     m = tl.load(S + 1) * tl.load(first, mask=live, other=0.0) + tl.load(S + 2) * g
     v = tl.load(S + 3) * tl.load(second, mask=live, other=0.0) + tl.load(S + 4) * (g * g)
     tl.store(first, m, mask=live)
@@ -106,7 +92,7 @@ def _adamw_update(
     change = tl.load(S + 5) * m / (tl.sqrt_rn(v) * tl.load(S + 6) + eps)
     shrink = tl.load(S + 7) * tl.load(DECAYED + tensor)
     if MASTER is not None:
-        master = _address(MASTER, tensor, tl.float32) + at
+        master = address(MASTER, tensor, tl.float32) + at
         p = tl.load(master, mask=live, other=0.0)
         p -= shrink * p + change
         tl.store(master, p, mask=live)
@@ -174,16 +160,6 @@ class AdamW:
             self.partial, self.hyper, self.step, self.norm, self.scalars, self.blocks, **tile
         )  # fmt: skip
         _adamw_update[grid](*self.addresses, *self.where, self.decayed, self.hyper, self.scalars, **self.types, **table)
-
-
-def refuse_unaligned(op: str, tensors: Mapping[str, Sequence[Tensor] | None]) -> None:
-    """Raise KernelError naming the first tensor that starts at no multiple of 16 bytes, as those in a table must."""
-    for name, group in tensors.items():
-        for index, tensor in enumerate(group or ()):
-            if tensor.data_ptr() % 16:
-                raise KernelError(
-                    f"{op}: {name}[{index}] starts at no multiple of 16 bytes", hint="allocate it on its own: .clone()"
-                )
 
 
 def least_bytes(elements: int, size: int, *, master: bool = False) -> int:

@@ -22,69 +22,17 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels import mlp
 from isoflop.kernels.activation import GATED
+from isoflop.kernels.block_attention import attend
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import admit
-from isoflop.kernels.mlp import feed_forward, fitting, padded, project
+from isoflop.kernels.mlp import fitting, padded
+from isoflop.kernels.mlp_tiles import feed_forward
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
 LONGEST = 128
 """Positions of a sequence that one program holds."""
-
-
-@triton.jit
-def turned(q, COS, SIN, T, C, back: tl.constexpr, LENGTH: tl.constexpr, HEAD: tl.constexpr):
-    """Rotary positions on q (LENGTH, HEAD), by angles whose COS and SIN are (T, C/2); ``back`` turns the other way."""
-    row, column = tl.arange(0, LENGTH)[:, None], tl.arange(0, HEAD)[None, :]
-    half = C // 2
-    low, live = column < half, (row < T) & (column < C)
-    pair = tl.where(low, column, column - half)
-    cos, sin = read(COS, row * half + pair, live), read(SIN, row * half + pair, live)
-    partner = tl.where(low, column + half, column - half)
-    partner = tl.where(column < C, partner, column)
-    other = tl.gather(q, tl.broadcast_to(partner, (LENGTH, HEAD)), 1)
-    return q * cos + other * tl.where(low != back, -sin, sin)
-
-
-@triton.jit
-def causal_weights(q, k, scale, LENGTH: tl.constexpr):
-    """The causal softmax of q k^T, whose ``scale`` turns exponents into powers of two: (LENGTH, LENGTH) float32."""
-    row, column = tl.arange(0, LENGTH)[:, None], tl.arange(0, LENGTH)[None, :]
-    scores = tl.where(column <= row, tl.dot(q, tl.trans(k), input_precision="ieee") * scale, -float("inf"))
-    p = tl.exp2(scores - tl.max(scores, 1)[:, None])
-    return p * (1.0 / tl.sum(p, 1))[:, None]
-
-
-@triton.jit
-def head_of(
-    u, W_QKV, B_QKV, head, COS, SIN, T, D, C, TURN: tl.constexpr, LENGTH: tl.constexpr, WIDTH: tl.constexpr,
-    HEAD: tl.constexpr,
-):  # fmt: skip
-    """(q, k or v of one head (LENGTH, HEAD) in the dtype of u, its weights (WIDTH, HEAD))."""
-    z, w = project(u, W_QKV, B_QKV, head * C, head * C + C, D, WIDTH, HEAD)
-    if TURN:
-        z = turned(z, COS, SIN, T, C, False, LENGTH, HEAD)
-    return z.to(u.dtype), w
-
-
-@triton.jit
-def attend(
-    u, y, W_QKV, B_QKV, W_PROJ, COS, SIN, T, D, C, H, G, scale, ROTARY: tl.constexpr, LENGTH: tl.constexpr,
-    WIDTH: tl.constexpr, HEAD: tl.constexpr,
-):  # fmt: skip
-    """y + attention of u W_proj^T, one head after another."""
-    wide, deep = tl.arange(0, WIDTH)[None, :], tl.arange(0, HEAD)[:, None]
-    for g in range(G):
-        k, _ = head_of(u, W_QKV, B_QKV, H + g, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD)
-        v, _ = head_of(u, W_QKV, B_QKV, H + G + g, COS, SIN, T, D, C, False, LENGTH, WIDTH, HEAD)
-        for head in range(g * (H // G), (g + 1) * (H // G)):
-            q, _ = head_of(u, W_QKV, B_QKV, head, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD)
-            p = causal_weights(q, k, scale, LENGTH).to(u.dtype)
-            o = tl.dot(p, v, input_precision="ieee").to(u.dtype)
-            w = tl.load(W_PROJ + wide * (H * C) + head * C + deep, mask=(wide < D) & (deep < C), other=0.0)
-            y = tl.dot(o, w, y, input_precision="ieee")
-    return y
 
 
 @triton.jit

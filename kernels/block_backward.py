@@ -22,67 +22,16 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import mlp_backward
-from isoflop.kernels.block import LOG2_E, causal_weights, head_of, refuse_heads, turned
+from isoflop.kernels.block import LOG2_E, refuse_heads
+from isoflop.kernels.block_attention import attention_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import admit
 from isoflop.kernels.mlp import fitting, padded
-from isoflop.kernels.mlp_backward import write_columns, write_sum
+from isoflop.kernels.mlp_tiles import write_sum
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
 from isoflop.kernels.signatures import check, check_mlp
-
-
-@triton.jit
-def _head_gradient(
-    du, dz, u, w, head, DW, DB, COS, SIN, T, D, C, TURN: tl.constexpr, LENGTH: tl.constexpr, WIDTH: tl.constexpr,
-    HEAD: tl.constexpr,
-):  # fmt: skip
-    """du and what one head of q, k or v adds to it; the gradients of its weights are written."""
-    if TURN:
-        dz = turned(dz, COS, SIN, T, C, True, LENGTH, HEAD)
-    dz16 = dz.to(u.dtype)
-    dw = tl.dot(tl.trans(dz16), u, input_precision="ieee")
-    write_columns(DW, DB, head * C, dw, tl.sum(dz, 0)[None, :], 0, C, D, tl.arange(0, WIDTH)[None, :], HEAD)
-    return tl.dot(dz16, tl.trans(w), du, input_precision="ieee")
-
-
-@triton.jit
-def _attention_gradient(
-    u, g, W_QKV, B_QKV, W_PROJ, DW_QKV, DB_QKV, DW_PROJ, COS, SIN, T, D, C, H, G, scale, root, ROTARY: tl.constexpr,
-    LENGTH: tl.constexpr, WIDTH: tl.constexpr, HEAD: tl.constexpr,
-):  # fmt: skip
-    """du (LENGTH, WIDTH) from the gradient ``g`` of the projection; the gradients of the weights are written."""
-    wide, deep = tl.arange(0, WIDTH)[None, :], tl.arange(0, HEAD)[:, None]
-    du = tl.zeros(u.shape, tl.float32)
-    for group in range(G):
-        k, w_k = head_of(u, W_QKV, B_QKV, H + group, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD)
-        v, w_v = head_of(u, W_QKV, B_QKV, H + G + group, COS, SIN, T, D, C, False, LENGTH, WIDTH, HEAD)
-        dk, dv = tl.zeros((LENGTH, HEAD), tl.float32), tl.zeros((LENGTH, HEAD), tl.float32)
-        for head in range(group * (H // G), (group + 1) * (H // G)):
-            q, w_q = head_of(u, W_QKV, B_QKV, head, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD)
-            p = causal_weights(q, k, scale, LENGTH).to(u.dtype)
-            o = tl.dot(p, v, input_precision="ieee").to(u.dtype)
-            inside, at = (wide < D) & (deep < C), wide * (H * C) + head * C + deep
-            w = tl.load(W_PROJ + at, mask=inside, other=0.0)
-            tl.store(DW_PROJ + at, tl.dot(tl.trans(o), g, input_precision="ieee"), mask=inside)
-            do = tl.dot(g, tl.trans(w), input_precision="ieee").to(u.dtype)
-            dv = tl.dot(tl.trans(p), do, dv, input_precision="ieee")
-            ds = tl.dot(do, tl.trans(v), input_precision="ieee")
-            shared = tl.sum(p.to(tl.float32) * ds, 1)[:, None]
-            ds = (p.to(tl.float32) * (ds - shared) * root).to(u.dtype)
-            dk = tl.dot(tl.trans(ds), q, dk, input_precision="ieee")
-            dq = tl.dot(ds, k, input_precision="ieee")
-            du = _head_gradient(
-                du, dq, u, w_q, head, DW_QKV, DB_QKV, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD
-            )  # fmt: skip
-        du = _head_gradient(
-            du, dk, u, w_k, H + group, DW_QKV, DB_QKV, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD
-        )  # fmt: skip
-        du = _head_gradient(
-            du, dv, u, w_v, H + G + group, DW_QKV, DB_QKV, COS, SIN, T, D, C, False, LENGTH, WIDTH, HEAD
-        )  # fmt: skip
-    return du
 
 
 @triton.jit
@@ -102,7 +51,7 @@ def _attend_bwd(
         DB_QKV += part * packed
     n, _ = normed(read_first(X, at, live), inside, D, eps, NORM)
     u = scaled(n, GAIN, BIAS, column, inside).to(X.dtype.element_ty)
-    du = _attention_gradient(
+    du = attention_gradient(
         u, tl.load(DX1 + at, mask=live, other=0.0, eviction_policy="evict_last"), W_QKV + model * packed * D, B_QKV,
         W_PROJ + model * D * H * C, DW_QKV + part * packed * D, DB_QKV, DW_PROJ + part * D * H * C, COS, SIN,
         T, D, C, H, G, scale, root, ROTARY, LENGTH, WIDTH, HEAD,

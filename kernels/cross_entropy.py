@@ -18,8 +18,6 @@ same pass, 2 M V D FLOPs more instead of 4: like the values of attention, rows o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
@@ -28,7 +26,7 @@ from torch import Tensor
 from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
-from isoflop.kernels.cross_entropy_join import BLOCK, WARPS, _xent_join, _xent_mean
+from isoflop.kernels.cross_entropy_join import Loss, add_weights, join
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import read_labels, read_tile, tile_of_logits
 from isoflop.kernels.signatures import IGNORED, check, refuse_labels
@@ -89,24 +87,6 @@ def _xent_fwd(
         tl.store(DX + (model * M + row) * D + rows[:, None] * D + depth, dx.to(DX.dtype.element_ty), mask=live)
 
 
-class Loss(NamedTuple):
-    """What a forward pass gives, float32, and what it is joined from: ``parts`` (3, K, S, M), ``best`` (K, S, M) int32.
-
-    ``mean`` and ``total``, the sum of the weights of the positions not ignored, (K,); ``losses`` and ``lse``, the
-    log-sum-exp of the logits, (K, M); ``hits`` (K, M) bool, whether the label is the argmax; ``dx`` (K, M, D) of the
-    dtype of x, the gradient of the mean.
-    """
-
-    mean: Tensor
-    total: Tensor
-    losses: Tensor
-    lse: Tensor
-    hits: Tensor | None
-    dx: Tensor | None
-    parts: Tensor
-    best: Tensor | None
-
-
 def forward(
     x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *, z_loss: float = 0.0,
     ignore_index: int = IGNORED, hits: bool = False, gradient: bool = False, check_labels: bool = False,
@@ -146,19 +126,14 @@ def forward(
             parts=((3, *part), torch.float32), best=(part, torch.int32) if hits else None,
         )
     )  # fmt: skip
-    parts = *made.parts.unbind(), made.best
-    block = {"BLOCK": BLOCK, "num_warps": WARPS}
-    labels = targets, weights
     if gradient:
-        _xent_mean[(models,)](None, *labels, None, made.total, rows, vocabulary, ignore_index, **block)
+        add_weights(targets, weights, made.total, vocabulary, ignore_index)
     _xent_fwd[(height, splits, models)](
-        x, weight, *labels, made.total, *parts, made.dx, rows, vocabulary, width, steps, ignore_index, z_loss,
+        x, weight, targets, weights, made.total, *made.parts.unbind(), made.best, made.dx,
+        rows, vocabulary, width, steps, ignore_index, z_loss,
         PIECES=triton.cdiv(width, tile["depth"]), **tile.constants, **tile.launch,
     )  # fmt: skip
-    _xent_join[(triton.cdiv(rows, BLOCK), models)](
-        *parts, *labels, made.losses, made.lse, made.hits, rows, vocabulary, splits, ignore_index, z_loss, **block
-    )
-    _xent_mean[(models,)](made.losses, *labels, made.mean, made.total, rows, vocabulary, ignore_index, **block)
+    join(targets, weights, made, vocabulary, ignore_index, z_loss)
     return made
 
 

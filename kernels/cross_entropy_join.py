@@ -8,8 +8,11 @@ Minimum bytes of M rows in S parts: 12 M S + 12 M read, 8 M + 8 written; bandwid
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from isoflop.kernels.logits import read_labels
 
@@ -59,3 +62,41 @@ def _xent_mean(LOSS, T, WEIGHTS, MEAN, TOTAL, M, V, ignored, BLOCK: tl.constexpr
     tl.store(TOTAL + model, weights)
     if LOSS is not None:
         tl.store(MEAN + model, tl.sum(loss, 0) / weights)
+
+
+class Loss(NamedTuple):
+    """What a forward pass gives, float32, and what it is joined from: ``parts`` (3, K, S, M), ``best`` (K, S, M) int32.
+
+    ``mean`` and ``total``, the sum of the weights of the positions not ignored, (K,); ``losses`` and ``lse``, the
+    log-sum-exp of the logits, (K, M); ``hits`` (K, M) bool, whether the label is the argmax; ``dx`` (K, M, D) of the
+    dtype of x, the gradient of the mean.
+    """
+
+    mean: Tensor
+    total: Tensor
+    losses: Tensor
+    lse: Tensor
+    hits: Tensor | None
+    dx: Tensor | None
+    parts: Tensor
+    best: Tensor | None
+
+
+def join(
+    targets: Tensor, weights: Tensor | None, made: Loss, vocabulary: int, ignored: int, z_loss: float
+) -> None:  # fmt: skip
+    """Losses, log-sum-exps, hits, mean and total of ``made`` from its parts."""
+    _, models, splits, rows = made.parts.shape
+    _xent_join[(triton.cdiv(rows, BLOCK), models)](
+        *made.parts.unbind(), made.best, targets, weights, made.losses, made.lse, made.hits,
+        rows, vocabulary, splits, ignored, z_loss, BLOCK=BLOCK, num_warps=WARPS,
+    )  # fmt: skip
+    _xent_mean[(models,)](
+        made.losses, targets, weights, made.mean, made.total, rows, vocabulary, ignored, BLOCK=BLOCK, num_warps=WARPS
+    )  # fmt: skip
+
+
+def add_weights(targets: Tensor, weights: Tensor | None, total: Tensor, vocabulary: int, ignored: int) -> None:
+    """``total`` (K,): the sum of the ``weights`` (K, M), 1 where None, of the positions not ignored."""
+    models, rows = targets.shape
+    _xent_mean[(models,)](None, targets, weights, None, total, rows, vocabulary, ignored, BLOCK=BLOCK, num_warps=WARPS)

@@ -24,7 +24,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | N
 
 
 def backward(dy: Tensor, x: Tensor, weight: Tensor, dx: Tensor, dweight: Tensor, dbias: Tensor | None) -> None:
-    """As ``linear.backward``, into the last three: ``dweight`` as the weight lies, ``dx`` last, which may be ``x``."""
+    """As ``linear_backward``, into the last three: ``dweight`` as the weight lies, ``dx`` last, which may be ``x``."""
     left, right = (dy, x) if weight.is_contiguous() else (x, dy)
     torch.bmm(left.transpose(1, 2), right, out=dweight)
     torch.bmm(dy, weight, out=dx)

@@ -19,43 +19,14 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import activation
-from isoflop.kernels.activation import activate
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
 from isoflop.kernels.launch import admit
+from isoflop.kernels.mlp_tiles import feed_forward
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
 BEYOND = "isoflop.kernels.norm, .linear and .hidden, one after the other, take any width"
-
-
-@triton.jit
-def project(u, W, B, first, end, D, WIDTH: tl.constexpr, OUT: tl.constexpr):
-    """(z, w): the OUT columns of u W^T + b from ``first`` to ``end``, nought beyond, and their weights (WIDTH, OUT)."""
-    columns, wide = first + tl.arange(0, OUT)[None, :], tl.arange(0, WIDTH)[:, None]
-    w = tl.load(W + columns * D + wide, mask=(columns < end) & (wide < D), other=0.0)
-    z = tl.dot(u, w, input_precision="ieee")
-    if B is not None:
-        z += read(B, columns, columns < end)
-    return z, w
-
-
-@triton.jit
-def feed_forward(
-    u, y, W_IN, B_IN, W_OUT, D, F, KIND: tl.constexpr, WIDTH: tl.constexpr, HIDDEN: tl.constexpr
-):  # fmt: skip
-    """y + act(u W_in^T + b_in) W_out^T of one model, for a tile u (ROWS, WIDTH) in the dtype of the weights."""
-    wide = tl.arange(0, WIDTH)[None, :]
-    for h in range(0, F, HIDDEN):
-        z, _ = project(u, W_IN, B_IN, h, F, D, WIDTH, HIDDEN)
-        value = z
-        if KIND == "swiglu":
-            value, _ = project(u, W_IN, B_IN, F + h, 2 * F, D, WIDTH, HIDDEN)
-        a = activate(z, value, KIND).to(u.dtype)
-        columns = h + tl.arange(0, HIDDEN)[:, None]
-        w = tl.load(W_OUT + wide * F + columns, mask=(columns < F) & (wide < D), other=0.0)
-        y = tl.dot(a, w, y, input_precision="ieee")
-    return y
 
 
 @triton.jit

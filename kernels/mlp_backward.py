@@ -24,45 +24,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.kernels.activation import activate, activation_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import admit
-from isoflop.kernels.mlp import fitting, padded, project
+from isoflop.kernels.mlp import fitting, padded
+from isoflop.kernels.mlp_tiles import feed_forward_gradient, hidden_gradient, write_columns, write_sum
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
 COLUMN_PROGRAMS = 64  # of a model, where rows are enough: half a GPU
-
-
-@triton.jit
-def hidden_gradient(
-    u, dy, W_IN, B_IN, W_OUT, h, D, F, KIND: tl.constexpr, WIDTH: tl.constexpr, HIDDEN: tl.constexpr
-):  # fmt: skip
-    """(a, dz, dvalue, w, w_value) of HIDDEN columns from ``h`` on, and the weights of W_in (WIDTH, HIDDEN)."""
-    z, w = project(u, W_IN, B_IN, h, F, D, WIDTH, HIDDEN)
-    value, w_value = z, w
-    if KIND == "swiglu":
-        value, w_value = project(u, W_IN, B_IN, F + h, 2 * F, D, WIDTH, HIDDEN)
-    columns, wide = h + tl.arange(0, HIDDEN)[None, :], tl.arange(0, WIDTH)[:, None]
-    w_out = tl.load(W_OUT + wide * F + columns, mask=(columns < F) & (wide < D), other=0.0)
-    da = tl.dot(dy, w_out, input_precision="ieee")
-    dz, dvalue = activation_gradient(z, value, da, KIND)
-    return activate(z, value, KIND).to(u.dtype), dz, dvalue, w, w_value
-
-
-@triton.jit
-def feed_forward_gradient(
-    u, dy, W_IN, B_IN, W_OUT, D, F, KIND: tl.constexpr, WIDTH: tl.constexpr, HIDDEN: tl.constexpr
-):  # fmt: skip
-    """du (ROWS, WIDTH) of one model, from tiles u and dy in the dtype of the weights."""
-    du = tl.zeros(u.shape, tl.float32)
-    for h in range(0, F, HIDDEN):
-        _, dz, dvalue, w, w_value = hidden_gradient(u, dy, W_IN, B_IN, W_OUT, h, D, F, KIND, WIDTH, HIDDEN)
-        du = tl.dot(dz.to(u.dtype), tl.trans(w), du, input_precision="ieee")
-        if KIND == "swiglu":
-            du = tl.dot(dvalue.to(u.dtype), tl.trans(w_value), du, input_precision="ieee")
-    return du
 
 
 @triton.jit
@@ -93,13 +63,6 @@ def _mlp_bwd_rows(
     if RESIDUAL:
         dx += dy
     tl.store(DX + at, dx.to(DX.dtype.element_ty), mask=live)
-
-
-@triton.jit
-def write_sum(OUT, at, tile, inside):
-    """The sum over rows of a tile, where it is wanted."""
-    if OUT is not None:
-        tl.store(OUT + at, tl.sum(tile, 0)[None, :], mask=inside)
 
 
 @triton.jit
@@ -141,15 +104,6 @@ def _mlp_bwd_columns(
     tl.store(
         DW_OUT + partial * F * D + cols * F + columns, dw_out.to(DW_OUT.dtype.element_ty), mask=inside & (columns < F)
     )
-
-
-@triton.jit
-def write_columns(DW, DB, first, dw, db, h, F, D, cols, HIDDEN: tl.constexpr):
-    """Gradients of HIDDEN rows of weights (F, D), and of their biases, from row ``first`` + ``h`` on."""
-    deep, across = h + tl.arange(0, HIDDEN)[:, None], h + tl.arange(0, HIDDEN)[None, :]
-    tl.store(DW + (first + deep) * D + cols, dw.to(DW.dtype.element_ty), mask=(cols < D) & (deep < F))
-    if DB is not None:
-        tl.store(DB + first + across, db.to(DB.dtype.element_ty), mask=across < F)
 
 
 class Gradients(NamedTuple):

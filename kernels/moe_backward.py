@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.kernels import linear
+from isoflop.kernels import linear_backward
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import admit
@@ -81,7 +81,7 @@ class Gradients(NamedTuple):
     dw_out: Tensor
     dgates: Tensor
     dlogits: Tensor
-    by_router: linear.Gradients
+    by_router: linear_backward.Gradients
     dhidden: Tensor
     dslots: Tensor
 
@@ -114,7 +114,7 @@ def backward(
         dgates, dlogits, rows, width, experts, slots, LANES=int(triton.next_power_of_2(top_k)),
         RENORMALISE=renormalise, **top, **form, **tile.constants, **tile.launch,
     )  # fmt: skip
-    by_router = linear.backward(dlogits, x, router, has_bias=False, out=None if out is None else out.by_router)
+    by_router = linear_backward.backward(dlogits, x, router, has_bias=False, out=None if out is None else out.by_router)
     tile = configuration("moe", width=width, dtype=x.dtype, chip=chip_of(x.device))
     form |= tile.constants | tile.launch
     placed, blocks = (routing.starts, routing.sizes), slots // tile["rows"]

@@ -23,7 +23,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from isoflop.kernels.adamw import TYPES, AdamW, _address, _elements, refuse_unaligned
+from isoflop.kernels.adamw import AdamW
+from isoflop.kernels.addresses import TYPES, address, elements, refuse_unaligned
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.signatures import check
 
@@ -37,9 +38,9 @@ def _noise_add(
 ):  # fmt: skip
     """Grid (blocks, K): a block of one gradient to its sum, and the squares of both to SMALL and BIG (K, blocks)."""
     model = tl.program_id(1).to(tl.int64)
-    tensor, at, live = _elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
-    g = tl.load(_address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32)
-    sums = _address(SUMS, tensor, SUM) + at
+    tensor, at, live = elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
+    g = tl.load(address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32)
+    sums = address(SUMS, tensor, SUM) + at
     total = g
     if not FIRST:
         total += tl.load(sums, mask=live, other=0.0).to(tl.float32)

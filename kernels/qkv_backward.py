@@ -1,7 +1,8 @@
 """Norm, projection to queries, keys and values, and rotary positions of K models: backward.
 
-    dp = dq, dk, dv turned back, by rows        dn = dp W,   dW = dp^T n,   db = sum over rows of dp
-    dx, dgain, dshift from dn                   (``isoflop.kernels.norm``)
+    dp = dq, dk, dv turned back, by rows        dW = dp^T n,   db = sum over rows of dp
+    dn = dp W                                   (``qkv_backward_rows``)
+    dx, dgain, dshift from dn                   (``norm_backward``)
 
 FLOPs of the products of M rows, D wide to O: 4 M D O. Minimum bytes at s bytes an element, the norm's own aside:
 s (2 M D + M O + 2 O D) and the vectors: x, dq, dk, dv and W are read, dn and dW written; the turned gradient dp and the
@@ -18,81 +19,17 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import norm, qkv_library
+from isoflop.kernels import norm_backward, qkv_library
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import admit
-from isoflop.kernels.linear import shared_out
+from isoflop.kernels.linear_backward import shared_out
 from isoflop.kernels.partial import add_partials
 from isoflop.kernels.qkv import is_wide
-from isoflop.kernels.qkv_tiles import (
-    angles,
-    half,
-    head_column,
-    head_row,
-    left_columns,
-    normed,
-    part_of,
-    tiles_of,
-)
+from isoflop.kernels.qkv_backward_rows import rows_gradient
+from isoflop.kernels.qkv_tiles import half, left_columns, normed, part_of, tiles_of, turned_back
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import check, head_width
-
-
-@triton.jit
-def _turned_back(
-    DP, COS, SIN, model, r, left, M, T, width, turns, C: tl.constexpr, HALF: tl.constexpr
-):  # fmt: skip
-    """Both halves, float32, of rows ``r`` and pairs ``left`` of the gradient of one tensor, before its turn."""
-    begin, t = head_row(model, M, r, T, width, C)
-    right, live = left + HALF, r < M
-    a = tl.load(DP + begin + head_column(left, T, C), mask=live & (left < width), other=0.0).to(tl.float32)
-    b = tl.load(DP + begin + head_column(right, T, C), mask=live & (right < width), other=0.0).to(tl.float32)
-    if COS is not None:
-        if turns:
-            cos, sin = angles(COS, SIN, t, left, live & (left < width), C, HALF)
-            a, b = a * cos + b * sin, b * cos - a * sin
-    return a, b
-
-
-@triton.jit
-def _add_part(
-    total, DP, W, COS, SIN, model, r, column, M, T, D, width, turns: tl.constexpr,
-    C: tl.constexpr, HALF: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
-):  # fmt: skip
-    """``total`` plus dp W over the columns of one tensor; W points at its first row."""
-    columns = column + tl.arange(0, COLUMNS)[None, :]
-    for tile in range(tl.cdiv(width, 2 * PAIRS)):
-        left = left_columns(tile, HALF, PAIRS)
-        a, b = _turned_back(DP, COS, SIN, model, r, left[None, :], M, T, width, turns, C, HALF)
-        left = left[:, None]
-        w = tl.load(W + left * D + columns, mask=(left < width) & (columns < D), other=0.0)
-        total = tl.dot(a.to(w.dtype), w, total, input_precision="ieee")
-        w = tl.load(W + (left + HALF) * D + columns, mask=(left + HALF < width) & (columns < D), other=0.0)
-        total = tl.dot(b.to(w.dtype), w, total, input_precision="ieee")
-    return total
-
-
-@triton.jit
-def _qkv_rows(
-    DQ, DK, DV, W, COS, SIN, DN, M, T, D, heads, groups,
-    C: tl.constexpr, HALF: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
-):  # fmt: skip
-    """Grid (cdiv(M, ROWS) cdiv(D, COLUMNS), K): the gradient DN (K, M, D) of the normalised rows."""
-    model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(D, COLUMNS)
-    row, column = (tl.program_id(0) // tiles).to(tl.int64) * ROWS, (tl.program_id(0) % tiles) * COLUMNS
-    r, columns = row + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
-    W += model * (heads + 2 * groups) * C * D
-    total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    width = heads * C
-    total = _add_part(total, DQ, W, COS, SIN, model, r, column, M, T, D, width, True, C, HALF, COLUMNS, PAIRS)
-    W += width.to(tl.int64) * D
-    width = groups * C
-    total = _add_part(total, DK, W, COS, SIN, model, r, column, M, T, D, width, True, C, HALF, COLUMNS, PAIRS)
-    W += width.to(tl.int64) * D
-    total = _add_part(total, DV, W, COS, SIN, model, r, column, M, T, D, width, False, C, HALF, COLUMNS, PAIRS)
-    at = (model * M + r) * D + columns
-    tl.store(DN + at, total.to(DN.dtype.element_ty), mask=(r < M) & (columns < D))
 
 
 @triton.jit
@@ -116,7 +53,7 @@ def _qkv_weight(
             mean += tl.load(MEAN + model * M + r, mask=live, other=0.0)
         rstd = tl.load(RSTD + model * M + r, mask=live, other=0.0)
         n = normed(X, GAIN, SHIFT, (model * M + r) * D + columns, model * D + columns, live, columns < D, mean, rstd)
-        a, b = _turned_back(DP, COS, SIN, model, r, left, M, T, width, turns, C, HALF)
+        a, b = turned_back(DP, COS, SIN, model, r, left, M, T, width, turns, C, HALF)
         lefts = tl.dot(tl.trans(a.to(n.dtype)), n, lefts, input_precision="ieee")
         rights = tl.dot(tl.trans(b.to(n.dtype)), n, rights, input_precision="ieee")
         left_bias += tl.sum(a, 0)[None, :]
@@ -156,7 +93,7 @@ class Gradients(NamedTuple):
     dweight: Tensor
     dbias: Tensor | None
     products: Products
-    norms: norm.Gradients
+    norms: norm_backward.Gradients
 
 
 def backward(
@@ -172,7 +109,7 @@ def backward(
         dq, dk, dv, x, gain, shift, weight, mean, rstd, dtotal,
         has_bias=has_bias, base=base, out=None if out is None else out.products,
     )  # fmt: skip
-    norms = norm.backward(
+    norms = norm_backward.backward(
         products.dn.flatten(1, 2), x.flatten(1, 2), gain, None if mean is None else mean.flatten(1), rstd.flatten(1),
         None if dtotal is None else dtotal.flatten(1, 2),
         has_bias=shift is not None, out=None if out is None else out.norms,
@@ -219,9 +156,5 @@ def product_gradients(
     for partial, total in zip(made[3:5], made[1:3], strict=True):
         if partial is not None and total is not None:
             add_partials(partial, total)
-    tile = configuration("qkv_rows", width=width, dtype=x.dtype, chip=chip)
-    _qkv_rows[(triton.cdiv(rows, tile["rows"]) * triton.cdiv(width, tile["columns"]), models)](
-        *given, weight, *table, made.dn, rows, seq, width, heads, groups,
-        C=d_head, HALF=half(d_head, base, tile["pairs"]), **tile.constants, **tile.launch,
-    )  # fmt: skip
+    rows_gradient(*given, weight, table, made.dn, base)
     return made

@@ -62,6 +62,22 @@ def normed(X, GAIN, SHIFT, at, columns, live, inside, mean, rstd):
     return tl.where(live & inside, n, 0.0).to(X.dtype.element_ty)
 
 
+@triton.jit
+def turned_back(
+    DP, COS, SIN, model, r, left, M, T, width, turns, C: tl.constexpr, HALF: tl.constexpr
+):  # fmt: skip
+    """Both halves, float32, of rows ``r`` and pairs ``left`` of the gradient of one tensor, before its turn."""
+    begin, t = head_row(model, M, r, T, width, C)
+    right, live = left + HALF, r < M
+    a = tl.load(DP + begin + head_column(left, T, C), mask=live & (left < width), other=0.0).to(tl.float32)
+    b = tl.load(DP + begin + head_column(right, T, C), mask=live & (right < width), other=0.0).to(tl.float32)
+    if COS is not None:
+        if turns:
+            cos, sin = angles(COS, SIN, t, left, live & (left < width), C, HALF)
+            a, b = a * cos + b * sin, b * cos - a * sin
+    return a, b
+
+
 def tiles_of(n_head: int, n_kv_head: int, d_head: int, pairs: int) -> int:
     """Tiles of ``pairs`` pairs of columns in queries, keys and values: each tensor starts with one of its own."""
     queries, keys = (triton.cdiv(heads * d_head, 2 * pairs) for heads in (n_head, n_kv_head))

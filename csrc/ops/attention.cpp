@@ -1,6 +1,8 @@
 // Attention, softmax(scale q k^T) v: the scores of 32 queries at a time, of the keys that any of them sees.
 #include "attention.hpp"
 
+#include "attention_columns.hpp"
+
 namespace isoflop::ops::ISOFLOP_ISA {
 
 namespace {
@@ -44,13 +46,13 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
 }
 
 template <class Form>
-struct AttentionForward {
+struct AttentionByRows {
   AttentionSizes sizes;
   Chance chance;
   std::int64_t across;  // of scores and weights
   float *queries, *keys, *values, *scores, *weights;
 
-  AttentionForward(const AttentionSizes& of, const Chance& drop, Context& context)
+  AttentionByRows(const AttentionSizes& of, const Chance& drop, Context& context)
       : sizes(of), chance(drop), across(padded(of.seq)) {
     const std::int64_t deep = Form::steps(sizes.width);
     queries = take_floats(context, across * deep);
@@ -58,6 +60,14 @@ struct AttentionForward {
     values = take_floats(context, RightMatrix<Form>::floats(sizes.seq, sizes.width));
     scores = take_floats(context, band * across);
     weights = take_floats(context, band * Form::steps(across));
+  }
+
+  // each(head) of the heads of queries that this head of keys is for.
+  template <class Each>
+  void with_keys(Rows<const float> k, Rows<const float> v, Each&& each) const {
+    Form::pack(k.first, k.apart, true, sizes.width, sizes.seq, keys);
+    const RightMatrix<Form> right(v, sizes.seq, sizes.width, values);
+    each([&](std::int64_t index, Rows<const float> q, Rows<float> y, float* lse) { head(index, q, right, y, lse); });
   }
 
   // Head `index` of all.
@@ -96,6 +106,18 @@ struct AttentionForward {
   }
 };
 
+template <class Form>
+struct Forward {
+  using Attention = AttentionByRows<Form>;
+};
+
+#if defined(__AMX_BF16__)
+template <>
+struct Forward<TileForm> {
+  using Attention = AttentionByColumns;
+};
+#endif
+
 }  // namespace
 
 // tensors: q (B, H, T, C), k, v (B, G, T, C), y (B, H, T, C), lse (B, H, T), in bits, then the four of Chance, by which
@@ -108,16 +130,14 @@ void attention(const Arguments& arguments, Context& context) {
   const auto y = heads_of<float>(arguments, 3, 3);
   float* lse = arguments.tensor(4);
   with_form(context.products, [&]<class Form>() {
-    Form::begin();
-    const AttentionForward<Form> forward(sizes, Chance(arguments, 5, arguments.settings[3]), context);
-    for (std::int64_t sequence = 0; sequence < sizes.batch; ++sequence) {
-      for (std::int64_t key = 0; key < sizes.key_heads; ++key) {
-        Form::pack(k.at(sequence, key).first, k.of_position, true, sizes.width, sizes.seq, forward.keys);
-        const RightMatrix<Form> values(v.at(sequence, key), sizes.seq, sizes.width, forward.values);
-        for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head, lse += sizes.seq)
-          forward.head(sequence * sizes.heads + head, q.at(sequence, head), values, y.at(sequence, head), lse);
-      }
-    }
+    Form::begin(context);
+    const typename Forward<Form>::Attention forward(sizes, Chance(arguments, 5, arguments.settings[3]), context);
+    for (std::int64_t sequence = 0; sequence < sizes.batch; ++sequence)
+      for (std::int64_t key = 0; key < sizes.key_heads; ++key)
+        forward.with_keys(k.at(sequence, key), v.at(sequence, key), [&](const auto& run) {
+          for (std::int64_t head = key * sizes.group(); head < (key + 1) * sizes.group(); ++head, lse += sizes.seq)
+            run(sequence * sizes.heads + head, q.at(sequence, head), y.at(sequence, head), lse);
+        });
   });
 }
 

@@ -7,8 +7,6 @@
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
-inline constexpr float log2_e = 1.4426950408889634F;
-
 // A tensor of heads (B, H, T, C) wherever they lie: floats from one sequence, head, position to the next.
 template <class T>
 struct Heads {

@@ -128,11 +128,8 @@ struct AttentionBackward {
     for (std::int64_t row = 0; row < sizes.seq; row += 16) {
       for (std::int64_t column = 0; column < sizes.width; column += 16) {
         __m512i given[16];
-        alignas(64) float turned[tile_floats];
         for (std::int64_t i = 0; i < 16; ++i) given[i] = _mm512_loadu_si512(sums + (column + i) * across + row);
-        transpose(given, turned);
-        for (std::int64_t i = 0; i < least(16, sizes.seq - row); ++i)
-          store(dq.at(row + i) + column, load(turned + 16 * i), least(16, sizes.width - column));
+        put_turned(given, {dq.at(row) + column, dq.apart, false}, sizes.seq - row, sizes.width - column);
       }
     }
   }
@@ -191,7 +188,7 @@ void attention_backward(const Arguments& arguments, Context& context) {
   const auto dq = made(6), dk = made(7), dv = made(8);
   const float* lse = arguments.tensor(5);
   with_form(context.products, [&]<class Form>() {
-    Form::begin();
+    Form::begin(context);
     const AttentionBackward<Form> backward(sizes, Chance(arguments, 9, arguments.settings[3]), context);
     for (std::int64_t of = 0; of < sizes.batch; ++of) {
       for (std::int64_t key = 0; key < sizes.key_heads; ++key) {

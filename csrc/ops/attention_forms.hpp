@@ -29,7 +29,7 @@ struct VectorForm {
   static constexpr std::int64_t width = panel_width;  // of a panel of a right-hand matrix
   static constexpr bool turned_sums = false;          // whether gradients of queries are added up as columns
 
-  static void begin() {}
+  static void begin(Context&) {}
 
   // 32-bit elements of k.
   static constexpr std::int64_t steps(std::int64_t k) { return k; }
@@ -65,7 +65,7 @@ struct TileForm {
   static constexpr std::int64_t width = lanes;
   static constexpr bool turned_sums = true;
 
-  static void begin() { configure_tiles(); }
+  static void begin(Context& context) { configure_tiles(context); }
 
   static constexpr std::int64_t steps(std::int64_t k) { return shares(k, 32) * 16; }
 

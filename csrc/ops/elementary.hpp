@@ -6,6 +6,8 @@
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
+inline constexpr float log2_e = 1.4426950408889634F;
+
 // c0 + c1 x + c2 x^2 + ...
 inline Vector polynomial(Vector, float c0) { return broadcast(c0); }
 template <class... More>

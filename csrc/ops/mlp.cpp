@@ -1,6 +1,7 @@
 // The whole MLP: y = x + act(u W_in^T + b_in) W_out^T + b_out, u = norm(x). Hidden columns are made some at a time for
 // a tile of rows, so that they stay in cache; the backward pass makes them anew.
 #include "activation.hpp"
+#include "awake.hpp"
 #include "products.hpp"
 #include "row_norm.hpp"
 #include "rows.hpp"
@@ -9,9 +10,9 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 namespace {
 
-constexpr std::int64_t hidden_columns = 128;  // made at a time
-constexpr std::int64_t hidden_rows = 128;     // of them, likewise, in the backward pass
-constexpr std::int64_t rows_summed = 32;      // one by one, before their sum is added: long sums lose digits
+constexpr std::int64_t hidden_columns = 64;  // made at a time
+constexpr std::int64_t hidden_rows = 32;     // of them, likewise, in the backward pass
+constexpr std::int64_t rows_summed = 32;     // one by one, before their sum is added: long sums lose digits
 
 struct Mlp {
   const float *x, *gain, *bias, *w_in, *b_in, *w_out, *b_out;
@@ -62,9 +63,11 @@ const std::byte* columns_of(const std::byte* packed, std::int64_t column, std::i
 }
 
 template <class Put>
-void each_hidden(std::int64_t rows, std::int64_t columns, Put&& put) {
-  for (std::int64_t row = 0; row < rows; ++row)
+void each_hidden(std::int64_t rows, std::int64_t columns, Products products, Put&& put) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (row % 8 == 0) stay_awake(products);
     each_vector(columns, [&](std::int64_t column, std::int64_t count) { put(row, column, count); });
+  }
 }
 
 template <Activation kind>
@@ -96,7 +99,7 @@ void forward(const Mlp& of, float* y, Kept kept, Context& context) {
       multiply(u, rows, columns_of(gate, begin, width, context.products), columns, z, columns, false);
       if constexpr (gated(kind))
         multiply(u, rows, columns_of(value, begin, width, context.products), columns, v, columns, false);
-      each_hidden(rows, columns, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      each_hidden(rows, columns, context.products, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
         Vector of_z = load(z + row * columns + column, count), of_v{};
         if constexpr (gated(kind)) of_v = load(v + row * columns + column, count);
         if (of.b_in != nullptr) {
@@ -178,6 +181,7 @@ void backward(const Mlp& of, const float* dys, const Gradients& to, Kept kept, C
                        for (std::int64_t half = 0; half < halves; ++half)
                          of_bias[half] = load(of.b_in + half * deep + begin + column, count);
                      BlockOfRows a, gradients[2];
+                     stay_awake(products);
                      Vector totals[2] = {};
                      for (std::int64_t i = 0; i < count_rows; ++i) {
                        const std::int64_t at = (row + i) * columns + column;

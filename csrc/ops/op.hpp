@@ -70,6 +70,7 @@ struct Context {
   Products products = Products::float32;
   bool first = true;        // of the parts that this thread takes of a model: what is made of weights is made anew
   bool accumulate = false;  // gradients of parameters are added to what stands there
+  bool tiles = false;       // are configured, and nothing but ops has run in this thread since
 };
 
 using Run = void (*)(const Arguments&, Context&);

@@ -75,7 +75,7 @@ Panel::Panel(Context& context, std::int64_t rows, std::int64_t k)
   own_ = context.scratch.take<float>(static_cast<std::size_t>(padded * steps_));
   data_ = own_;
 #if defined(__AMX_BF16__)
-  if (form == Form::tiles) configure_tiles();
+  if (form == Form::tiles) configure_tiles(context);
 #endif
   if (form == Form::pairs || form == Form::tiles)
     for (std::int64_t row = 0; row < padded; ++row)
@@ -162,7 +162,7 @@ Turned::Turned(Context& context, std::int64_t rows, std::int64_t m) : m_(m), pro
                                                       : m;
   own_ = context.scratch.take<float>(static_cast<std::size_t>(elements * steps_of(rows, form)));
 #if defined(__AMX_BF16__)
-  if (form == Form::tiles) configure_tiles();
+  if (form == Form::tiles) configure_tiles(context);
 #endif
 }
 
@@ -180,10 +180,7 @@ void Turned::put(std::int64_t row, std::int64_t column, const BlockOfRows& value
     __m512i pairs[16];
     for (std::int64_t i = 0; i < 16; ++i) pairs[i] = pair_rows(values[2 * i], values[2 * i + 1]);
     if (form == Form::tiles) {
-      alignas(64) float turned[16 * 16];
-      transpose(pairs, turned);
-      float* const to = own_ + column * steps_ + row / 2;
-      for (std::int64_t i = 0; i < 16; ++i) store(to + i * steps_, load(turned + 16 * i));
+      transpose(pairs, own_ + column * steps_ + row / 2, steps_);
     } else {
       for (std::int64_t i = 0; i < least(16, steps_ - row / 2); ++i)
         _mm512_storeu_si512(own_ + (row / 2 + i) * step_ + column, pairs[i]);

@@ -144,15 +144,19 @@ inline void pack_pairs(const float* b, std::int64_t ldb, bool transposed, std::i
           continue;
         }
         __m512i rows[16];
-        alignas(64) float turned[16 * 16];
         for (std::int64_t row = 0; row < 16; ++row) {
           const std::int64_t left = k - 2 * step;
           rows[row] = row < count && left > 0 ? pair_columns(b + (column + at + row) * ldb + 2 * step, least(32, left))
                                               : __m512i{};
         }
-        transpose(rows, turned);
-        for (std::int64_t row = 0; row < least(16, steps - step); ++row)
-          store(to + (step + row) * wide + at, load(turned + 16 * row));
+        float* const at_step = to + step * wide + at;
+        if (steps - step >= 16) {
+          transpose(rows, at_step, wide);
+          continue;
+        }
+        alignas(64) float turned[16 * 16];
+        transpose(rows, turned, 16);
+        for (std::int64_t row = 0; row < steps - step; ++row) store(at_step + row * wide, load(turned + 16 * row));
       }
     }
     to += steps * wide;

@@ -34,8 +34,8 @@ inline __m512i pair_columns(const float* from, std::int64_t count) {
   return reinterpret_cast<__m512i>(both);
 }
 
-// 16 x 16 elements of 32 bits: row i of `from` becomes column i of `to`, whose rows lie 64 bytes apart.
-inline void transpose(const __m512i (&from)[16], float* to) {
+// 16 x 16 elements of 32 bits: row i of `from` becomes column i of `to`, whose rows lie so many elements apart.
+inline void transpose(const __m512i (&from)[16], float* to, std::int64_t apart) {
   __m512i pairs[16], fours[16];
   for (int i = 0; i < 16; i += 2) {
     pairs[i] = _mm512_unpacklo_epi32(from[i], from[i + 1]);
@@ -53,10 +53,10 @@ inline void transpose(const __m512i (&from)[16], float* to) {
     const __m512i low13 = _mm512_shuffle_i32x4(fours[c], fours[4 + c], 0xdd);
     const __m512i high02 = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], 0x88);
     const __m512i high13 = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], 0xdd);
-    _mm512_storeu_si512(to + 16 * c, _mm512_shuffle_i32x4(low02, high02, 0x88));
-    _mm512_storeu_si512(to + 16 * (4 + c), _mm512_shuffle_i32x4(low13, high13, 0x88));
-    _mm512_storeu_si512(to + 16 * (8 + c), _mm512_shuffle_i32x4(low02, high02, 0xdd));
-    _mm512_storeu_si512(to + 16 * (12 + c), _mm512_shuffle_i32x4(low13, high13, 0xdd));
+    _mm512_storeu_si512(to + apart * c, _mm512_shuffle_i32x4(low02, high02, 0x88));
+    _mm512_storeu_si512(to + apart * (4 + c), _mm512_shuffle_i32x4(low13, high13, 0x88));
+    _mm512_storeu_si512(to + apart * (8 + c), _mm512_shuffle_i32x4(low02, high02, 0xdd));
+    _mm512_storeu_si512(to + apart * (12 + c), _mm512_shuffle_i32x4(low13, high13, 0xdd));
   }
 }
 

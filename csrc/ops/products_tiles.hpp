@@ -12,9 +12,11 @@ namespace isoflop::ops::ISOFLOP_ISA {
 
 inline constexpr std::int64_t tile_rows = 16, tile_floats = 16 * 16;
 
-// All eight tiles are 16 rows of 64 bytes. To be called by a thread before its first product of an op: other libraries
-// in the process configure tiles too.
-inline void configure_tiles() {
+// All eight tiles are 16 rows of 64 bytes. To be called by an op before its first product: other libraries in the
+// process configure tiles too.
+inline void configure_tiles(Context& context) {
+  if (context.tiles) return;
+  context.tiles = true;
   struct Configuration {
     std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
     std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -128,16 +130,25 @@ inline void turn_into_pairs(const float* a, std::int64_t lda, std::int64_t k, st
     const std::int64_t count = least(16, m - column);
     for (std::int64_t step = 0; step < steps; step += 16) {
       __m512i rows[16];
-      alignas(64) float turned[tile_floats];
       for (std::int64_t row = 0; row < 16; ++row) {
         const std::int64_t at = 2 * (step + row);
         const float* from = a + at * lda + column;
         rows[row] = pair_rows(at < k ? load(from, count) : Vector{}, at + 1 < k ? load(from + lda, count) : Vector{});
       }
-      transpose(rows, turned);
-      for (std::int64_t row = 0; row < 16; ++row) store(to + (column + row) * steps + step, load(turned + 16 * row));
+      transpose(rows, to + column * steps + step, steps);
     }
   }
+}
+
+// 16 x 16 sums turned, or as many of their rows and columns as there are.
+inline void put_turned(const __m512i (&given)[16], Sums to, std::int64_t rows, std::int64_t columns) {
+  if (rows >= 16 && columns >= 16) {
+    transpose(given, to.c, to.ldc);
+    return;
+  }
+  alignas(64) float turned[tile_floats];
+  transpose(given, turned, 16);
+  put_part(turned, to, least(16, rows), least(16, columns));
 }
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

@@ -2,7 +2,22 @@
 
 #include <unistd.h>
 
+#include <chrono>
+
 namespace isoflop {
+
+namespace {
+
+// As long as what is done between two steps takes; others that have work get the core meanwhile.
+constexpr std::chrono::microseconds awake{500};
+
+template <class Until>
+void look(const Until& until) {
+  const auto end = std::chrono::steady_clock::now() + awake;
+  while (!until() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
+}  // namespace
 
 Pool::~Pool() {
   {
@@ -17,6 +32,10 @@ Pool::~Pool() {
 }
 
 void Pool::run(int threads, const std::function<void(int)>& work) {
+  if (threads == 1) {
+    work(0);
+    return;
+  }
   grow(threads);
   {
     const std::lock_guard lock(mutex_);
@@ -25,8 +44,9 @@ void Pool::run(int threads, const std::function<void(int)>& work) {
     busy_ = threads - 1;
     ++round_;
   }
-  if (threads > 1) begin_.notify_all();
+  begin_.notify_all();
   work(0);
+  look([this] { return busy_ == 0; });
   std::unique_lock lock(mutex_);
   end_.wait(lock, [this] { return busy_ == 0; });
 }
@@ -38,20 +58,24 @@ void Pool::grow(int threads) {
     process_ = getpid();
   }
   while (static_cast<int>(threads_.size()) < threads - 1)
-    threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()) + 1, round_);
+    threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()) + 1, round_.load());
 }
 
 void Pool::serve(int thread, std::uint64_t seen) {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(mutex_, std::defer_lock);
   while (true) {
+    look([&] { return round_ != seen; });
+    lock.lock();
     begin_.wait(lock, [&] { return leaving_ || round_ != seen; });
     if (leaving_) return;
     seen = round_;
-    if (thread >= asked_) continue;
+    const bool asked = thread < asked_;
     lock.unlock();
+    if (!asked) continue;
     (*work_)(thread);
     lock.lock();
     if (--busy_ == 0) end_.notify_one();
+    lock.unlock();
   }
 }
 

@@ -157,7 +157,7 @@ void Program::run(std::span<const std::int64_t> models, int threads) {
   const std::int64_t useful = static_cast<std::int64_t>(models.size()) * most_units();
   threads = static_cast<int>(std::clamp<std::int64_t>(useful, 1, threads));
   if (workers_.size() < static_cast<std::size_t>(threads)) workers_.resize(static_cast<std::size_t>(threads));
-  for (Worker& worker : workers_) worker.model = -1;
+  for (Worker& worker : workers_) worker.model = -1, worker.context.tiles = false;
   Flights flights(models.size(), stages_);
   pool_.run(threads, [&](int thread) { work(thread, flights, models); });
   flights.rethrow();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from isoflop.kernels import embed as launcher
+from isoflop.kernels import embed_backward
 from isoflop.kernels.operators.boundary import Operator, absent
 
 
@@ -16,7 +17,7 @@ def _embed_backward(
     dy: Tensor, tokens: Tensor, token_table: Tensor, position_table: Tensor | None
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     positions = None if position_table is None else position_table.shape[1]
-    made = launcher.backward(dy, tokens, n_vocab=token_table.shape[1], n_positions=positions)
+    made = embed_backward.backward(dy, tokens, n_vocab=token_table.shape[1], n_positions=positions)
     return made.dtoken_table, absent(dy) if made.dposition_table is None else made.dposition_table
 
 

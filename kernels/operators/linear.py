@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from isoflop.kernels import linear as launcher
+from isoflop.kernels import linear_backward
 from isoflop.kernels.operators.boundary import Operator, absent
 
 
@@ -15,7 +16,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | N
 def _linear_backward(
     dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    made = launcher.backward(dy, x, weight, has_bias=bias is not None)
+    made = linear_backward.backward(dy, x, weight, has_bias=bias is not None)
     return made.dx, made.dweight, absent(dy) if made.dbias is None else made.dbias
 
 

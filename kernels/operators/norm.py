@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from isoflop.kernels import norm as launcher
+from isoflop.kernels import norm_backward
 from isoflop.kernels.operators.boundary import Operator, Results, absent, present
 
 
@@ -19,7 +20,7 @@ def _norm(
 def _norm_backward(
     dy: Tensor, x: Tensor, gain: Tensor, bias: Tensor | None, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    made = launcher.backward(dy, x, gain, present(mean), rstd, has_bias=bias is not None)
+    made = norm_backward.backward(dy, x, gain, present(mean), rstd, has_bias=bias is not None)
     return made.dx, made.dgain, absent(dy) if made.dbias is None else made.dbias
 
 
@@ -38,7 +39,7 @@ def _add_norm(
 def _add_norm_backward(
     dy: Tensor, dtotal: Tensor, total: Tensor, gain: Tensor, bias: Tensor | None, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    made = launcher.backward(dy, total, gain, present(mean), rstd, dtotal, has_bias=bias is not None)
+    made = norm_backward.backward(dy, total, gain, present(mean), rstd, dtotal, has_bias=bias is not None)
     return made.dx, made.dgain, absent(dy) if made.dbias is None else made.dbias
 
 

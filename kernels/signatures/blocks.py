@@ -5,8 +5,18 @@ from __future__ import annotations
 from isoflop.kernels.signatures.op import Argument, Op
 
 _X, _Y = Argument("x", "K M D"), Argument("y", "K M D")
-_ROUTER = Argument("router", "K E D")
-_EXPERTS = (Argument("w_in", "K E I D"), Argument("w_out", "K E D F"))
+_ROUTED = (Argument("router", "K E D"), Argument("scale", "K", "float64", optional=True))
+_EXPERTS = (
+    Argument("w_in", "K E I D"),
+    Argument("w_out", "K E D F"),
+    Argument("b_in", "K E I", optional=True),
+    Argument("b_out", "K E D", optional=True),
+    Argument("shared_in", "K N I D", optional=True),
+    Argument("shared_out", "K N D F", optional=True),
+    Argument("shared_b_in", "K N I", optional=True),
+    Argument("shared_b_out", "K N D", optional=True),
+)
+_MIXTURE = (_X, _ROUTED[0], *_EXPERTS, _ROUTED[1])
 _MLP = (
     Argument("w_in", "K I D"),
     Argument("b_in", "K I", optional=True),
@@ -46,7 +56,7 @@ BLOCKS: dict[str, Op] = {
         tuple(Argument(f"d{each.name}", each.axes, optional=each.optional) for each in _BLOCK),
     ),
     "moe_route": Op(
-        (_X, _ROUTER),
+        (_X, *_ROUTED),
         (
             Argument("gates", "K M E", "float32"),
             Argument("balance", "K", "float32"),
@@ -55,24 +65,21 @@ BLOCKS: dict[str, Op] = {
         settings=("top_k", "renormalise", "capacity_factor"),
     ),
     "moe": Op(
-        (_X, _ROUTER, *_EXPERTS),
+        (*_MIXTURE, Argument("residual", "K M D", optional=True)),
         (_Y, Argument("balance", "K", "float32"), Argument("dropped", "K", "int64")),
         settings=("kind", "top_k", "renormalise", "capacity_factor"),
     ),
     "moe_backward": Op(
         (
             Argument("dy", "K M D"),
-            _X,
-            _ROUTER,
-            *_EXPERTS,
+            *_MIXTURE,
             Argument("gates", "K M J", "float32"),
             Argument("dbalance", "K", "float32", optional=True),
         ),
         (
             Argument("dx", "K M D"),
             Argument("drouter", "K E D"),
-            Argument("dw_in", "K E I D"),
-            Argument("dw_out", "K E D F"),
+            *(Argument(f"d{each.name}", each.axes, optional=each.optional) for each in _EXPERTS),
             Argument("dgates", "K M J", "float32"),
         ),
         settings=("kind", "renormalise"),

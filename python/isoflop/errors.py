@@ -74,8 +74,16 @@ class RecorderWarning(UserWarning):
     """Something cannot be recorded as it is; the trainer goes on."""
 
 
+class SourceError(IsoflopError, ValueError):
+    """A file of another program's runs cannot be read, or does not say what its numbers are."""
+
+
 class CheckpointError(IsoflopError, ValueError):
     """A checkpoint is damaged, or of a run that made other steps."""
+
+
+class TimeIsOver(IsoflopError, TimeoutError):
+    """A run has taken longer than it may."""
 
 
 class LawError(IsoflopError, ValueError):

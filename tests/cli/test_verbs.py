@@ -35,6 +35,7 @@ VERBS = [
     "runs show",
     "runs sql",
     "runs verify",
+    "runs watch",
 ]
 
 

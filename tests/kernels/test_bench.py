@@ -19,10 +19,12 @@ from isoflop.benchmark import Bench, bench, correctness, run, steps, tune, write
 from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.files import render
+from isoflop.benchmark.native import NATIVE
 from isoflop.benchmark.plan import PLANS, Plan
 from isoflop.benchmark.sizes import Size
 from isoflop.benchmark.tables import tables
 from isoflop.benchmark.timing import Call, HostClock, Time
+from isoflop.benchmark.variants import variants
 from isoflop.counting import flops
 from isoflop.errors import KernelError, SpecError, StoreError
 from isoflop.hardware import Ceiling
@@ -77,6 +79,30 @@ def test_every_op_is_checked_in_every_dtype_and_every_pass_is_timed(made: Bench)
     }
 
 
+def test_ops_in_cpp_are_checked_and_timed_beside_their_definitions(made: Bench) -> None:
+    ran = {(each.op, each.dtype): each.implementation for each in made.verdicts}
+    assert {at for at, implementation in ran.items() if implementation == "native"} == {
+        (op, "float32") for op in NATIVE
+    }
+    assert {*ran.values()} == {"native", "reference"}
+    for each in made.ops:
+        assert [*each.times] == (["native", "eager"] if each.op in NATIVE else ["eager"]), each.op
+
+
+@pytest.mark.parametrize("op", NATIVE)
+def test_a_call_in_cpp_that_is_timed_fills_the_same_buffers_with_the_same_bits(op: str) -> None:
+    case = NATIVE[op]
+    name, make = next(variants(op, Size(2, 2, 5, 24, 7), torch.float32, CPU, kernels=False, compiled=False, both=True))
+    assert name == "native"
+    call = make()
+    first = call()[: len(case.gradients)]
+    kept = [each.clone() for each in first]
+    again = call()[: len(case.gradients)]
+    for one, two, value in zip(first, again, kept, strict=True):
+        assert one.data_ptr() == two.data_ptr()
+        assert torch.equal(two, value)
+
+
 def test_every_op_that_has_a_table_or_a_definition_has_a_case() -> None:
     forward = {op for op in OPS if not op.endswith("_backward")}
     assert forward - CASES.keys() == UNTIMED.keys()
@@ -94,11 +120,12 @@ def test_no_rounding_sends_a_row_to_other_experts(size: Size, dtype: torch.dtype
 
 
 def test_tokens_and_utilisation_follow_from_the_time_of_a_step(made: Bench) -> None:
-    (step,) = made.steps
-    assert (step.variant, step.models, step.tokens, step.memory) == ("eager", 1, 2 * 4, None)
-    assert step.tokens_per_second == pytest.approx(step.tokens / step.with_host)
+    assert [each.variant for each in made.steps] == ["native", "eager"]
     counted = flops(TINY.ladder[0].shape).per_token("exact-causal")
-    assert step.mfu == pytest.approx(counted * step.tokens_per_second / made.ceilings.matrix["fp32"])
+    for step in made.steps:
+        assert (step.models, step.tokens, step.memory) == (1, 2 * 4, None)
+        assert step.tokens_per_second == pytest.approx(step.tokens / step.with_host)
+        assert step.mfu == pytest.approx(counted * step.tokens_per_second / made.ceilings.matrix["fp32"])
 
 
 def test_what_there_is_no_time_for_is_skipped_and_named() -> None:
@@ -155,17 +182,17 @@ def test_an_op_of_which_one_element_is_no_number_is_found(monkeypatch: pytest.Mo
 
 
 def test_a_way_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object) -> None:
+    def broken(*args: object, **settings: object) -> None:
         raise RuntimeError("no such instruction\nand more")
 
-    case = dataclasses.replace(CASES["linear"], definition=broken)
-    monkeypatch.setitem(CASES, "linear", case)
+    case = dataclasses.replace(CASES["block"], definition=broken)
+    monkeypatch.setitem(CASES, "block", case)
     made = bench("cpu", plan=TINY)
     why = "failed: RuntimeError: no such instruction"
     assert {each.what for each in made.skipped if each.why == why} == {
-        f"linear, {phase}, at 2 x 1 x 4 x 8: eager" for phase in ("forward", "forward and backward")
+        f"block, {phase}, at 2 x 1 x 4 x 8: eager" for phase in ("forward", "forward and backward")
     }
-    assert {each.op for each in made.ops} == CASES.keys() - {"linear"}
+    assert {each.op for each in made.ops} == CASES.keys() - {"block"}
     assert [each.what for each in made.verdicts if not each.passed] == [why] * 3
 
 
@@ -177,7 +204,7 @@ def test_a_benchmark_is_written_whole_or_not_at_all(
     assert read["device"] == made.device
     assert read["machine"]["packages"]["torch"] == torch.__version__
     assert len(read["verdicts"]) == len(made.verdicts)
-    assert read["ops"][0]["times"]["eager"]["median"] == 1.0
+    assert read["ops"][0]["times"]["native"]["median"] == 1.0
     assert page.read_text().count("<table>") == 1 + len([*tables(made)])
 
     def full(descriptor: int) -> None:

@@ -11,7 +11,16 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 from isoflop.errors import KernelError
-from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, linear, moe, norm, qkv
+from isoflop.kernels import (
+    cross_entropy,
+    cross_entropy_backward,
+    embed_backward,
+    linear,
+    linear_backward,
+    moe,
+    norm,
+    qkv,
+)
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.muon import Muon
 from isoflop.kernels.orthogonal import orthogonalise
@@ -40,7 +49,7 @@ def test_labels_weights_and_gradients_of_losses_are_refused_in_words() -> None:
 
 def test_tokens_of_another_batch_than_the_gradient_are_refused() -> None:
     with pytest.raises(KernelError, match="embed_backward: axis T is 4 in tokens and 3 in dy"):
-        embed.backward(torch.ones(1, 2, 3, 8), torch.zeros(1, 2, 4).long(), n_vocab=5)
+        embed_backward.backward(torch.ones(1, 2, 3, 8), torch.zeros(1, 2, 4).long(), n_vocab=5)
 
 
 def test_an_unknown_norm_is_refused_with_the_nearest() -> None:
@@ -58,7 +67,7 @@ def test_a_linear_layer_refuses_a_weight_of_another_width() -> None:
     with pytest.raises(KernelError, match="linear: axis I is 5 in weight and 4 in x"):
         linear.forward(x, weight)
     with pytest.raises(KernelError, match="linear_backward: axis O is 3 in weight and 2 in dy"):
-        linear.backward(torch.ones(1, 2, 2), torch.ones(1, 2, 5), weight, has_bias=False)
+        linear_backward.backward(torch.ones(1, 2, 2), torch.ones(1, 2, 5), weight, has_bias=False)
     with pytest.raises(KernelError, match="x is on cpu; Triton kernels run on a GPU"):
         linear.forward(x, torch.ones(1, 3, 4))
 
@@ -130,10 +139,13 @@ SMALL = {"n_layer": 1, "d_model": 16, "n_head": 2, "n_ctx": 8, "n_vocab": 11}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"n_expert": 4, "top_k": 2}, "no kernels train a shape with n_expert = 4, top_k = 2"),
-        ({"kv_lora_rank": 4}, "no kernels train a shape with kv_lora_rank = 4"),
-        ({"architecture": "encoder"}, "no kernels train a shape with architecture = 'encoder'"),
-        ({"n_predict": 1}, "no kernels train a shape with n_predict = 1"),
+        (
+            {"n_expert": 4, "top_k": 2},
+            "with n_expert = 4, top_k = 2, d_expert = 64\n  hint: backend='native' trains experts",
+        ),
+        ({"kv_lora_rank": 4}, "this engine trains no shape with kv_lora_rank = 4"),
+        ({"architecture": "encoder"}, "this engine trains no shape with architecture = 'encoder'"),
+        ({"n_predict": 1}, "this engine trains no shape with n_predict = 1"),
         ({"d_head": 258}, "heads of 258 channels; attention in Triton takes 256 at most"),
     ],
 )

@@ -186,3 +186,11 @@ def test_points_of_many_runs_keep_their_precision(store: RunStore) -> None:
             recorder.log(step, loss=float(loss))
         recorder.finish(loss=1.0)
     np.testing.assert_array_equal(store.points_of(run_id({"seed": 0}))["loss"], losses)
+
+
+def test_whole_numbers_of_any_size_compare_with_numbers_that_have_a_point(store: RunStore) -> None:
+    for seed in (10**12, 10**12 + 2, 3):
+        finish(store, seed)
+    assert store.table("spec.seed > 1e3").num_rows == 2
+    assert store.table("spec.seed in [3.0, 1000000000002.0]").num_rows == 2
+    assert store.table("-1.5 < spec.seed < 5").num_rows == 1

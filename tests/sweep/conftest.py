@@ -35,6 +35,7 @@ class Seen:
         self.found = -1
         self.steps: list[tuple[TrainSpec, int]] = []
         self.ends: list[tuple[TrainSpec, str, str | None]] = []
+        self.retried: list[tuple[TrainSpec, str | None]] = []
         self._on_step = on_step
         self._inside = threading.Lock()
 
@@ -46,6 +47,11 @@ class Seen:
         self.steps.append((spec, step))
         if self._on_step is not None:
             self._on_step(spec, step)
+        self._inside.release()
+
+    def again(self, spec: TrainSpec, error: str | None) -> None:
+        assert self._inside.acquire(blocking=False), "one call at a time"
+        self.retried.append((spec, error))
         self._inside.release()
 
     def end(self, spec: TrainSpec, state: str, error: str | None) -> None:

@@ -13,7 +13,7 @@ from isoflop.errors import StoreError
 from isoflop.runs import Recorder, RunStore, run_id
 from isoflop.sweep import launcher
 from isoflop.sweep.cost import typical_seconds
-from isoflop.sweep.executor import OnEnd, OnStep, RunEnd
+from isoflop.sweep.job import OnEnd, OnStep, RunEnd
 from isoflop.sweep.launcher import run_sweep
 from isoflop.train.spec import TrainSpec
 
@@ -31,7 +31,7 @@ class Scripted:
     def __init__(self, store: RunStore, ends: dict[str, list[RunEnd]] | None = None) -> None:
         self.store, self.ends = store, ends or {}
         self.jobs: list[TrainSpec] = []
-        self.closed = False
+        self.stopped = self.closed = False
 
     def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
         for index, values in enumerate(job["specs"]):
@@ -45,6 +45,9 @@ class Scripted:
             return planned.pop(0)
         record(self.store, spec)
         return RunEnd("finished")
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def close(self) -> None:
         self.closed = True
@@ -150,17 +153,17 @@ def test_an_interrupt_closes_every_worker(store: RunStore, make_specs: MakeSpecs
     class Long(Scripted):
         def __init__(self) -> None:
             super().__init__(store)
-            self.stop = threading.Event()
+            self.leave = threading.Event()
 
         def end(self, spec: TrainSpec) -> RunEnd:
             if len(crew) == 2 and self is crew[1]:
                 raise KeyboardInterrupt
-            self.stop.wait(20)
-            return RunEnd("failed", "closed")
+            self.leave.wait(20)
+            return RunEnd("stopped")
 
-        def close(self) -> None:
-            super().close()
-            self.stop.set()
+        def stop(self) -> None:
+            super().stop()
+            self.leave.set()
 
     crew: list[Long] = []
 

@@ -20,8 +20,9 @@ import pytest
 from isoflop.data import load_corpus
 from isoflop.errors import StoreError
 from isoflop.runs import Recorder, RunStore, run_id
-from isoflop.sweep.executor import LocalWorker
+from isoflop.sweep.job import How, make_job
 from isoflop.sweep.launcher import run_sweep
+from isoflop.sweep.local import LocalWorker
 from isoflop.train.spec import TrainSpec
 
 MakeSpecs = Callable[..., list[TrainSpec]]
@@ -88,10 +89,8 @@ def test_one_sweep_reports_divergence_and_refusals_run_by_run(store: RunStore, m
     assert set(store.fit_data().excluded) == {f"run {ids[1]}: diverged", f"run {ids[2]}: failed"}
 
 
-def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_again(
-    store: RunStore, make_specs: MakeSpecs, watch: Any
-) -> None:
-    long, short = make_specs(tokens=[10_240_000], train={"allow_repeats": True})[0], make_specs()[0]
+def test_a_run_whose_worker_is_killed_is_made_again_at_once(store: RunStore, make_specs: MakeSpecs, watch: Any) -> None:
+    long, short = make_specs(tokens=[3_200_000], train={"allow_repeats": True})[0], make_specs()[0]
     victims: list[int] = []
 
     def kill_once(spec: TrainSpec, step: int) -> None:
@@ -99,31 +98,46 @@ def test_a_worker_killed_amid_a_run_is_named_by_its_signal_and_the_run_made_agai
             victims.extend(workers_on(store))
             os.kill(victims[0], signal.SIGKILL)
 
-    result = run_sweep([long, short], store, workers=1, watcher=watch(kill_once))
+    seen = watch(kill_once)
+    result = run_sweep([long, short], store, workers=1, watcher=seen)
     ids = [run_id(spec.to_dict()) for spec in (long, short)]
     assert len(victims) == 1
-    assert result.states == {ids[0]: "failed", ids[1]: "finished"}, "another process takes the rest"
-    assert result.errors == {ids[0]: "its process ended by SIGKILL"}
-    record = store.get(ids[0])
-    assert record is not None
-    assert store.state(record) == "interrupted"
-
-    again = run_sweep([long, short], store, workers=1)
-    assert (again.found, again.states) == (1, {ids[0]: "finished"})
+    assert seen.retried == [(long, "its process ended by SIGKILL")]
+    assert (result.states, result.errors) == (dict.fromkeys(ids, "finished"), {})
     record = store.get(ids[0])
     assert record is not None
     assert record.attempt == 2
 
 
+def test_a_run_whose_process_dies_more_often_than_it_is_tried_again_is_left_interrupted(
+    store: RunStore, make_specs: MakeSpecs, watch: Any
+) -> None:
+    [long] = make_specs(tokens=[3_200_000], shapes=[{"d_model": 4}], train={"allow_repeats": True})
+    [run] = [run_id(long.to_dict())]
+    killed: set[int] = set()
+
+    def kill(spec: TrainSpec, step: int) -> None:
+        for worker in workers_on(store) - killed:
+            killed.add(worker)
+            os.kill(worker, signal.SIGKILL)
+
+    result = run_sweep([long], store, workers=1, watcher=watch(kill), retries={"lost": 1})
+    assert len(killed) == 2
+    assert (result.states, result.errors) == ({run: "failed"}, {run: "its process ended by SIGKILL"})
+    record = store.get(run)
+    assert record is not None
+    assert (store.state(record), record.attempt) == ("interrupted", 2)
+
+
 def test_closing_a_worker_amid_a_run_ends_its_process(store: RunStore, make_specs: MakeSpecs) -> None:
     specs = make_specs(tokens=[128_000], train={"seeds": [0, 1]})[:2]
-    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
+    job = make_job(store, specs, 1, How())
     ends: list[tuple[int, str, str | None]] = []
     with LocalWorker() as worker:
         for _ in range(2):
             worker.run(job, lambda k, step: worker.close(), lambda k, end: ends.append((k, end.state, end.error)))
     assert ends[:2] == [(k, "failed", "its process ended by SIGKILL") for k in (0, 1)]
-    assert ends[2:] == [(k, "failed", "stopped before it began") for k in (0, 1)]
+    assert ends[2:] == [(k, "stopped", None) for k in (0, 1)]
     assert workers_on(store) == set()
 
 
@@ -133,7 +147,7 @@ def test_each_run_of_a_stack_ends_in_its_own_way(store: RunStore, make_specs: Ma
     lost = replace(good, corpus="0" * 16)
     held = replace(good, seed=7)
     specs = [good, lost, held, diverging, other]
-    job = {"store": str(store.path), "specs": [spec.to_dict() for spec in specs], "threads": 1, "checkpoint_every": 0}
+    job = make_job(store, specs, 1, How())
     ends: dict[int, tuple[str, str | None, bool]] = {}
     with LocalWorker() as worker, Recorder(store, held.to_dict()) as recorder:
         worker.run(job, lambda k, step: None, lambda k, end: ends.update({k: (end.state, end.error, end.fatal)}))
@@ -156,13 +170,7 @@ def test_a_stack_of_runs_records_what_each_records_alone(
     with LocalWorker() as worker:
         for where, jobs in ((store, [specs]), (alone, [[spec] for spec in specs])):
             for stack in jobs:
-                job = {
-                    "store": str(where.path),
-                    "specs": [spec.to_dict() for spec in stack],
-                    "threads": 1,
-                    "checkpoint_every": 0,
-                }
-                worker.run(job, lambda k, step: None, lambda k, end: None)
+                worker.run(make_job(where, stack, 1, How()), lambda k, step: None, lambda k, end: None)
     for one in store:
         other = alone.get(one.id)
         assert other is not None

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from isoflop import Shape
 from isoflop.data import Corpus
+from isoflop.errors import KernelError
 from isoflop.runs import Recorder, RunStore
-from isoflop.train.engine.parts import part_of
+from isoflop.train.engine.parts import part_of, slots_of
 from isoflop.train.loop import train_stack
 from isoflop.train.measurements.noise import noise_scale, of_half
 from isoflop.train.plain import PlainStep
@@ -81,3 +83,12 @@ def test_squares_of_parts_say_what_those_of_halves_would() -> None:
 def test_the_native_engine_has_no_more_than_a_part_in_work(make_spec: MakeSpec) -> None:
     shape = make_spec().shape
     assert [part_of(shape, 24, 2, accumulate) for accumulate in (1, 3, 5, 24)] == [12, 6, 4, 1]
+
+
+def test_experts_see_all_rows_that_they_balance_their_load_in() -> None:
+    shape = Shape(n_layer=2, d_model=64, n_head=4, n_ctx=128, n_vocab=64, n_expert=4, top_k=2)
+    assert [slots_of(shape, 36, accumulate) for accumulate in (1, 2, 3, 4, 9)] == [1, 2, 3, 2, 3]
+    assert [part_of(shape, 36, slots_of(shape, 36, each), each) for each in (1, 2, 3, 4, 9)] == [36, 18, 12, 9, 4]
+    assert part_of(shape, 36, 2, 3) == 6
+    with pytest.raises(KernelError, match="a batch of 36 sequences does not divide into 8 in which experts balance"):
+        part_of(shape, 36, 1, 8)

@@ -125,10 +125,11 @@ def test_a_damaged_checkpoint_is_named(make_spec: MakeSpec, corpus: Corpus, tmp_
 _LAUNCH = """
 import json, sys
 from isoflop.runs import RunStore
+from isoflop.sweep.job import How
 from isoflop.sweep.launcher import run_sweep
 from isoflop.train.spec import TrainSpec
 specs = [TrainSpec.from_dict(values) for values in json.load(sys.stdin)]
-run_sweep(specs, RunStore(sys.argv[1]), workers=1, checkpoint_every=int(sys.argv[2]))
+run_sweep(specs, RunStore(sys.argv[1]), workers=1, how=How(checkpoint_every=int(sys.argv[2])))
 """
 
 

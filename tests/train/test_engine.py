@@ -13,6 +13,8 @@ from torch import Tensor
 import isoflop as iso
 from isoflop import _core
 from isoflop.errors import KernelError
+from isoflop.kernels.parameter_kinds import kind_of
+from isoflop.train.engine.regime import DEFAULTS
 from isoflop.train.engine.step import Step
 from isoflop.train.model import Transformer
 
@@ -25,8 +27,13 @@ SHAPES = {
     ),
     "relu2": iso.Shape(**SMALL | {"n_layer": 1}, d_head=6, norm="rms", activation="relu2", position="none"),
     "swiglu with biases": iso.Shape(**SMALL | {"n_layer": 1}, activation="swiglu", n_kv_head=1, position="rope"),
+    "mixture": iso.Shape(**SMALL, n_expert=4, top_k=2, n_shared_expert=1, d_expert=20, n_dense_layer=1),
+    "mixture with a capacity": iso.Shape(
+        **SMALL, n_expert=5, top_k=2, capacity_factor=0.9, d_expert=40, norm="rms", activation="swiglu", bias=False
+    ),
     "untied": iso.Shape(**SMALL | {"n_layer": 1, "n_vocab": 300}, tied_embeddings=False, bias=False),
 }  # fmt: skip
+STACKED = ("gpt2", "mixture with a capacity")
 WINDOWS = iso.Shape(**SMALL | {"n_layer": 4}, window=5, global_every=2)
 HYPER: dict[str, list[float]] = {
     "lr": [1e-3, 1e-2, 3e-3, 1e-3, 5e-3, 2e-3, 1e-3],
@@ -64,21 +71,22 @@ def plain_losses(shape: iso.Shape, models: list[int], steps: int) -> Tensor:
     for k in models:
         model = Transformer(shape, torch.Generator().manual_seed(k))
         decay = HYPER["weight_decay"][k]
+        by_kind = [(each, kind_of(name) == "vector") for name, each in model.named_parameters()]
         optimizer = torch.optim.AdamW(
             [
-                {"params": [each for each in model.parameters() if each.ndim == 2], "weight_decay": decay},
-                {"params": [each for each in model.parameters() if each.ndim < 2], "weight_decay": 0.0},
+                {"params": [each for each, is_vector in by_kind if not is_vector], "weight_decay": decay},
+                {"params": [each for each, is_vector in by_kind if is_vector], "weight_decay": 0.0},
             ],
             lr=HYPER["lr"][k], betas=(HYPER["beta1"][k], HYPER["beta2"][k]),
         )  # fmt: skip
         column = []
         for tokens, targets in batches(shape, 7, steps):
             optimizer.zero_grad()
-            loss = model(tokens[k], targets[k])
-            loss.backward()
+            lowered, loss = model.objective(tokens[k], targets[k], balance_loss=DEFAULTS["balance_loss"])
+            lowered.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), HYPER["clip"][k])
             optimizer.step()
-            column.append(loss.detach())
+            column.append(loss)
         columns.append(torch.stack(column))
     return torch.stack(columns, 1)
 
@@ -92,8 +100,9 @@ def losses(step: Step, models: list[int], steps: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def plain() -> dict[str, Tensor]:
-    """The plain losses of seven GPT-2s and of one of every other shape."""
-    return {name: plain_losses(shape, list(range(7 if name == "gpt2" else 1)), STEPS) for name, shape in SHAPES.items()}
+    """The plain losses of seven models of the shapes that are stacked, and of one of every other."""
+    counts = {name: 7 if name in STACKED else 1 for name in SHAPES}
+    return {name: plain_losses(SHAPES[name], list(range(count)), STEPS) for name, count in counts.items()}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -107,23 +116,27 @@ def test_fifty_steps_give_the_losses_of_the_plain_trainer(backend: str, name: st
     assert backend in step.ran
 
 
+@pytest.mark.parametrize("name", STACKED)
 @pytest.mark.parametrize("backend", list(BACKENDS)[-1:])
-def test_seven_models_have_the_bits_of_each_alone_and_the_plain_losses(backend: str, plain: dict[str, Tensor]) -> None:
-    models = list(range(7))
-    step = Step(SHAPES["gpt2"], models=7, batch=BATCH, **BACKENDS[backend], **hyper(models))
+def test_seven_models_have_the_bits_of_each_alone_and_the_plain_losses(
+    backend: str, name: str, plain: dict[str, Tensor]
+) -> None:
+    models, shape = list(range(7)), SHAPES[name]
+    step = Step(shape, models=7, batch=BATCH, **BACKENDS[backend], **hyper(models))
     together = losses(step, models, STEPS)
-    torch.testing.assert_close(together, plain["gpt2"], atol=CLOSE, rtol=0)
+    torch.testing.assert_close(together, plain[name], atol=CLOSE, rtol=0)
     for k in models:
-        alone = Step(SHAPES["gpt2"], models=1, batch=BATCH, seeds=[k], **BACKENDS[backend], **hyper([k]))
+        alone = Step(shape, models=1, batch=BATCH, seeds=[k], **BACKENDS[backend], **hyper([k]))
         assert torch.equal(losses(alone, [k], STEPS)[:, 0], together[:, k])
         assert all(torch.equal(value[0], step.params[name][k]) for name, value in alone.params.items())
 
 
 @pytest.mark.parametrize("models", [1, 7])
-def test_the_number_of_threads_changes_no_bit(models: int) -> None:
+@pytest.mark.parametrize("name", ["llama", "mixture"])
+def test_the_number_of_threads_changes_no_bit(name: str, models: int) -> None:
     found = []
     for threads in (1, 2, 3):
-        step = Step(SHAPES["llama"], models=models, batch=BATCH, backend="native", threads=threads, lr=1e-2)
+        step = Step(SHAPES[name], models=models, batch=BATCH, backend="native", threads=threads, accumulate=2, lr=1e-2)
         found.append((losses(step, list(range(models)), 10), step.state()))
     for other, state in found[1:]:
         assert torch.equal(other, found[0][0])
@@ -190,9 +203,24 @@ def test_rates_written_between_steps_are_the_next_steps() -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
+def test_dropout_written_between_steps_begins_with_the_next(backend: str) -> None:
+    shape = SHAPES["relu2"]
+    whole, late, early = (
+        Step(shape, models=1, batch=BATCH, backend=backend, lr=1e-2, dropout=rate) for rate in (0.0, 0.0, 0.3)
+    )
+    assert torch.equal(losses(whole, [0], 2), losses(late, [0], 2))
+    late.hyper["dropout"][0] = 0.3
+    early.load_state(late.state())
+    found = losses(late, [0], 2)
+    assert torch.equal(found, losses(early, [0], 2))
+    assert not torch.equal(found, losses(whole, [0], 2))
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("sequences", [1, 3, 10])
-def test_evaluation_gives_the_loss_of_every_position(backend: str, sequences: int) -> None:
-    shape = SHAPES["llama"]
+@pytest.mark.parametrize("name", ["llama", "mixture", "mixture with a capacity"])
+def test_evaluation_gives_the_loss_of_every_position(backend: str, sequences: int, name: str) -> None:
+    shape = SHAPES[name]
     step = Step(shape, models=2, batch=BATCH, backend=backend, lr=1e-2)
     losses(step, [0, 1], 3)
     tokens, targets = torch.randint(shape.n_vocab, (2, 2, sequences, shape.n_ctx))
@@ -246,8 +274,9 @@ def test_micro_batches_measure_the_noise_of_gradients() -> None:
         assert native.noise[:, 1].tolist() == pytest.approx(native.grad_norm.double().square().tolist(), rel=1e-5)
 
 
-def test_bfloat16_products_train_nearly_as_float32_ones(record_property: Any) -> None:
-    shape = SHAPES["gpt2"]
+@pytest.mark.parametrize("name", ["gpt2", "mixture"])
+def test_bfloat16_products_train_nearly_as_float32_ones(name: str, record_property: Any) -> None:
+    shape = SHAPES[name]
     exact, rounded = (
         losses(Step(shape, models=1, batch=BATCH, backend="native", products=products, lr=3e-3), [0], STEPS)
         for products in ("float32", "bfloat16")

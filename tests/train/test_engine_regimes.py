@@ -25,6 +25,10 @@ LLAMA = Shape(
     **SMALL | {"d_model": 24}, n_kv_head=2, norm="rms", activation="swiglu", position="rope", bias=False,
     tied_embeddings=False, window=9,
 )  # fmt: skip
+MIXTURE = Shape(
+    **SMALL | {"n_layer": 3}, n_expert=4, top_k=2, n_shared_expert=1, d_expert=20, n_dense_layer=1, capacity_factor=1.0
+)
+EXPERTS = Shape(**SMALL | {"d_model": 24}, n_expert=3, top_k=1, norm="rms", activation="swiglu", bias=False)
 MUP = {"parametrisation": "mup", "base_width": 8}
 REGIMES: dict[str, tuple[Shape, list[dict[str, Any]]]] = {
     "z-loss": (GPT2, [{"z_loss": 1e-2}, {}, {"z_loss": 0.3}]),
@@ -39,6 +43,13 @@ REGIMES: dict[str, tuple[Shape, list[dict[str, Any]]]] = {
     "adafactor": (LLAMA, [{"optimizer": "adafactor"}, {"optimizer": "adafactor", "weight_decay": 0.5}]),
     "muon, mup, averages": (LLAMA, [MUP | {"optimizer": "muon"}, {"optimizer": "muon", "averaging": "ema"}]),
     "adafactor, mup, dropout": (LLAMA, [MUP | {"optimizer": "adafactor", "dropout": 0.1}]),
+    # A row whose choice is even to the last bit goes by rounding, and its model with it: none of these meets one.
+    "experts": (MIXTURE, [{"balance_loss": 1.0}, {}, {"balance_loss": 0.0}]),
+    "experts, noise": (MIXTURE, [{"balance_loss": 0.4, "measurements": ["noise"]}]),
+    "experts in parts": (MIXTURE, [{"accumulate": 4, "balance_loss": 0.5}]),
+    "experts, mup, dropout": (EXPERTS, [MUP | {"dropout": 0.1, "balance_loss": 0.1}, {"dropout": 0.3}]),
+    "experts, muon": (MIXTURE, [{"optimizer": "muon"}, {"optimizer": "muon", "averaging": "ema"}]),
+    "experts, adafactor": (EXPERTS, [{"optimizer": "adafactor"}, MUP | {"optimizer": "adafactor"}]),
     "all of it": (LLAMA, [MUP | {"z_loss": 0.1, "dropout": 0.1, "averaging": "ema", "base_head": 24}]),
 }
 MODELS, BATCH, STEPS = 7, 8, 50

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from isoflop import Shape
 from isoflop.data import Corpus
 from isoflop.errors import SpecError
 from isoflop.runs import Recorder, RunStore
@@ -23,6 +24,8 @@ from isoflop.train.spec import TrainSpec
 from isoflop.train.windows import WindowOrder
 
 MakeSpec = Callable[..., TrainSpec]
+
+EXPERTS = Shape(n_layer=2, d_model=16, n_head=2, n_ctx=16, n_vocab=256, n_expert=4, top_k=2, n_dense_layer=1)
 
 
 @pytest.fixture
@@ -70,6 +73,7 @@ def test_squared_gradients_are_those_of_the_plain_model(make_spec: MakeSpec, cor
         {},
         {"optimizer": "muon", "averaging": "ema", "dropout": 0.1},
         {"optimizer": "adafactor", "averaging": "tail", "parametrisation": "mup", "base_width": 8, "z_loss": 0.1},
+        {"shape": EXPERTS, "optimizer": "muon", "measurements": ["noise"], "dropout": 0.1},
     ],
     ids=str,
 )

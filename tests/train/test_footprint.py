@@ -15,8 +15,10 @@ from isoflop import Shape
 from isoflop.data import Corpus
 from isoflop.errors import NotEnoughMemory
 from isoflop.train import step as steps
+from isoflop.train.domains import OPTIMIZERS
 from isoflop.train.engine.step import Step
 from isoflop.train.footprint import needed, refuse_past_memory
+from isoflop.train.learner import Learner
 from isoflop.train.loop import train_stack
 from isoflop.train.spec import TrainSpec
 from isoflop.train.trainer import train
@@ -28,6 +30,13 @@ SHAPES = {
     "llama": Shape(
         n_layer=3, d_model=192, n_head=6, n_kv_head=2, n_ctx=64, n_vocab=1000, norm="rms", activation="swiglu",
         position="rope", bias=False, tied_embeddings=False,
+    ),
+    "experts": Shape(
+        n_layer=3, d_model=96, n_head=4, n_ctx=64, n_vocab=256, n_expert=8, top_k=2, n_shared_expert=1, d_expert=128,
+        n_dense_layer=1,
+    ),
+    "full experts": Shape(
+        n_layer=3, d_model=96, n_head=4, n_ctx=64, n_vocab=256, n_expert=8, top_k=2, capacity_factor=1.25, bias=False
     ),
     "narrow": Shape(n_layer=6, d_model=32, n_head=2, n_ctx=256, n_vocab=64),
 }  # fmt: skip
@@ -47,6 +56,19 @@ def test_the_native_engine_holds_what_was_predicted(make_spec: MakeSpec, name: s
     predicted = needed([spec_of(make_spec, shape, 16, engine="native")] * 3, threads=threads)
     for kind, size in step.memory.items():
         assert predicted[kind] == pytest.approx(size, rel=0.2 if kind == "activations" else 0.02), kind
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["llama", "experts"])
+def test_moments_are_those_of_the_optimizer(make_spec: MakeSpec, name: str, optimizer: str) -> None:
+    native, plain = (
+        spec_of(make_spec, SHAPES[name], 2, optimizer=optimizer, engine=engine) for engine in ("native", "torch")
+    )
+    step, learner = Step(SHAPES[name], models=3, batch=2, backend="native", optimizer=optimizer), Learner(plain)
+    learner.update(*torch.zeros(2, 2, SHAPES[name].n_ctx, dtype=torch.int64), 1e-3)
+    taken = sum(each.nbytes for kind, each in learner.state().items() if kind.startswith("optimizer."))
+    assert needed([native] * 3)["optimizer"] == pytest.approx(step.memory["optimizer"], rel=0.02)
+    assert needed([plain])["optimizer"] == pytest.approx(taken, rel=0.01)
 
 
 LARGER = SHAPES["gpt2"].replace(n_layer=6, d_model=256)

@@ -40,6 +40,7 @@ OTHER: dict[str, Any] = {
     "evaluations": 5,
     "eval_tokens": 4096,
     "patience": 1,
+    "early_stop": 0.01,
     "schedule": "wsd",
     "decay_steps": 3,
     "optimizer": "muon",
@@ -74,6 +75,7 @@ BAD: dict[str, list[Any]] = {
     "evaluations": [0, 2.0],
     "eval_tokens": [0, 15],
     "patience": [-1],
+    "early_stop": [-0.1, "narrow"],
     "engine": ["warp"],
     "schedule": ["cosin", None, 3],
     "decay_steps": [-1, 2.5, "3"],
@@ -243,13 +245,17 @@ def test_a_shape_that_no_model_has_is_refused_by_name(make_spec: MakeSpec) -> No
         make_spec(shape=shape)
 
 
-@pytest.mark.parametrize("engine", ["native", "triton"])
-def test_what_an_engine_does_not_train_is_refused_before_anything_starts(make_spec: MakeSpec, engine: str) -> None:
+def test_what_an_engine_does_not_train_is_refused_before_anything_starts(make_spec: MakeSpec) -> None:
     spec = make_spec()
-    experts = replace(spec.shape, n_expert=4, top_k=2)
-    assert default_engine(experts, {}) == "torch"
+    experts = replace(spec.shape, n_expert=4, top_k=2, n_shared_expert=1, capacity_factor=1.5)
+    universal = replace(spec.shape, architecture="universal", n_recurrence=2)
+    assert default_engine(universal, {}) == "torch"
+    assert default_engine(experts, {"balance_loss": 0.1}) == "native"
     assert default_engine(replace(spec.shape, window=4), {"dropout": 0.1, "z_loss": 0.1}) == "native"
-    with pytest.raises(SpecError, match=f"n_expert = 4 must be None with engine '{engine}'"):
-        replace(spec, shape=experts, engine=engine)
+    for engine in ("native", "triton"):
+        with pytest.raises(SpecError, match=f"architecture = 'universal' must be 'decoder' with engine '{engine}'"):
+            replace(spec, shape=universal, engine=engine)
+    with pytest.raises(SpecError, match="n_expert = 4 must be None with engine 'triton'"):
+        replace(spec, shape=experts, engine="triton")
     with pytest.raises(SpecError, match=r"dropout = 0.1 must be 0.0 with engine 'triton'"):
         replace(spec, dropout=0.1, engine="triton")

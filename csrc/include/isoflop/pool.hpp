@@ -1,8 +1,10 @@
-// Threads that wait for work: a step of small models is over in less time than threads take to start.
+// Threads that wait for work: a step of small models is over in less time than threads take to start. They look for it
+// a while before they sleep, as to wake takes a part of such a step as well.
 #pragma once
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -32,8 +34,9 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable begin_, end_;
   const std::function<void(int)>* work_ = nullptr;
-  std::uint64_t round_ = 0;
-  int asked_ = 0, busy_ = 0;
+  std::atomic<std::uint64_t> round_{0};
+  int asked_ = 0;
+  std::atomic<int> busy_{0};
   bool leaving_ = false;
 };
 

@@ -32,11 +32,12 @@ class Check(NamedTuple):
     kernels: bool
 
     def run(self, device: torch.device) -> correctness.Verdict:
-        """By its kernels, or by its definition."""
+        """By its kernels, or by what runs without a GPU."""
         try:
             return correctness.check(self.op, self.dtype, device, kernels=self.kernels, sizes=self.sizes)
         except Exception as error:  # of a compiler or a driver: an op that does not run is not right
-            return correctness.failed(self.op, self.dtype, first_line(error), kernels=self.kernels)
+            ran = correctness.implementation(self.op, self.dtype, device, kernels=self.kernels)
+            return correctness.failed(self.op, self.dtype, first_line(error), ran)
 
 
 class Compile(NamedTuple):

@@ -42,6 +42,7 @@ class Case:
         table: of tiles, which may end at some width: wider rows are others' to compute.
         longest: positions of a sequence that it takes.
         definition: of one model, in place of the one of that name.
+        at_once: the backward pass computes all that the forward pass does: both are one call.
     """
 
     op: str
@@ -60,6 +61,7 @@ class Case:
     definition: Callable[..., Any] | None = None
     table: str | None = None
     longest: int | None = None
+    at_once: bool = False
 
     def serves(self, size: Size, dtype: torch.dtype, device: torch.device) -> bool:
         """Whether its kernels take rows so wide and sequences so long."""

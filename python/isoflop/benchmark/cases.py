@@ -23,9 +23,11 @@ from isoflop.kernels import (
     block_backward,
     hidden,
     linear,
+    linear_backward,
     mlp,
     mlp_backward,
     norm,
+    norm_backward,
     qkv,
     qkv_backward,
     reference,
@@ -48,7 +50,7 @@ def _norm_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 def _norm_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
     _, total, mean, rstd = made
-    dx, dgain, dbias, *_ = gradients = norm.backward(
+    dx, dgain, dbias, *_ = gradients = norm_backward.backward(
         grads[0], total, tensors["gain"], mean, rstd, grads[1], has_bias=True, out=None if out is None else out[-1]
     )
     return dx, dx, dgain, dbias, gradients
@@ -58,7 +60,8 @@ def _qkv_outputs(size: Size) -> int:
     return 3 * size.width
 
 
-def _qkv_settings(size: Size) -> dict[str, Any]:
+def qkv_settings(size: Size) -> dict[str, Any]:
+    """Of a layer norm and as many key heads as heads; rotary positions where heads have pairs."""
     heads = size.axes["H"]
     return {"kind": "layer", "n_head": heads, "n_kv_head": heads, "base": None if size.d_head % 2 else 10_000.0}
 
@@ -74,7 +77,7 @@ def _qkv_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 def _qkv_forward(tensors: Tensors, out: Any) -> Any:
     size = _size_of(tensors)
-    return qkv.forward(*tensors.values(), out=out, **_qkv_settings(size))
+    return qkv.forward(*tensors.values(), out=out, **qkv_settings(size))
 
 
 def _size_of(tensors: Tensors) -> Size:
@@ -82,7 +85,7 @@ def _size_of(tensors: Tensors) -> Size:
 
 
 def _qkv_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
-    settings = _qkv_settings(_size_of(tensors))
+    settings = qkv_settings(_size_of(tensors))
     dq, dk, dv = grads
     x, gain, shift, weight = (tensors[name] for name in ("x", "gain", "shift", "weight"))
     norms = made.mean, made.rstd
@@ -97,7 +100,7 @@ def _activation_work(size: Size, itemsize: int) -> tuple[Work, ...]:
     return both((flops, flops), hidden.least_bytes(*at, itemsize, kind="gelu"), size.models)
 
 
-_MLP: dict[str, Any] = {"kind": "gelu", "norm": "layer", "residual": True}
+MLP: dict[str, Any] = {"kind": "gelu", "norm": "layer", "residual": True}
 _IN_MLP = ("x", "w_in", "b_in", "w_out", "b_out", "gain", "bias")
 
 
@@ -160,7 +163,7 @@ CASES: dict[str, Case] = {
                 linear.least_bytes(size.rows, size.width, size.width, itemsize, bias=True, residual=True),
                 size.models,
             ),
-            lambda t, made, grads, out: linear.backward(grads[0], t["x"], t["weight"], has_bias=True, out=out),
+            lambda t, made, grads, out: linear_backward.backward(grads[0], t["x"], t["weight"], has_bias=True, out=out),
             ("x", "weight", "bias"),
         ),
         Case(
@@ -170,7 +173,7 @@ CASES: dict[str, Case] = {
             _qkv_work,
             _qkv_backward,
             ("x", "gain", "shift", "weight", "bias"),
-            settings=_qkv_settings,
+            settings=qkv_settings,
             axes=lambda size: {"O": _qkv_outputs(size)},
         ),
         Case(
@@ -196,12 +199,12 @@ CASES: dict[str, Case] = {
         ),
         Case(
             "mlp",
-            _forward(mlp, **_MLP),
+            _forward(mlp, **MLP),
             lambda made: (made,),
             _mlp_work,
-            lambda t, made, grads, out: mlp_backward.backward(grads[0], *t.values(), **_MLP, out=out),
+            lambda t, made, grads, out: mlp_backward.backward(grads[0], *t.values(), **MLP, out=out),
             _IN_MLP,
-            settings=lambda size: _MLP,
+            settings=lambda size: MLP,
             axes=lambda size: {"I": size.axes["F"]},
             table="mlp",
         ),

@@ -35,7 +35,7 @@ class Bench:
         date: when it began, UTC.
         ceilings: what rooflines and MFU are relative to, and who says so.
         measured: the largest products and copies of this machine, for comparison.
-        kernels: whether kernels ran, and not their definition alone.
+        kernels: whether Triton's kernels ran, and not C++ and definitions alone.
     """
 
     device: str

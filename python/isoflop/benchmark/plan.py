@@ -37,7 +37,7 @@ _SMALL, _MIDDLE, _WIDE = Size(16, 16, 128, 64, 256), Size(4, 16, 512, 256, 4096)
 PLANS = {
     ("cuda", False): Plan(SIZES, (_SMALL, _MIDDLE, _WIDE), LADDER, MODELS, torch.bfloat16, True, 0.5),
     ("cuda", True): Plan(SIZES[:2], (_SMALL, _WIDE), LADDER[::3], MODELS[::2], torch.bfloat16, False, 0.2),
-    ("cpu", False): Plan(SIZES, (Size(2, 4, 64, 64, 256),), LADDER[:3], (1,), torch.float32, True, 0.3),
+    ("cpu", False): Plan(SIZES, (Size(2, 4, 64, 64, 256),), LADDER[:3], MODELS[:2], torch.float32, True, 0.3),
     ("cpu", True): Plan(SIZES[:1], (Size(2, 2, 16, 32, 64),), LADDER[:1], (1,), torch.float32, False, 0.02),
 }
 """By device, and whether it is to be quick."""

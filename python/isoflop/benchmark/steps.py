@@ -16,10 +16,11 @@ from isoflop.benchmark.variants import graph
 from isoflop.counting import flops
 from isoflop.counting.footprint import memory
 from isoflop.shape import Shape
+from isoflop.train.engine.step import Step
 from isoflop.train.model import Transformer
 
 MODELS = (1, 4, 16, 64)
-HYPER = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "clip": 1.0}
+HYPER: dict[str, Any] = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "clip": 1.0}
 
 
 class Rung(tuple[int, int, int, int, int]):
@@ -105,6 +106,8 @@ def ways(
     """The name of each way, and what makes the step that is timed; torch takes one model a step, at K = 1 alone."""
     if kernels and engine() is not None:
         yield "kernels", lambda: by_kernels(rung, models, dtype, device, captured=device.type == "cuda")
+    if device.type == "cpu" and not kernels and dtype == torch.float32:
+        yield "native", lambda: by_native(rung, models)
     if models == 1:
         yield "eager", lambda: by_torch(rung, dtype, device, compiled=False)
         if compiled:
@@ -134,6 +137,13 @@ def by_torch(rung: Rung, dtype: torch.dtype, device: torch.device, *, compiled: 
         return loss
 
     return step
+
+
+def by_native(rung: Rung, models: int) -> Call:
+    """A step of K models by the engine in C++, on all cores."""
+    tokens, targets = draw(rung, models, torch.device("cpu"))
+    held = Step(rung.shape, models=models, batch=rung.batch, backend="native", **HYPER)
+    return lambda: held.step(tokens, targets)
 
 
 def engine() -> Any:

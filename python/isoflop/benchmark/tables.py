@@ -42,7 +42,7 @@ def facts(made: Bench) -> list[Sequence[str]]:
     versions = {"isoflop": machine.isoflop, "Python": machine.python} | {
         name: machine.packages.get(name) or "not installed" for name in ("torch", "triton")
     }
-    ran = "kernels" if made.kernels else "the definitions in plain torch alone: Triton kernels need a GPU"
+    ran = "kernels" if made.kernels else "ops in C++, and the definitions in plain torch: Triton kernels need a GPU"
     return [
         ("device", made.device),
         ("ran", ran),

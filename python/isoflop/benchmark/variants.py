@@ -1,4 +1,4 @@
-"""Ways to run one op: its kernels, torch's own operations, those compiled, and each of these as one CUDA graph."""
+"""Ways to run one op: its kernels, on a CPU its C++, torch's own operations, those compiled, and CUDA graphs of all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from torch import Tensor
 from isoflop.benchmark.case import Case
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.correctness import cotangents
+from isoflop.benchmark.native import in_cpp
 from isoflop.benchmark.sizes import Size, Tensors, of_model
 from isoflop.benchmark.timing import Call
 
 EXPLAINED = {
     "kernels": "isoflop.kernels, all models in one launch",
     "kernels+graph": "the same, replayed as a CUDA graph",
+    "native": "the ops in C++, all models in one call",
     "eager": "the definition in plain torch, one model after another",
     "compile": "the same under torch.compile",
     "compile+graph": "the same under torch.compile, replayed as a CUDA graph",
@@ -35,6 +37,8 @@ def variants(
         yield "kernels", lambda: by_kernels(case, tensors, both=both)
         if graphs:
             yield "kernels+graph", lambda: graph(by_kernels(case, tensors, both=both))
+    elif (native := in_cpp(op, dtype, device)) is not None:
+        yield "native", lambda: by_kernels(native, tensors, both=both)
     define = case.define_one(size)
     yield "eager", lambda: by_definition(case, tensors, define, both=both)
     if compiled:
@@ -45,13 +49,15 @@ def variants(
 
 
 def by_kernels(case: Case, tensors: Tensors, *, both: bool) -> Call:
-    """The op by its launchers, into buffers that the first call made."""
+    """The op by its launchers, or its functions in C++, into buffers that the first call made."""
     state = case.forward(tensors, None)
     backward = case.backward if both else None
     if backward is None:
         return lambda: case.forward(tensors, state)
     grads = cotangents(case.results(state))
     made = backward(tensors, state, grads, None)
+    if case.at_once:
+        return lambda: backward(tensors, state, grads, made)
 
     def call() -> object:
         return backward(tensors, case.forward(tensors, state), grads, made)

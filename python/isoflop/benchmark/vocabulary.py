@@ -8,7 +8,7 @@ from torch import Tensor
 
 from isoflop.benchmark.case import Case, Work, both
 from isoflop.benchmark.sizes import Size, Tensors
-from isoflop.kernels import cross_entropy, cross_entropy_backward, embed
+from isoflop.kernels import cross_entropy, cross_entropy_backward, embed, embed_backward
 
 
 def _loss_work(size: Size, itemsize: int) -> tuple[Work, ...]:
@@ -25,7 +25,7 @@ def _embed_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 def _embed_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
     counts = {"n_vocab": tensors["token_table"].shape[1], "n_positions": tensors["position_table"].shape[1]}
-    return embed.backward(grads[0], tensors["tokens"], out=out, **counts)
+    return embed_backward.backward(grads[0], tensors["tokens"], out=out, **counts)
 
 
 VOCABULARY: tuple[Case, ...] = (

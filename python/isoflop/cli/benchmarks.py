@@ -29,7 +29,7 @@ def bench(
 ) -> None:
     """Kernels on this machine: are they right, how fast is each, how fast is a training step.
 
-    On a CPU the definitions of the ops run in plain torch: Triton kernels need a GPU.
+    On a CPU ops in C++ and the definitions in plain torch run: Triton kernels need a GPU.
     """
     from isoflop.benchmark import bench as run
     from isoflop.benchmark import write

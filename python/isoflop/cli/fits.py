@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
 
 Runs = Annotated[str, typer.Argument(help="A run store, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")]
+
+
+class NConvention(StrEnum):
+    """Which parameters N counts."""
+
+    nonembedding = "non-embedding"
+    total = "total"
 
 
 @app.command(epilog="Example: isoflop fit runs/quickstart --law chinchilla --objective huber:1e-3 --holdout N")
@@ -35,6 +43,9 @@ def fit(
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
     group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
+    n_convention: Annotated[
+        NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")
+    ] = NConvention.nonembedding,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
@@ -61,8 +72,9 @@ def fit(
         "sigma": sigma,
         "level": level,
     }
-    data = _read(runs, dict(_split(text, str) for text in column or ()), group)
-    if law is None and group is None and not _is_file(runs):
+    total = n_convention is NConvention.total
+    data = _read(runs, dict(_split(text, str) for text in column or ()), group, total)
+    if law is None and group is None and not total and not _is_file(runs):
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -115,12 +127,14 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(runs: str, columns: dict[str, str], group: str | None) -> Any:
+def _read(runs: str, columns: dict[str, str], group: str | None, total: bool) -> Any:
     if _is_file(runs):
         from isoflop.fitting.files import read_file
 
         if group is not None:
             raise FitError("--group names runs of a store, not of a file", hint="leave it out")
+        if total:
+            raise FitError("--n-convention is of a store; a file has one column N", hint="--column N=NAME takes it")
         return read_file(Path(runs), columns)
     if columns:
         raise FitError("--column names columns of a file; a run store has N, D, C and L", hint="leave it out")
@@ -128,7 +142,10 @@ def _read(runs: str, columns: dict[str, str], group: str | None) -> Any:
     from isoflop.runs.studies import runs_of_group
 
     store = RunStore(runs, create=False)
-    return store if group is None else store.fit_data(runs_of_group(store, group))
+    taken = None if group is None else runs_of_group(store, group)
+    if total:
+        return store.fit_data(taken, n_convention="total")
+    return store if taken is None else store.fit_data(taken)
 
 
 def _is_file(runs: str) -> bool:

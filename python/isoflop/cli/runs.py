@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isoflop.cli.app import AsJson, StorePath, runs_app
 from isoflop.cli.console import emit, plain, print_table, states
+from isoflop.errors import SpecError
 
 if TYPE_CHECKING:
     from isoflop.runs.exchange import Exchange
@@ -52,6 +55,35 @@ def runs_show(store: StorePath, run: Run) -> None:
     opened = RunStore(store, create=False)
     record = opened.find(run)
     emit({**msgspec.to_builtins(record), "state": opened.state(record)}, as_json=True)
+
+
+@runs_app.command("watch", epilog="Example: isoflop runs watch runs/quickstart")
+def runs_watch(
+    store: StorePath,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look twice, print, and end.")] = False,
+    peak: Annotated[float | None, typer.Option(help="FLOP/s that one run has to itself, for the MFU.")] = None,
+    device: Annotated[str | None, typer.Option(help="The GPU that one run has to itself, for the same.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The runs that are under way: state, loss, tokens a second, MFU, time left; live on a terminal.
+
+    It ends when nothing is under way. Whoever makes the runs is stopped where it runs: an interrupt loses nothing.
+    """
+    from isoflop.cli.watching import show, watch_live
+    from isoflop.hardware import device as published
+    from isoflop.runs import RunStore
+    from isoflop.sweep.watch import Watch
+
+    watched = Watch(RunStore(store, create=False), published(device).peak("bf16") if device else peak)
+    if once or as_json or not sys.stdout.isatty():
+        look = watched.look()
+        if any(run.state == "running" for run in look.doing):
+            time.sleep(every)
+            look = watched.look()
+        show(look, as_json)
+    else:
+        watch_live(watched, every)
 
 
 @runs_app.command("compact", epilog="Example: isoflop runs compact runs/quickstart")
@@ -159,16 +191,65 @@ def runs_export(
     _exchanged(target, export(RunStore(store, create=False), target, where), as_json)
 
 
-@runs_app.command("import", epilog="Example: isoflop runs import runs/all runs.zip")
+@runs_app.command(
+    "import",
+    epilog="Example: isoflop runs import runs/all points.csv --map N=params --map D=tokens --map loss=loss "
+    "--n-convention total --loss-unit nats/token",
+)
 def runs_import(
     store: StorePath,
-    archive: Annotated[Path, typer.Argument(help="A .zip file of isoflop runs export.", metavar="FILE")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A .zip of isoflop runs export; .csv, .parquet, .jsonl, trainer_state.json, .wandb, TensorBoard's "
+            "folder, or MLflow's tracking URI.",
+            metavar="SOURCE",
+        ),
+    ],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="A number of the runs and its column: 'N=params', 'D=C / (6 * N)', 'spec.lr=lr'."),
+    ] = None,
+    loss_unit: Annotated[
+        str | None, typer.Option(help="Of the losses: nats/token, bits/token, nats/byte or bits/byte.")
+    ] = None,
+    bytes_per_token: Annotated[float | None, typer.Option(help="Of the held-out text, for losses of a byte.")] = None,
+    n_convention: Annotated[
+        str | None, typer.Option(help="Which parameters N counts: non-embedding, or total.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="What SOURCE is, where its name does not show it.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the runs call their source; its file's name.")] = None,
+    where: Annotated[str | None, typer.Option(help="Which rows of a file: \"dataset == 'c4' and lr < 0.1\".")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the runs of an export that a store lacks; it is made if there is none."""
-    from isoflop.runs import RunStore, import_archive
+    """Bring runs that a store lacks, of an export or of another program; the store is made if there is none."""
+    from isoflop.runs import RunStore
 
-    _exchanged(store, import_archive(RunStore(store), archive), as_json)
+    said: dict[str, Any] = {
+        "loss_unit": loss_unit,
+        "bytes_per_token": bytes_per_token,
+        "n_convention": n_convention,
+        "format": format,
+        "name": name,
+        "where": where,
+    }
+    if source.endswith(".zip"):
+        from isoflop.runs import import_archive
+
+        if columns or any(said.values()):
+            raise SpecError(f"{source} is an export of a run store, whose runs come as they are", hint="no options")
+        _exchanged(store, import_archive(RunStore(store), Path(source)), as_json)
+        return
+    from isoflop.importers import import_runs
+
+    _exchanged(store, import_runs(RunStore(store), source, dict(map(_pair, columns or ())), **said), as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name.strip() and equals and column.strip()):
+        raise SpecError(f"cannot read --map {text!r}", hint="a name and its column, such as 'N=Model Size'")
+    return name.strip(), column.strip()
 
 
 def _exchanged(where: str, done: Exchange, as_json: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +19,7 @@ from isoflop.errors import IsoflopError
 
 if TYPE_CHECKING:
     from isoflop.runs import RunStore
+    from isoflop.sweep.executors import Executor
     from isoflop.sweep.study import Study
     from isoflop.train.spec import TrainSpec
 
@@ -42,12 +45,17 @@ def sweep(
     store: Annotated[str | None, typer.Option(help="Where the runs go; default runs/NAME.")] = None,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and train nothing.")] = False,
+    executor: Annotated[str, typer.Option(help="Where runs are made: local, ray, slurm or torchrun.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; a new one here where left out.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the executor: num_gpus=0.25.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="Stop after so long; nothing is lost.")] = None,
     spread: Annotated[
         str | None, typer.Option(help="Under torchrun: each run over all its processes, by ddp or fsdp.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the runs of a study that its store lacks. After a stop, give the same command: what is finished is kept."""
+    """Make the runs of a study that its store lacks. After a stop, give the same command: nothing done is lost."""
+    from isoflop.sweep.executors import make_executor, parse_options
     from isoflop.sweep.study import read_study
 
     asked = read_study(study)
@@ -55,7 +63,8 @@ def sweep(
     if dry_run:
         _dry_run(asked, where, workers, as_json)
         return
-    made = _train(asked, where, workers) if spread is None else _train_spread(asked, where, spread)
+    made_by = make_executor(executor, address, parse_options(option or []))
+    made = _train(asked, where, workers, made_by, hours) if spread is None else _train_spread(asked, where, spread)
     if made is None:
         return
     summary = made.summary()
@@ -77,21 +86,51 @@ def report(
     _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
 
 
-def _train(study: Study, where: str, workers: int | None) -> RunStore:
+def _train(
+    study: Study, where: str, workers: int | None, executor: Executor | None = None, hours: float | None = None
+) -> RunStore:
     """Make the missing runs of a study, with progress on standard error; failures are named at the end."""
     from isoflop.sweep.launcher import run_sweep
     from isoflop.sweep.progress import SweepProgress
+    from isoflop.sweep.saved import saved_flops
 
     specs, store = _prepared(study, where)
-    every = study.checkpoint_every
-    with SweepProgress(stderr()) as progress:
-        result = run_sweep(specs, store, workers=workers, watcher=progress, checkpoint_every=every)
+    make: Executor = executor or run_sweep
+    with SweepProgress(stderr()) as progress, _terminated_as_interrupted():
+        result = make(
+            specs,
+            store,
+            workers=workers,
+            watcher=progress,
+            how=study.how,
+            retries=study.workers.retries,
+            seconds=None if hours is None else 3600 * hours,
+        )
+    if result.stopped:
+        left = len(specs) - result.found - len(result.states)
+        stderr().print(f"stopped after {hours} hours: {left} runs are left; the same command goes on", highlight=False)
+    if saved := saved_flops(specs, store):
+        stderr().print(f"{saved:.3g} FLOP were saved by runs whose end was foreseen", highlight=False)
     if failed := [run for run, state in result.states.items() if state == "failed"]:
         raise IsoflopError(
             f"{len(failed)} of {len(specs)} runs failed: {result.errors[failed[0]]}",
             hint="the same command tries them again",
         )
     return store
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """While it lasts, what ends a process politely is taken for an interrupt: runs write where they stand."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train_spread(study: Study, where: str, spread: str) -> RunStore | None:
@@ -105,7 +144,7 @@ def _train_spread(study: Study, where: str, spread: str) -> RunStore | None:
     with process_group():
         with first_goes_ahead():
             specs, store = _prepared(study, where)
-        run_spread(specs, store, spread, checkpoint_every=study.checkpoint_every)
+        run_spread(specs, store, spread, how=study.how)
         return store if is_first() else None
 
 
@@ -142,7 +181,8 @@ def _dry_run(study: Study, where: str, workers: int | None, as_json: bool) -> No
         groups = _resolved(study, where, Path(elsewhere))
     specs = each_once(groups)
     store = RunStore.at(where)
-    forecast = estimate(specs, store, workers or int(cores()))
+    each = study.workers
+    forecast = estimate(specs, store, workers or int(cores()), watts=each.watts, price=each.price)
     if as_json:
         emit(forecast.to_dict(), as_json)
         return

@@ -156,7 +156,7 @@ def _unseen(form: Form, parts: list[Part], start: dict[str, float]) -> tuple[flo
         if not told or sum(rows.size for _, rows in known) <= len(form.bounds):
             continue
         found = _solve(form, known, [start])
-        end = np.arange(ln_loss.size) >= (1 - _END) * ln_loss.size
+        end = np.arange(ln_loss.size) >= min((1 - _END) * ln_loss.size, ln_loss.size - 1)
         errors.append(float(np.mean(ln_residuals(form, [(features, ln_loss)])(found.params)[end])))
     return tuple(errors)
 

@@ -118,6 +118,18 @@ def import_archive(store: RunStore, archive: Path) -> Exchange:
         return merge(store, other)
 
 
+def bring(store: RunStore, runs: Iterable[HeldRun]) -> Exchange:
+    """Add ended runs that ``store`` lacks, as compacted; ``runs`` are in the order of their ids.
+
+    Raises:
+        StoreError: another process compacts ``store``, or the disk refuses.
+    """
+    done = Exchange()
+    with alone(store):
+        _take(store, runs, done)
+    return done
+
+
 def _unpack(archive: Path, folder: Path) -> None:
     """Write the files that an export has into ``folder``, and no others.
 

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from isoflop.fitting.data import FitData
+from isoflop.runs.record import in_total
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
 
 
-def read_finished(store: RunStore, runs: Collection[str] | None) -> FitData:
+def read_finished(
+    store: RunStore, runs: Collection[str] | None, n_convention: Literal["non-embedding", "total"]
+) -> FitData:
     """See :meth:`isoflop.RunStore.fit_data`."""
     rows, excluded = [], []
     for record in store:
         if runs is not None and record.id not in runs:
             continue
-        lacking = [name for name in ("N", "D", "C") if name not in record.counts]
+        counts = in_total(record.counts) if n_convention == "total" else record.counts
+        lacking = [name for name in ("N", "D", "C") if name not in counts]
         if record.status != "finished" or record.result is None:
             excluded.append(f"run {record.id}: {store.state(record)}")
         elif lacking:
-            excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}")
+            also = "; n_convention='total' takes its n_params" if "n_params" in counts and "N" in lacking else ""
+            excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}{also}")
         else:
-            n, d, c = (record.counts[name] for name in ("N", "D", "C"))
+            n, d, c = (counts[name] for name in ("N", "D", "C"))
             seen = record.result.get("tokens", d)
-            unique = min(record.counts.get("U", np.nan), seen)
+            unique = min(counts.get("U", np.nan), seen)
             rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
     columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
     if np.isnan(columns["U"]).any():
         del columns["U"]
-    return FitData(columns, tuple(excluded), store.url, n_convention="non-embedding")
+    return FitData(columns, tuple(excluded), store.url, n_convention=n_convention)

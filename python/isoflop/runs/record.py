@@ -65,6 +65,16 @@ def run_id(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def in_total(counts: Mapping[str, float]) -> dict[str, float]:
+    """Counts in which N is all parameters, and C of them."""
+    rest = {name: count for name, count in counts.items() if name not in ("N", "C")}
+    if "n_params" in counts:
+        rest["N"] = counts["n_params"]
+        if "D" in counts:
+            rest["C"] = 6.0 * counts["n_params"] * counts["D"]
+    return rest
+
+
 def to_json(record: RunRecord) -> bytes:
     """The content of ``run.json``."""
     return msgspec.json.format(_ENCODER.encode(record), indent=1) + b"\n"

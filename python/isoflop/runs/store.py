@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
@@ -234,15 +234,20 @@ class RunStore:
 
         return compact(self)
 
-    def fit_data(self, runs: Collection[str] | None = None) -> FitData:
-        """The finished runs as columns for a fit: N (non-embedding), D (tokens), C (6 N D), L (held-out, nats/token).
+    def fit_data(
+        self, runs: Collection[str] | None = None, *, n_convention: Literal["non-embedding", "total"] = "non-embedding"
+    ) -> FitData:
+        """The finished runs as columns for a fit: N (parameters), D (tokens), C (6 N D), L (held-out, nats/token).
 
-        ``runs`` are the ids of those to take, where not all. And U, the unique tokens among those D, where all of them
-        were recorded with it. D and C are those at which the loss was measured: an early-stopped run counts up to its
-        best evaluation. Runs that are not finished, or were recorded without these counts, are left out and named in
-        ``excluded``.
+        And U, the unique tokens among those D, where all of the runs were recorded with it. D and C are those at which
+        the loss was measured: an early-stopped run counts up to its best evaluation. Runs that are not finished, or
+        were recorded without these counts, are left out and named in ``excluded``.
+
+        Args:
+            runs: ids of those to take, where not all.
+            n_convention: which parameters N counts. With "total" it is the count ``n_params``, and C is 6 n_params D.
         """
-        return read_finished(self, runs)
+        return read_finished(self, runs, n_convention)
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""

@@ -106,14 +106,22 @@ def _parsed(node: ast.expr, known: Sequence[str]) -> Any:
 
 
 def _compared(operator: ast.cmpop, left: ast.expr, right: ast.expr, known: Sequence[str]) -> Any:
-    return _COMPARISONS[type(operator)](_side(left, known), _side(right, known))
+    real = _is_real(left) or _is_real(right)
+    return _COMPARISONS[type(operator)](_side(left, known, real), _side(right, known, real))
 
 
-def _side(node: ast.expr, known: Sequence[str]) -> Any:
-    """A column or a value."""
+def _side(node: ast.expr, known: Sequence[str], real: bool) -> Any:
+    """A column, beside a number with a point as one of such numbers, or a value."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if isinstance(node, ast.Name | ast.Attribute):
-        return pc.field(named(ast.unparse(node), known))
+        field = pc.field(named(ast.unparse(node), known))
+        return field.cast(pa.float64(), safe=False) if real else field
     value = ast.literal_eval(node)
     return list(value) if isinstance(value, list | tuple | set) else pc.scalar(value)
+
+
+def _is_real(node: ast.expr) -> bool:
+    """Whether it is, or holds, a number such as 1e7, to which Arrow would narrow whole numbers that do not fit."""
+    return any(isinstance(part, ast.Constant) and isinstance(part.value, float) for part in ast.walk(node))

@@ -67,6 +67,8 @@ _NEEDS = {
     "capacity_factor": "n_expert",
     "n_dense_layer": "n_expert",
 }
+OF_EXPERTS = ("n_expert", *(name for name, other in _NEEDS.items() if other == "n_expert"))
+"""Fields that only a mixture of experts has."""
 _IMAGE = ("image", "patch", "channels", "class_token", "n_class")
 # Fields that only some architectures have.
 _ONLY: dict[str, tuple[str, ...]] = {

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from isoflop.errors import SpecError
+from isoflop.hardware import device, gpus
 from isoflop.runs import RunStore, run_id
 from isoflop.train.partings import partings
 from isoflop.train.spec import TrainSpec
@@ -31,22 +33,37 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a sweep would take: runs in all and to make, their exact training FLOPs, minutes on ``workers`` workers."""
+    """What a sweep would take.
+
+    Attributes:
+        runs, to_make: in all, and those not made yet.
+        flops: of training, exact.
+        hours: from the first to the last, on ``workers`` workers.
+        busy_hours: of all workers together, those in which they train.
+        joules: of the workers while they train; None where nobody says what a worker takes.
+        cost: of the workers from the first hour to the last; None without a price.
+    """
 
     runs: int
     to_make: int
     flops: float
-    minutes: float
+    hours: float
+    busy_hours: float
     workers: int
+    joules: float | None = None
+    cost: float | None = None
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         return asdict(self)
 
     def __str__(self) -> str:
         done = f", {self.runs - self.to_make} of them done already" if self.to_make < self.runs else ""
+        lasts = f"{self.hours:.1f} hours" if self.hours >= 2 else f"{60 * self.hours:.1f} minutes"
+        joules = "joules unknown: say watts in [workers]" if self.joules is None else f"{self.joules:.3g} J"
+        cost = "cost unknown: say price in [workers]" if self.cost is None else f"costs {self.cost:.2f}"
         return (
             f"{self.runs} runs{done}; to make {self.to_make}: {self.flops:.3g} FLOP, "
-            f"about {self.minutes:.1f} minutes, {self.workers} at a time"
+            f"about {lasts}, {self.workers} at a time; {joules}; {cost}"
         )
 
 
@@ -72,10 +89,18 @@ def own_shares(specs: Sequence[TrainSpec]) -> dict[TrainSpec, float]:
     return {spec: 1 - step / spec.n_steps for spec, step in steps.items()}
 
 
-def estimate(specs: Sequence[TrainSpec], store: RunStore | None, workers: int) -> Forecast:
+def estimate(
+    specs: Sequence[TrainSpec],
+    store: RunStore | None,
+    workers: int,
+    *,
+    watts: float | None = None,
+    price: float | None = None,
+) -> Forecast:
     """Forecast the runs of ``specs`` that ``store`` lacks, on ``workers`` workers, from steps timed here and now.
 
-    Each engine and precision among them is timed by itself; steps that runs share are counted once.
+    Each engine and precision among them is timed by itself; steps that runs share are counted once. A worker takes
+    ``watts`` while it trains and costs ``price`` an hour; runs on a GPU take its published power where nothing is said.
     """
     todo = [spec for spec in specs if store is None or not store.has_ended(run_id(spec.to_dict()))]
     own = own_shares(todo)
@@ -89,7 +114,28 @@ def estimate(specs: Sequence[TrainSpec], store: RunStore | None, workers: int) -
         (own[spec] * timed[spec.engine, spec.precision].seconds(spec) for spec in todo), reverse=True
     ):
         busy[busy.index(min(busy))] += seconds
-    return Forecast(len(specs), len(todo), flops, max(busy) / 60, workers)
+    power = _published_watts() if watts is None and {spec.engine for spec in todo} == {"triton"} else watts
+    hours, busy_hours = max(busy) / 3600, sum(busy) / 3600
+    return Forecast(
+        runs=len(specs),
+        to_make=len(todo),
+        flops=flops,
+        hours=hours,
+        busy_hours=busy_hours,
+        workers=workers,
+        joules=None if power is None else 3600 * busy_hours * power,
+        cost=None if price is None else hours * workers * price,
+    )
+
+
+def _published_watts() -> float | None:
+    """What the GPU of this machine is published to take; None where it has none, or none that is known."""
+    for gpu in gpus():
+        try:
+            return device(gpu.name).tdp
+        except SpecError:
+            return None
+    return None
 
 
 def measure(specs: Sequence[TrainSpec]) -> StepTime:

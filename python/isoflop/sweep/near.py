@@ -28,11 +28,11 @@ class Near:
     multiple nearest to 4 d_model (8/3 d_model for swiglu).
 
     Attributes:
-        n_nonembedding: N of each shape.
+        n_nonembedding: N of each shape; none where ``profiles`` or ``sample`` say the sizes, which look here for them.
         tolerance: how far from its N, relatively, a shape may be.
     """
 
-    n_nonembedding: Sizes
+    n_nonembedding: tuple[Positive, ...] = ()
     aspect: float | tuple[float, float] = (8, 64)
     multiple_of: int = 8
     n_layer: int | tuple[int, int] = (1, 256)
@@ -43,10 +43,31 @@ class Near:
     tolerance: Positive = TOLERANCE
 
     def shapes(self, common: Mapping[str, Any]) -> list[Shape]:
-        """One shape for each N, with the ``common`` fields.
+        """One shape for each N, with the ``common`` fields. Raises as :meth:`shape`."""
+        return [self.shape(size, common) for size in self.n_nonembedding]
+
+    def shape(self, size: float, common: Mapping[str, Any]) -> Shape:
+        """The shape nearest to N = ``size``, with the ``common`` fields.
 
         Raises:
-            SpecError: no shape lies within the tolerance of an N, or ``common`` holds what is searched.
+            SpecError: it is not within the tolerance, or as :meth:`nearest`.
+            ShapeError: a range or a field out of its domain.
+        """
+        shape = self.nearest(size, common)
+        if abs(shape.n_nonembedding / size - 1) > self.tolerance:
+            raise SpecError(
+                f"near: no shape within {self.tolerance:.3g} of n_nonembedding = {size:.6g}; the nearest (n_layer = "
+                f"{shape.n_layer}, d_model = {shape.d_model}, d_ff = {shape.d_ff}) has {shape.n_nonembedding:,}, "
+                f"{shape.n_nonembedding / size - 1:+.2%}",
+                hint="use a smaller multiple_of, wider ranges of aspect or ff_ratio, or a larger tolerance",
+            )
+        return shape
+
+    def nearest(self, size: float, common: Mapping[str, Any]) -> Shape:
+        """The shape nearest to N = ``size``, however far from it.
+
+        Raises:
+            SpecError: ``common`` holds what is searched, or not what is needed.
             ShapeError: a range or a field out of its domain.
         """
         for name in common:
@@ -59,19 +80,7 @@ class Near:
         missing = [name for name in ("n_ctx", "n_vocab") if name not in common]
         if missing:
             raise SpecError(f"near needs {' and '.join(missing)}", hint="say them in [shape]")
-        return [self._shape(size, common) for size in self.n_nonembedding]
-
-    def _shape(self, size: float, common: Mapping[str, Any]) -> Shape:
         space = {name: value for name, value in asdict(self).items() if name not in ("n_nonembedding", "tolerance")}
         if self.ff_ratio is None:
             space["ff_ratio"] = 8 / 3 if common.get("activation") == "swiglu" else 4
-        found = shapes_near(n_nonembedding=size, limit=1, **space, **common)
-        shape = found[0]
-        if found.columns["distance"][0] > self.tolerance:
-            raise SpecError(
-                f"near: no shape within {self.tolerance:.3g} of n_nonembedding = {size:.6g}; the nearest (n_layer = "
-                f"{shape.n_layer}, d_model = {shape.d_model}, d_ff = {shape.d_ff}) has {shape.n_nonembedding:,}, "
-                f"{shape.n_nonembedding / size - 1:+.2%}",
-                hint="use a smaller multiple_of, wider ranges of aspect or ff_ratio, or a larger tolerance",
-            )
-        return shape
+        return shapes_near(n_nonembedding=size, limit=1, **space, **common)[0]

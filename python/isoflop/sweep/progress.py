@@ -57,6 +57,9 @@ class SweepProgress:
         self._steps[spec] = step
         self._refresh()
 
+    def again(self, spec: TrainSpec, error: str | None) -> None:
+        self._console.print(f"tried again: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
     def end(self, spec: TrainSpec, state: str, error: str | None) -> None:
         self._steps[spec] = spec.n_steps
         self._ended += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 
 from isoflop.data import Corpus, load_corpus, unique_tokens
@@ -13,11 +13,12 @@ from isoflop.errors import CorpusError, SpecError
 from isoflop.runs import RunStore, run_id
 from isoflop.runs.studies import GroupRuns, write_study
 from isoflop.shape import Shape
+from isoflop.sweep.asking import Asked
 from isoflop.sweep.settings import TrainSettings
 from isoflop.sweep.study import Group, Study
-from isoflop.train.rules import value_of
+from isoflop.train.rules import RULES, follows_tokens, value_of
 from isoflop.train.schedules import FORMS
-from isoflop.train.spec import TrainSpec, flops_per_token
+from isoflop.train.spec import TrainSpec
 from isoflop.train.trainable import default_engine
 
 
@@ -54,7 +55,7 @@ def keep_study(store: RunStore, study: Study, groups: Mapping[str, Sequence[Trai
 
 
 def resolve_groups(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()) -> dict[str, list[TrainSpec]]:
-    """By the name of each group of ``study``, its runs, each once: shapes x (tokens and budgets) x batches x seeds.
+    """By the name of each group of ``study``, its runs, each once: see :mod:`isoflop.sweep.asking`.
 
     D is rounded to whole optimizer steps, one at least. A budget C gives each shape D = C / (6 N). ``transfer`` are the
     corpora that ``study.transfer`` names, in that order.
@@ -70,26 +71,37 @@ def resolve_groups(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()
 
 def _runs(study: Study, group: Group, corpus: Corpus, transfer: Mapping[str, Corpus]) -> list[TrainSpec]:
     source = study.corpus.source
-    others = {name: transfer[name] for name in group.train.transfer}
-    n_ctx = max(shape.n_ctx for shape in group.shapes)
-    n_vocab = min(shape.n_vocab for shape in group.shapes)
+    by_settings: dict[TrainSettings, list[Asked]] = {}
+    for asked in group.asked:
+        by_settings.setdefault(asked.train, []).append(asked)
+    shapes = dict.fromkeys(asked.shape for asked in group.asked)
+    n_ctx = max(shape.n_ctx for shape in shapes)
+    n_vocab = min(shape.n_vocab for shape in shapes)
     _refuse_short(source, "train on", corpus.train, n_ctx)
-    for name, judged in {source: corpus, **others}.items():
-        _refuse_short(name, "hold out", judged.held_out, n_ctx)
-        if n_vocab < judged.n_vocab:
+    judged = {name: transfer[name] for settings in by_settings for name in settings.transfer}
+    for name, other in {source: corpus, **judged}.items():
+        _refuse_short(name, "hold out", other.held_out, n_ctx)
+        if n_vocab < other.n_vocab:
             raise CorpusError(
-                f"n_vocab = {n_vocab} is less than the {judged.n_vocab} tokens of corpus {name!r}",
-                hint=f"set n_vocab = {judged.n_vocab} or more",
+                f"n_vocab = {n_vocab} is less than the {other.n_vocab} tokens of corpus {name!r}",
+                hint=f"set n_vocab = {other.n_vocab} or more",
             )
-    _refuse_heads_without_base(group)
-    _refuse_trunk_that_falls(group)
+    for settings, own in by_settings.items():
+        _refuse_heads_without_base(settings, [asked.shape for asked in own])
+        if settings.one_trunk or study.extendable:
+            _refuse_rates_that_fall(settings, "one_trunk" if settings.one_trunk else "extendable")
+        if study.extendable:
+            _refuse_what_follows_tokens(settings)
+    lengths: dict[tuple[TrainSettings, Shape], list[float]] = {}
+    for asked in group.asked:
+        lengths.setdefault((asked.train, asked.shape), []).append(asked.tokens)
     specs: dict[TrainSpec, None] = {}
-    for shape in group.shapes:
-        wanted = [*group.tokens, *(budget / flops_per_token(shape) for budget in group.budgets)]
-        alike = (min(wanted), max(wanted)) if group.train.one_trunk else None
-        for tokens, multiple, seed in product(wanted, group.train.batch_scan, group.train.seeds):
-            spec = _spec(group.train, source, corpus, shape, tokens, multiple, seed, alike)
-            specs[replace(spec, transfer=tuple(other.fingerprint for other in others.values()))] = None
+    for asked in group.asked:
+        on_trunk = lengths[asked.train, asked.shape] if asked.train.one_trunk else [asked.tokens]
+        drawn_from = asked.train.unique_tokens if study.extendable else 0
+        spec = _spec(asked, min(on_trunk), max(on_trunk), drawn_from, source, corpus)
+        fingerprints = tuple(judged[name].fingerprint for name in asked.train.transfer)
+        specs[replace(spec, transfer=fingerprints)] = None
     return list(specs)
 
 
@@ -110,10 +122,9 @@ def _refuse_short(name: str, purpose: str, stream: Stream, n_ctx: int) -> None:
         )
 
 
-def _refuse_heads_without_base(group: Group) -> None:
+def _refuse_heads_without_base(settings: TrainSettings, shapes: Sequence[Shape]) -> None:
     """Raise SpecError where heads of several widths are to be scaled as of a base that is not said."""
-    settings = group.train
-    widths = sorted({shape.d_head for shape in group.shapes if shape.architecture != "lstm"})
+    widths = sorted({shape.d_head for shape in shapes if shape.architecture != "lstm"})
     if settings.parametrisation != "standard" and settings.base_head is None and len(widths) > 1:
         raise SpecError(
             f"parametrisation {settings.parametrisation!r} of heads of {', '.join(map(str, widths))} channels needs "
@@ -122,32 +133,42 @@ def _refuse_heads_without_base(group: Group) -> None:
         )
 
 
-def _refuse_trunk_that_falls(group: Group) -> None:
-    settings = group.train
+def _refuse_rates_that_fall(settings: TrainSettings, name: str) -> None:
+    """Raise SpecError where a longer run shares no steps, which ``name`` asks for."""
     falls = FORMS[settings.schedule].decay if settings.decay_share is None else settings.decay_share
-    if settings.one_trunk and falls == 1:
+    if falls == 1:
         raise SpecError(
-            f"one_trunk: runs of schedule {settings.schedule!r} share no steps, their rates fall from the beginning on",
+            f"{name}: runs of schedule {settings.schedule!r} share no steps, their rates fall from the beginning on",
             hint='schedule = "wsd"',
         )
 
 
-def _spec(
-    settings: TrainSettings,
-    source: str,
-    corpus: Corpus,
-    shape: Shape,
-    wanted: float,
-    multiple: float,
-    seed: int,
-    alike: tuple[float, float] | None,
-) -> TrainSpec:
-    """``alike`` are the least and the largest D of runs on one trunk: rules follow the trunk, the warm-up the least."""
-    least, ruling = (wanted, wanted) if alike is None else alike
-    batch = max(1, round(multiple * _ruled(settings, "batch_tokens", shape, ruling) / shape.n_ctx)) * shape.n_ctx
-    n_steps, least_steps, ruling_steps = (max(1, round(d / batch)) for d in (wanted, least, ruling))
+def _refuse_what_follows_tokens(settings: TrainSettings) -> None:
+    """Raise SpecError where a setting of the first steps of runs would follow a new D."""
+    follow = {
+        **{name: follows_tokens(name, getattr(settings, name)) for name in RULES},
+        "warmup_steps": settings.warmup_steps is None and settings.warmup_share > 0,
+        "unique_tokens": not settings.unique_tokens,
+        "averaging": settings.averaging != "none",
+    }
+    if named := [name for name, does in follow.items() if does]:
+        raise SpecError(
+            f"extendable: {', '.join(named)} would follow the tokens of a run, and be others in a longer one",
+            hint="batch_tokens = 512, warmup_steps = 100, unique_tokens = 1_000_000",
+        )
+
+
+def _spec(asked: Asked, least: float, ruling: float, drawn_from: int, source: str, corpus: Corpus) -> TrainSpec:
+    """The run, resolved.
+
+    ``least`` and ``ruling`` are the shortest and the longest D of its trunk: the warm-up follows the one, rules the
+    other; ``drawn_from`` are the least tokens that it is drawn from, however few it takes.
+    """
+    settings, shape = asked.train, asked.shape
+    batch = max(1, round(asked.batch * _ruled(settings, "batch_tokens", shape, ruling) / shape.n_ctx)) * shape.n_ctx
+    n_steps, least_steps, ruling_steps = (max(1, round(d / batch)) for d in (asked.tokens, least, ruling))
     tokens = n_steps * batch
-    peak = _ruled(settings, "learning_rate", shape, ruling, batch)
+    peak = asked.rate * _ruled(settings, "learning_rate", shape, ruling, batch)
     warmup = round(least_steps * settings.warmup_share) if settings.warmup_steps is None else settings.warmup_steps
     said = {name: getattr(settings, name) for name in _AS_SAID}
     return TrainSpec(
@@ -156,7 +177,7 @@ def _spec(
         tokens=tokens,
         unique_tokens=unique_tokens(
             corpus.train,
-            ruling_steps * batch,
+            max(ruling_steps * batch, drawn_from),
             n_ctx=shape.n_ctx,
             at_most=settings.unique_tokens,
             allow_repeats=settings.allow_repeats,
@@ -171,11 +192,12 @@ def _spec(
         beta2=settings.beta2,
         weight_decay=settings.weight_decay,
         grad_clip=settings.grad_clip,
-        seed=seed,
+        seed=asked.seed,
         data_seed=settings.data_seed,
         evaluations=settings.evaluations,
         eval_tokens=settings.eval_tokens,
         patience=settings.patience,
+        early_stop=settings.early_stop,
         **said,
         engine=settings.engine or default_engine(shape, said),
     )

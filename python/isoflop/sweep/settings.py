@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from isoflop.errors import SpecError
 from isoflop.train.rules import Positive, PowerRule
 from isoflop.train.trainable import PRECISION
 
@@ -27,6 +28,7 @@ class TrainSettings:
         accumulate: parts of a batch that are in memory one after the other; 1 is the whole batch.
         batch_scan: every run is made once with each of these multiples of its batch: [0.25, 0.5, 1, 2, 4] shows the
             critical batch size.
+        learning_rate_scan: every run is made once with each of these multiples of its peak.
         learning_rate: peak, a number or a rule, published ones by name.
         expected_loss: nats per token, for published rules that follow it.
         schedule: of :data:`isoflop.train.schedules.FORMS`.
@@ -40,6 +42,7 @@ class TrainSettings:
             :class:`isoflop.train.TrainSpec`.
         base_width: d_model at which every parametrisation is the standard one.
         base_head: d_head there; needed where the heads of the study's shapes differ in width.
+        early_stop: as of :class:`isoflop.train.TrainSpec`.
         seeds: every run is made once with each seed.
         unique_tokens: draw each run's tokens from so many different ones (D is then reached by epochs); 0 means D.
         allow_repeats: let a run whose D exceeds the corpus go through it more than once.
@@ -75,6 +78,7 @@ class TrainSettings:
     grad_clip: float = 1.0
     accumulate: int = 1
     batch_scan: Multiples = (1.0,)
+    learning_rate_scan: Multiples = (1.0,)
     seeds: Seeds = (0,)
     data_seed: int = 0
     unique_tokens: int = 0
@@ -82,6 +86,7 @@ class TrainSettings:
     evaluations: int = 4
     eval_tokens: int = 65_536
     patience: int = 0
+    early_stop: float = 0.0
     engine: str | None = None
     precision: str = PRECISION
     measurements: tuple[str, ...] = ()
@@ -95,3 +100,30 @@ class PlanSettings:
 
     compute: str = "1e15 FLOP"
     level: Share = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What a worker takes and may do: one of those that train at the same time.
+
+    Attributes:
+        watts: while it trains; by default what its GPU is published to take, if that is known.
+        price: of an hour of it, in any currency.
+        run_seconds: a run that has taken longer fails, its checkpoint kept; of K runs trained together each takes a
+            K-th of the time.
+        retries: how often a run is tried again in the same sweep, by what it failed of: see
+            :data:`isoflop.sweep.job.RETRIES`.
+    """
+
+    watts: Positive | None = None
+    price: Positive | None = None
+    run_seconds: Positive | None = None
+    retries: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = field(default_factory=dict)
+
+
+def converted(values: Any, kind: Any, where: str = "the study") -> Any:
+    """``values``, as read from TOML, as a ``kind``. Raises SpecError where they are not."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"in {where}: {error}") from error

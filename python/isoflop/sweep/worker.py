@@ -1,23 +1,25 @@
 """The process that trains: reads a job a line from standard input, answers with events, a line each.
 
-    in   {"store": PATH, "specs": [{...}, ...], "threads": 1, "checkpoint_every": 0}
+    in   {"store": PATH, "specs": [{...}, ...], "threads": 1, "how": {...}}
+         {"stop": true}
     out  {"event": "step", "run": 0, "step": 40}  ...
-         {"event": "end", "run": 0, "state": "finished", "error": null, "fatal": false}  ... one for each run of the job
+         {"event": "end", "run": 0, "state": "finished", "error": null, "cause": "error", "fatal": false}  ... for each
 
 It serves jobs until its input closes, and ends at once when that happens, also amid a run: a launcher that is killed
-leaves no trainer behind. ``state`` is ``taken`` where another process writes or has ended the run. ``fatal`` says
-that no other run can do better: the store cannot be written.
+leaves no trainer behind. Asked to stop, it has the runs of its job write where they stand, and makes no others. Ends
+are those of :class:`isoflop.sweep.job.RunEnd`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -25,12 +27,14 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from isoflop.data import Corpus, open_corpus
-from isoflop.errors import IsoflopError, RunTaken, StoreError
+from isoflop.errors import IsoflopError, RunTaken, StoreError, TimeIsOver
 from isoflop.runs import Recorder, RunStore
+from isoflop.sweep.job import How
+from isoflop.train.interrupted import Interrupted
 from isoflop.train.spec import TrainSpec
 
 if TYPE_CHECKING:
-    from isoflop.train import Outcome
+    from isoflop.train import Checkpoints, Outcome
 
 _TELL_SECONDS = 0.2
 
@@ -40,15 +44,20 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the launcher's, which ends this process
     os.dup2(2, 1)  # whatever a library prints goes to standard error, never among the events
-    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_read_jobs, args=(jobs, stop), daemon=True).start()
     while True:
-        Job(msgspec.json.decode(jobs.get()), lambda event: _send(events, event)).serve()
+        Job(jobs.get(), lambda event: _send(events, event), stop).serve()
 
 
-def _read_jobs(jobs: queue.SimpleQueue[bytes]) -> None:
+def _read_jobs(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event) -> None:
     for line in sys.stdin.buffer:
-        jobs.put(line)
+        said = msgspec.json.decode(line)
+        if "stop" in said:
+            stop.set()
+        else:
+            jobs.put(said)
     os._exit(0)
 
 
@@ -60,13 +69,16 @@ def _send(events: IO[bytes], event: dict[str, Any]) -> None:
 
 
 class Job:
-    """A stack of runs being made, each with its recorder; ``tell`` is given the events."""
+    """A stack of runs being made, each with its recorder; ``tell`` is given the events, ``stop`` ends it."""
 
-    def __init__(self, job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, job: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: threading.Event | None = None
+    ) -> None:
         self._tell_event = tell
+        self._stop = threading.Event() if stop is None else stop
         self._store = RunStore(job["store"], create=False)
         self._threads: int = job["threads"]
-        self._every: int = job["checkpoint_every"]
+        self._how = How(**job["how"])
         self._specs: list[dict[str, Any]] = job["specs"]
         self._runs: dict[int, tuple[TrainSpec, Recorder]] = {}
         self._told: dict[int, float] = {}
@@ -74,6 +86,9 @@ class Job:
     def serve(self) -> None:
         """Make every run of the job that nobody else makes or has made."""
         for index, values in enumerate(self._specs):
+            if self._stop.is_set():
+                self._end(index, "stopped", None)
+                continue
             try:
                 self._open(index, TrainSpec.from_dict(values))
             except RunTaken:
@@ -96,6 +111,10 @@ class Job:
         begun = self._told.copy()
         try:
             self._train_stack(indices)
+        except Interrupted as interruption:
+            for index in indices:
+                if index in self._runs:
+                    self._interrupt(index, interruption)
         except Exception as error:
             if len(indices) > 1 and self._told == begun:
                 for index in indices:
@@ -107,16 +126,35 @@ class Job:
                     recorder.__exit__(type(error), error, error.__traceback__)
                     self._fail(index, error)
 
+    def _interrupt(self, index: int, interruption: Interrupted) -> None:
+        """Leave a run where it stands: open, or as failed where its time is over."""
+        _, recorder = self._runs.pop(index)
+        if self._stop.is_set():
+            recorder.__exit__(Interrupted, interruption, None)
+            self._end(index, "stopped", None)
+            return
+        late = TimeIsOver(
+            f"it took longer than run_seconds = {self._how.run_seconds:g}",
+            hint="the same command goes on from its checkpoint where run_seconds in [workers] is more",
+        )
+        recorder.__exit__(TimeIsOver, late, None)
+        self._fail(index, late)
+
     def _train_stack(self, indices: list[int]) -> None:
         import torch
 
-        from isoflop.train import Checkpoints, train_stack
+        from isoflop.train import train_stack
         from isoflop.train.step import make_step
 
         torch.set_num_threads(1)
         specs, recorders = zip(*(self._runs[index] for index in indices), strict=True)
         cache = self._store.cache
-        files = [Checkpoints(self._store.folder(recorder.id), self._every) for recorder in recorders]
+        files = [self._checkpoints(spec, recorder) for spec, recorder in zip(specs, recorders, strict=True)]
+        limit, began = self._how.run_seconds, time.monotonic()
+
+        def is_over() -> bool:
+            late = limit is not None and time.monotonic() - began > limit * len(indices)
+            return late or self._stop.is_set()
 
         def close(k: int, outcome: Outcome) -> None:
             index, recorder = indices[k], recorders[k]
@@ -138,7 +176,23 @@ class Job:
             checkpoints=files,
             progress=lambda k, step: self._step(indices[k], step),
             ended=close,
+            stop=is_over,
         )
+
+    def _checkpoints(self, spec: TrainSpec, recorder: Recorder) -> Checkpoints:
+        """Where the checkpoints of a run go; a run that begins from another's has the points of its steps."""
+        from isoflop.train.checkpoint import NAME, Checkpoints, kept
+
+        folder, how = self._store.folder(recorder.id), self._how
+        if not how.extendable:
+            return Checkpoints(folder, how.checkpoint_every)
+        found = None if (folder / NAME).exists() else kept(self._store, spec)
+        if found is not None:
+            recorder.describe(extends=f"{found.run} from step {found.step}")
+            for point in points_until(self._store, found.run, found.step):
+                recorder.log(**point)
+        begin = None if found is None else found.file
+        return Checkpoints(folder, how.checkpoint_every, keep=(spec.held_steps,), begin=begin)
 
     def _step(self, index: int, step: int) -> None:
         now = time.monotonic()
@@ -148,10 +202,29 @@ class Job:
 
     def _fail(self, index: int, error: Exception) -> None:
         words = str(error) if isinstance(error, IsoflopError) else f"{type(error).__name__}: {error}"
-        self._end(index, "failed", words, fatal=isinstance(error, StoreError))
+        self._end(index, "failed", words, cause=_cause(error), fatal=isinstance(error, StoreError))
 
-    def _end(self, index: int, state: str, error: str | None, *, fatal: bool = False) -> None:
-        self._tell_event({"event": "end", "run": index, "state": state, "error": error, "fatal": fatal})
+    def _end(self, index: int, state: str, error: str | None, *, cause: str = "error", fatal: bool = False) -> None:
+        end = {"event": "end", "run": index, "state": state, "error": error, "cause": cause, "fatal": fatal}
+        self._tell_event(end)
+
+
+def points_until(store: RunStore, run: str, step: int) -> Iterator[dict[str, Any]]:
+    """The points of a run up to ``step``, as they were logged."""
+    columns = store.points_of(run)
+    for row in range(len(columns.get("step", ()))):
+        point = {name: float(values[row]) for name, values in columns.items() if not math.isnan(values[row])}
+        if point["step"] <= step:
+            yield {**point, "step": int(point["step"])}
+
+
+def _cause(error: Exception) -> str:
+    """Of :data:`isoflop.sweep.job.RETRIES`."""
+    import torch
+
+    if isinstance(error, TimeIsOver):
+        return "time"
+    return "memory" if isinstance(error, (MemoryError, torch.OutOfMemoryError)) else "error"
 
 
 @cache

@@ -15,9 +15,11 @@ from pathlib import Path
 from torch import Tensor
 
 from isoflop.errors import CheckpointError, require
+from isoflop.runs import RunStore
 from isoflop.runs.files import explained, replace_file
 from isoflop.train.course import Course
 from isoflop.train.partings import trained_so_far
+from isoflop.train.spec import TrainSpec
 from isoflop.train.step import Step
 
 NAME = "checkpoint.safetensors"
@@ -31,7 +33,8 @@ class Checkpoints:
     Attributes:
         folder: of the run; the newest is ``checkpoint.safetensors`` in it, and where a run goes on from.
         every: steps between two; 0 writes none but those to keep.
-        keep: steps whose checkpoint stays, as ``checkpoint.STEP.safetensors``.
+        keep: steps whose checkpoint stays, as ``checkpoint.STEP.safetensors``, the last step's too.
+        begin: where a run that has none of its own begins from: one that an earlier run of the same steps kept.
         writes: whether this process does; of those that a run is spread over, one.
     """
 
@@ -39,12 +42,16 @@ class Checkpoints:
     every: int = 0
     keep: Collection[int] = ()
     writes: bool = True
+    begin: Path | None = None
 
-    def due(self, step: int) -> bool:
-        return bool(self.every and step % self.every == 0) or step in self.keep
+    def due(self, course: Course) -> bool:
+        """Whether a checkpoint is to be written now; of a run that is over, only one to keep."""
+        return course.step in self.keep or (not course.over and bool(self.every and course.step % self.every == 0))
 
-    def save(self, model: int, step: Step, course: Course) -> None:
+    def save(self, model: int, step: Step, course: Course, *, now: bool = False) -> None:
         """Write where ``course`` stands, with its ``model`` of ``step``; its points so far are on disk before.
+
+        ``now`` makes it the newest whatever is due: the run is to be interrupted.
 
         Raises:
             StoreError: the disk refuses.
@@ -55,20 +62,21 @@ class Checkpoints:
             return
         content = _encode(state, course)
         kept = [f"checkpoint.{course.step}.safetensors"] if course.step in self.keep else []
-        latest = [NAME] if self.every and course.step % self.every == 0 else []
+        latest = [NAME] if now or (not course.over and self.every and course.step % self.every == 0) else []
         for name in kept + latest:
             with explained("write", self.folder / name):
                 self.folder.mkdir(parents=True, exist_ok=True)  # of a store elsewhere it is of this machine alone
                 replace_file(self.folder / name, content)
 
     def resume(self, model: int, step: Step, course: Course) -> bool:
-        """Go on from the newest checkpoint; whether there was one.
+        """Go on from the newest checkpoint, or begin from that of another run; whether there was one.
 
         Raises:
             CheckpointError: it is damaged, or of a run whose steps so far were others.
             StoreError: the disk refuses.
         """
-        file = self.folder / NAME
+        own = self.folder / NAME
+        file = own if own.exists() or self.begin is None else self.begin
         if not file.exists():
             return False
         tensors, state, trained = _decode(file)
@@ -79,12 +87,47 @@ class Checkpoints:
                 hint="a run goes on from what has its seeds, data, batch, optimizer and, so far, learning rates",
             )
         step.load_state(model, tensors)
-        course.resume(state)
+        course.resume(state, own=file == own)
         return True
 
     def clear(self) -> None:
         """Remove the newest: the run has ended."""
         (self.folder / NAME).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where an ended run stood after ``step`` steps: a ``file`` to begin from."""
+
+    run: str
+    step: int
+    file: Path
+
+
+def kept(store: RunStore, spec: TrainSpec) -> Kept | None:
+    """What the runs of ``store`` kept that is furthest on the way of ``spec``; None where nothing is.
+
+    Raises:
+        CheckpointError: a checkpoint is damaged.
+        StoreError: one cannot be read.
+    """
+    rates, best = spec.rates(), None
+    for run in store.folders():
+        for file in store.folder(run).glob("checkpoint.*.safetensors"):
+            step = int(file.name.split(".")[1])
+            further = step < spec.n_steps and (best is None or step > best.step)
+            if further and _said(file).get("trained") == trained_so_far(spec, rates[:step]) and store.has_ended(run):
+                best = Kept(run, step, file)
+    return best
+
+
+def _said(file: Path) -> dict[str, str]:
+    safetensors = require("safetensors", extra="train")
+    try:
+        with explained("read", file), safetensors.safe_open(file, "pt") as opened:
+            return opened.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged: {error}", hint="delete it") from error
 
 
 def _encode(tensors: dict[str, Tensor], course: Course) -> bytes:

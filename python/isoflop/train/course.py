@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.runs import Recorder
 from isoflop.train.evaluate import HeldOutLoss
+from isoflop.train.foreseen import foresee
 from isoflop.train.judge import Measured
 from isoflop.train.measurements.cost import Shares
 from isoflop.train.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from isoflop.fitting.final_loss import FinalLoss
 
 # Points of the training loss a run, whatever its length; each is the mean since the one before.
 _POINTS = 100
@@ -26,6 +31,7 @@ DIVERGED = HeldOutLoss(math.nan, math.nan, 0)
 class Outcome:
     """The held-out loss a training ended with, its best one under early stopping, and the step and tokens it took.
 
+    Where the run was stopped because its end was foreseen, the loss is the one foreseen, at the end that was planned.
     ``held_out.mean`` is NaN where the training diverged; ``seconds`` are those from the beginning to this run's end.
     """
 
@@ -42,6 +48,7 @@ class Course:
         rates: (n_steps,) learning rates.
         step: steps made.
         over: the run has ended: its steps are made, it was stopped early, or it diverged.
+        diverged: a loss was not finite.
     """
 
     def __init__(self, spec: TrainSpec, recorder: Recorder | None) -> None:
@@ -50,8 +57,10 @@ class Course:
         self.evaluate_at = {math.ceil(spec.n_steps * (k + 1) / spec.evaluations) for k in range(spec.evaluations)}
         self._log_at = _log_steps(spec.n_steps) | self.evaluate_at
         self.step = 0
-        self.over = False
+        self.over = self.diverged = False
         self._own = 0
+        self._seen: dict[int, float] = {}
+        self._foreseen: FinalLoss | None = None
         self._best: tuple[int, HeldOutLoss] | None = None
         self._since_best = self._count = 0
         self._loss = 0.0
@@ -65,16 +74,12 @@ class Course:
         self._own += own
         self._loss += loss
         self._count += 1
-        return self.step in self._log_at or not math.isfinite(self._loss)
+        self.diverged = not math.isfinite(self._loss)
+        return self.step in self._log_at or self.diverged
 
     def add_squares(self, squares: NDArray[np.float64]) -> None:
         """Take in the squared gradients (2,) of the step: of half the batch, in the mean, and of all of it."""
         self._squares += squares
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a loss since the last point was not finite."""
-        return not math.isfinite(self._loss)
 
     @property
     def evaluation_due(self) -> bool:
@@ -105,6 +110,10 @@ class Course:
             self._recorder.log(self.step, **point)
         self._loss, self._count, self._squares = 0.0, 0, np.zeros(2)
         stopped = bool(spec.patience) and self._since_best >= spec.patience
+        if evaluation is not None and spec.early_stop and self.step < spec.n_steps:
+            self._seen[self.step] = held_out.mean
+            self._foreseen = foresee(spec, self.rates, self._seen)
+            stopped = stopped or self._foreseen is not None
         self.over = self.over or stopped or self.step == spec.n_steps
 
     def _cost(self, shares: Shares) -> dict[str, float]:
@@ -121,9 +130,16 @@ class Course:
         """The outcome of a run that is over, stated to its recorder too."""
         assert self._best is not None, "the last step is always evaluated"
         step, held_out = self._best
+        foreseen: dict[str, float] = {}
+        if self._foreseen is not None:
+            low, high = self._foreseen.interval
+            error = (high - low) / 2 / NormalDist().inv_cdf((1 + self._foreseen.level) / 2)
+            foreseen = {"stopped_at": self.step, "foreseen_low": low, "foreseen_high": high}
+            step, held_out = self.spec.n_steps, HeldOutLoss(self._foreseen.value, error, held_out.n_tokens)
         outcome = Outcome(held_out, step, step * self.spec.batch_tokens, seconds)
         if self._recorder is not None:
             self._recorder.finish(
+                **foreseen,
                 loss=held_out.mean,
                 loss_se=held_out.standard_error,
                 eval_tokens=held_out.n_tokens,
@@ -145,19 +161,24 @@ class Course:
             "count": self._count,
             "squares": self._squares.tolist(),
             "spent": self._spent,
+            "seen": list(self._seen.items()),
         }
         return json.dumps(state)
 
-    def resume(self, state: str) -> None:
-        """Stand where :meth:`to_json` was called; points logged later than that are forgotten."""
+    def resume(self, state: str, *, own: bool = True) -> None:
+        """Stand where :meth:`to_json` was called; points logged later than that are forgotten.
+
+        Where it was not this run's ``own``, none of the steps so far count as its own.
+        """
         values: dict[str, Any] = json.loads(state)
-        self.step, self._own, self._since_best = values["step"], values["own"], values["since_best"]
+        self.step, self._own, self._since_best = values["step"], values["own"] if own else 0, values["since_best"]
+        self._seen = dict(values.get("seen", []))
         self._loss, self._count = values["loss"], values["count"]
         self._squares = np.array(values["squares"])
         self._before = self._spent = values["spent"]
         best = values["best"]
         self._best = None if best is None else (best[0], HeldOutLoss(**best[1]))
-        if self._recorder is not None:
+        if self._recorder is not None and own:
             self._recorder.rewind(self.step)
 
 

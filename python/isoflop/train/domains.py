@@ -79,7 +79,7 @@ DOMAINS: Mapping[str, Domain] = {
     **dict.fromkeys(("warmup_steps", "patience", "seed", "data_seed", "decay_steps"), _NATURAL),
     **dict.fromkeys(("base_width", "base_head"), _COUNT),
     **dict.fromkeys(("learning_rate", "grad_clip"), _POSITIVE),
-    **dict.fromkeys(("final_learning_rate", "weight_decay", "z_loss", "balance_loss"), _NOT_NEGATIVE),
+    **dict.fromkeys(("final_learning_rate", "weight_decay", "z_loss", "balance_loss", "early_stop"), _NOT_NEGATIVE),
     **dict.fromkeys(("beta1", "beta2", "dropout"), _BELOW_ONE),
     "averaging_share": Domain("a share of the run, in (0, 1]", _real, lambda value: 0 < value <= 1),
     "schedule": _one_of(FORMS),

@@ -25,10 +25,12 @@ class EngineStep:
 
     def __init__(self, specs: Sequence[TrainSpec], *, threads: int = 1) -> None:
         spec, noise = specs[0], "noise" in specs[0].measurements
-        # The native engine takes a batch in small parts anyway, each added to a slot of gradients.
-        parts = (2 if noise else None) if spec.engine == "native" else spec.micro_batches
+        # The native engine takes a batch in small parts anyway, each added to a slot of gradients: but for experts.
+        dense = spec.shape.n_expert is None
+        parts = (2 if noise and dense else None) if spec.engine == "native" else spec.micro_batches
+        accumulate = spec.accumulate if dense else spec.micro_batches
         settings = {
-            "native": {"products": spec.precision, "threads": threads, "accumulate": spec.accumulate},
+            "native": {"products": spec.precision, "threads": threads, "accumulate": accumulate},
             "triton": {"dtype": getattr(torch, spec.precision)},
         }
         self._averages = [each.averaging != "none" for each in specs]
@@ -48,6 +50,7 @@ class EngineStep:
             clip=[each.grad_clip for each in specs],
             z_loss=[each.z_loss for each in specs],
             dropout=[each.dropout for each in specs],
+            balance_loss=[each.balance_loss for each in specs],
             parametrisations=[each.parametrised for each in specs],
             optimizer=spec.optimizer,
             averaged=any(self._averages),

@@ -6,12 +6,15 @@ much of a batch as the engine has in work at once, and what each engine is known
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from isoflop.counting.footprint import memory
 from isoflop.errors import NotEnoughMemory
+from isoflop.kernels.parameter_sizes import is_mixture, parameter_sizes
 from isoflop.shape import Shape
+from isoflop.train.engine.moments import MOMENTS
 from isoflop.train.engine.parts import part_of, slots_of
 from isoflop.train.spec import TrainSpec
 
@@ -44,6 +47,14 @@ def needed(specs: Sequence[TrainSpec], *, threads: int = 1) -> dict[str, int]:
     return {**held, "optimizer": held["optimizer"] + average, "data": of_tokens + unique, "libraries": _LIBRARIES}
 
 
+def _moments(spec: TrainSpec) -> int:
+    """Numbers that the optimizer keeps of a model; of one that is no decoder as many as any optimizer does."""
+    if spec.shape.architecture != "decoder":
+        return 2 * spec.shape.n_params
+    sizes = parameter_sizes(spec.shape)
+    return sum(math.prod(size) for of in MOMENTS[spec.optimizer].values() for size in of(sizes).values())
+
+
 def _by_torch(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     """One model at a time; its logits are there three times over, with their softmax and their gradient."""
     n_params, noise = spec.shape.n_params, "noise" in spec.measurements
@@ -53,7 +64,7 @@ def _by_torch(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     training = round(_EAGER * kept.activations) + kept.head + 2 * logits * batch
     return {
         "parameters": models * _FLOAT * n_params,
-        "optimizer": models * 2 * _FLOAT * n_params,
+        "optimizer": models * _FLOAT * _moments(spec),
         "gradients": (2 if noise else 1) * _FLOAT * n_params,
         "activations": max(training, 2 * logits * eval_batch(spec)),
     }
@@ -63,18 +74,25 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     """Each thread has gradients of a model in two slots, its packed matrices, and a part of a batch.
 
     Of that a block keeps its input, queries, keys, values, what heads give, apart and joined, and what MLPs begin from;
-    gradients pass through, and so does the part of another batch that is judged.
+    a mixture what its experts take and give besides, and who goes where. Gradients pass through, and so does the part
+    of another batch that is judged, all of it where experts may be full. Experts are packed one at a time.
     """
     shape, batch = spec.shape, spec.batch_windows
-    slots = slots_of(batch)
-    rows = part_of(shape, batch, slots, spec.accumulate) * shape.n_ctx
-    packed = round(_PACKED * shape.n_params)
-    of_block = 3 * shape.d_model + 2 * (shape.n_head + shape.n_kv_head) * shape.d_head
+    accumulate = spec.accumulate if shape.n_expert is None else spec.micro_batches
+    slots = slots_of(shape, batch, accumulate)
+    rows = part_of(shape, batch, slots, accumulate) * shape.n_ctx
+    sizes, width = parameter_sizes(shape), shape.d_model
+    packed = round(_PACKED * sum(math.prod(size) for size in sizes.values() if len(size) < 3))
+    of_block = 3 * width + 2 * (shape.n_head + shape.n_kv_head) * shape.d_head
+    n_mixture, choices = sum(is_mixture(shape, layer) for layer in range(shape.n_layer)), shape.top_k or 0
+    of_experts = (1 + choices) * width + (shape.n_expert or 0) + 4 * choices
+    kept = of_block * shape.n_layer + of_experts * n_mixture
+    judged = rows if shape.capacity_factor is None else eval_batch(spec) * shape.n_ctx
     return {
         "parameters": models * _FLOAT * shape.n_params,
-        "optimizer": models * 2 * _FLOAT * shape.n_params,
+        "optimizer": models * _FLOAT * _moments(spec),
         "gradients": threads * slots * _FLOAT * shape.n_params,
-        "activations": threads * _FLOAT * (rows * (of_block * shape.n_layer + 12 * shape.d_model) + packed),
+        "activations": threads * _FLOAT * (rows * kept + 6 * width * (rows + judged) + packed),
     }
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from isoflop.kernels import reference as ops
-from isoflop.kernels.gpt_parameters import window_of
+from isoflop.kernels.parameter_sizes import window_of
 from isoflop.shape import Shape
 from isoflop.train.drops import Drops, dropped
 from isoflop.train.parametrisation import Parametrisation

@@ -18,6 +18,7 @@ from isoflop.errors import SpecError
 from isoflop.runs import Recorder
 from isoflop.train.checkpoint import Checkpoints
 from isoflop.train.course import Course, Outcome
+from isoflop.train.interrupted import Interrupted
 from isoflop.train.judge import Judge, judge
 from isoflop.train.measurements.cost import Shares
 from isoflop.train.measurements.noise import of_half
@@ -28,6 +29,7 @@ from isoflop.train.windows import WindowOrder
 
 Progress = Callable[[int, int], None]
 Ended = Callable[[int, Outcome], None]
+Stop = Callable[[], bool]
 
 # What is laid out at a time: many steps of small runs, one of large ones.
 _AHEAD_STEPS, _AHEAD_TOKENS = 256, 1 << 18
@@ -43,6 +45,7 @@ def train_stack(
     checkpoints: Sequence[Checkpoints] | None = None,
     progress: Progress | None = None,
     ended: Ended | None = None,
+    stop: Stop | None = None,
 ) -> list[Outcome]:
     """Train the models of ``specs``, each on its corpus; log points to its recorder and finish it.
 
@@ -58,8 +61,10 @@ def train_stack(
         checkpoints: of each run: where it goes on from, if anything is there, and where and when it writes them.
         progress: is called with the index of a run and its step, after each of its steps.
         ended: is called with the index and the outcome of a run that has just ended.
+        stop: is asked after every step whether to stop here, with the checkpoints of all runs that are not over.
 
     Raises:
+        Interrupted: ``stop`` said so.
         SpecError: runs that do not go together.
         CorpusError: a corpus lacks the tokens, the held-out tokens or the vocabulary that its spec asks for.
         CheckpointError: a checkpoint is damaged, or of another run.
@@ -104,7 +109,7 @@ def train_stack(
                 courses[k].log(shares, found.get(k))
         if checkpoints is not None:
             for k in live:
-                if not courses[k].over and checkpoints[k].due(courses[k].step):
+                if not courses[k].diverged and checkpoints[k].due(courses[k]):
                     checkpoints[k].save(following.trunk(k), engine, courses[k])
         for k in due:
             if courses[k].over:
@@ -118,6 +123,11 @@ def train_stack(
             ahead.lay_out(k)
         if due:
             shares.rest(training)
+        if live and stop is not None and stop():
+            for k in live:
+                if checkpoints is not None:
+                    checkpoints[k].save(following.trunk(k), engine, courses[k], now=True)
+            raise Interrupted(f"{len(live)} runs were stopped after {courses[live[0]].step} steps")
     return [outcomes[k] for k in range(len(specs))]
 
 

@@ -18,7 +18,7 @@ from isoflop.train.spec import TrainSpec
 # What does not change the steps already made, or shows in their rates.
 _FREE = {
     *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps"),
-    *("evaluations", "eval_tokens", "patience", "measurements", "exact_match", "transfer"),
+    *("evaluations", "eval_tokens", "patience", "early_stop", "measurements", "exact_match", "transfer"),
 }
 _LEAST_SHARE = 0.1
 """Of its own steps that a run must share to follow another: less is not worth a copy of the model."""

@@ -120,3 +120,15 @@ def value_of(
             f"{setting} = {value!r} gives {found:.3g} for N = {shape.n_nonembedding:,}", hint=f"{preset.note}"
         )
     return found
+
+
+def follows_tokens(setting: str, value: Setting) -> bool:
+    """Whether ``setting`` is another for another D, all else equal."""
+    if isinstance(value, PowerRule):
+        return bool(value.D)
+    if not isinstance(value, str):
+        return False
+    refuse_unknown_rule(setting, value)
+    preset = get_preset(RULES[setting][value].preset)
+    assert isinstance(preset, Preset), "a rule names constants of a law"
+    return bool({"D", "C"} & set(get_law(preset.law).inputs))

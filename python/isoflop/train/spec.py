@@ -42,6 +42,8 @@ class TrainSpec:
         eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
         patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
             end.
+        early_stop: stop once the 95 % interval of the final held-out loss, foreseen from the curve so far, reaches no
+            further than so many nats either way, and report the loss foreseen; 0 trains to the end.
         schedule: how the learning rate holds and falls, of :data:`isoflop.train.schedules.FORMS`.
         decay_steps: steps of its fall; None for the share of the run that the schedule has.
         optimizer: of :data:`isoflop.train.domains.OPTIMIZERS`.
@@ -93,6 +95,7 @@ class TrainSpec:
     measurements: tuple[str, ...] = ()
     exact_match: tuple[int, ...] = ()
     transfer: tuple[str, ...] = ()
+    early_stop: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field; make whole numbers ``int`` and the rest ``float``: equal specs then have equal JSON."""
@@ -133,6 +136,11 @@ class TrainSpec:
         """Learning rates in multiples of the peak."""
         final = self.final_learning_rate / self.learning_rate
         return Schedule(self.schedule, self.warmup_steps, self.decay_steps, final)
+
+    @property
+    def held_steps(self) -> int:
+        """Steps before its learning rate begins to fall: a longer run may share all of these."""
+        return self.n_steps - self.rate_schedule.decay_steps(self.n_steps)
 
     def rates(self) -> NDArray[np.float64]:
         """The learning rate of every step, (n_steps,)."""
@@ -195,7 +203,7 @@ class TrainSpec:
 
 
 _OMITTED = (
-    *("accumulate", "precision", "measurements", "exact_match", "transfer"),
+    *("accumulate", "precision", "measurements", "exact_match", "transfer", "early_stop"),
     *("schedule", "decay_steps", "optimizer", "parametrisation", "base_width", "base_head"),
     *("dropout", "z_loss", "balance_loss", "averaging", "averaging_share"),
 )

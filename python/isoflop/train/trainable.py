@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from isoflop.errors import ShapeError
 from isoflop.shape import Shape
-from isoflop.shape.fields import OPTIONAL
+from isoflop.shape.fields import OF_EXPERTS, OPTIONAL
 
 TRAINED = ("decoder", "universal", "lstm")
 UNTRAINED = ("kv_lora_rank", "n_predict")
@@ -31,7 +31,8 @@ _SETTINGS: Mapping[str, Mapping[str, object]] = {
         "averaging": "none",
     },
 }
-_SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every")}
+_SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every", *OF_EXPERTS)}
+_SHAPES: Mapping[str, Mapping[str, object]] = {"triton": _SHAPE | {name: OPTIONAL[name] for name in OF_EXPERTS}}
 # What engines but torch's are without: settings of a spec, and fields of a shape, by the values they must have.
 
 
@@ -40,7 +41,8 @@ def beyond(engine: str, shape: Shape, settings: Mapping[str, object]) -> dict[st
     if engine == "torch":
         return {}
     without = _SETTINGS.get(engine, {})
-    of_shape = {name: only for name, only in _SHAPE.items() if getattr(shape, name) != only}
+    fields = _SHAPES.get(engine, _SHAPE)
+    of_shape = {name: only for name, only in fields.items() if getattr(shape, name) != only}
     return of_shape | {name: only for name, only in without.items() if settings.get(name, only) != only}
 
 

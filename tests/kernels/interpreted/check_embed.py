@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import embed, reference
+from isoflop.kernels import embed, embed_backward, reference
 from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
@@ -50,7 +50,9 @@ def by_kernels(given: Inputs, *, onto: Tensor | None = None) -> dict[str, Tensor
     count = None if given.position_table is None else given.position_table.shape[1]
     with fenced_empties():
         y = embed.forward(*given[:3])
-        grads = embed.backward(given.dy, given.tokens, n_vocab=given.token_table.shape[1], n_positions=count, onto=onto)
+        grads = embed_backward.backward(
+            given.dy, given.tokens, n_vocab=given.token_table.shape[1], n_positions=count, onto=onto
+        )
     named = {"y": y, "dtoken_table": grads.dtoken_table, "dposition_table": grads.dposition_table}
     return {name: value.clone() for name, value in named.items() if value is not None}
 
@@ -93,7 +95,7 @@ def test_single_elements_and_a_token_that_is_everywhere(batch: int, seq: int, wi
 
 
 def test_a_vocabulary_round_the_edge_of_a_block_of_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed, "BLOCK", 16)
+    monkeypatch.setattr(embed_backward, "BLOCK", 16)
     for vocabulary in (14, 15, 16, 17):
         assert_right(inputs(1, 1, 40, 3, torch.float32, vocabulary=vocabulary))
 
@@ -137,9 +139,9 @@ def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
 
 def test_results_of_an_earlier_call_are_written_again() -> None:
     given = inputs(2, 3, 21, 24, torch.float32)
-    y, grads = torch.empty(2, 3, 21, 24), embed.backward(given.dy.neg(), given.tokens, n_vocab=7)
+    y, grads = torch.empty(2, 3, 21, 24), embed_backward.backward(given.dy.neg(), given.tokens, n_vocab=7)
     assert embed.forward(*given[:3], out=y) is y
-    assert embed.backward(given.dy, given.tokens, n_vocab=7, out=grads).dtoken_table is grads.dtoken_table
+    assert embed_backward.backward(given.dy, given.tokens, n_vocab=7, out=grads).dtoken_table is grads.dtoken_table
     assert torch.equal(grads.dtoken_table, by_kernels(given)["dtoken_table"])
 
 
@@ -149,9 +151,9 @@ def test_sizes_that_do_not_match_are_refused() -> None:
     with pytest.raises(KernelError, match="embed: 5 tokens in a row, and 4 positions in position_table"):
         embed.forward(given.tokens, given.token_table, given.position_table[:, :4].contiguous())
     with pytest.raises(KernelError, match="embed: onto has 7 rows, n_vocab is 8"):
-        embed.backward(given.dy, given.tokens, n_vocab=8, onto=given.token_table)
+        embed_backward.backward(given.dy, given.tokens, n_vocab=8, onto=given.token_table)
     with pytest.raises(KernelError, match="embed: 5 tokens in a row, and n_positions is 3"):
-        embed.backward(given.dy, given.tokens, n_vocab=7, n_positions=3)
+        embed_backward.backward(given.dy, given.tokens, n_vocab=7, n_positions=3)
 
 
 def test_counted_bytes_are_those_of_the_formula() -> None:
@@ -160,6 +162,6 @@ def test_counted_bytes_are_those_of_the_formula() -> None:
     with counted() as forward:
         embed.forward(*given[:3])
     with counted() as backward:
-        embed.backward(given.dy, given.tokens, n_vocab=16, n_positions=8)
+        embed_backward.backward(given.dy, given.tokens, n_vocab=16, n_positions=8)
     counts = tuple(each.read + each.written for each in (forward, backward))
     assert counts == embed.least_bytes(2, 8, 16, 64, 2)

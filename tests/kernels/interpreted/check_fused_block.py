@@ -39,7 +39,7 @@ class PlainBlock(Block):
     """The trainer's, of a dense shape: without what experts add."""
 
     def __init__(self, shape: iso.Shape) -> None:
-        super().__init__(shape, 0, Parametrisation("standard"), 0.0)
+        super().__init__(shape, 0, Parametrisation("standard"))
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x)[0]

@@ -19,16 +19,19 @@ from isoflop.kernels import (
     cross_entropy,
     cross_entropy_backward,
     embed,
+    embed_backward,
     heads,
     hidden,
     last_dispatch,
     linear,
+    linear_backward,
     mlp,
     mlp_backward,
     moe,
     moe_backward,
     moe_routing,
     norm,
+    norm_backward,
     qkv,
     qkv_backward,
 )
@@ -64,9 +67,9 @@ BLOCK_SETTINGS = {"kind": "gelu", "norm": "layer", "n_head": H, "n_kv_head": G}
 LAUNCHERS: dict[str, Callable[..., Any]] = {
     "norm": partial(norm.forward, ROWS, VECTOR, VECTOR, kind="layer"),
     "add_norm": partial(norm.forward, ROWS, VECTOR, None, ROWS, kind="rms"),
-    "norm_backward": partial(norm.backward, ROWS, ROWS, VECTOR, STATISTIC, STATISTIC, ROWS, has_bias=True),
+    "norm_backward": partial(norm_backward.backward, ROWS, ROWS, VECTOR, STATISTIC, STATISTIC, ROWS, has_bias=True),
     "linear": partial(linear.forward, ROWS, SQUARE, VECTOR, ROWS),
-    "linear_backward": partial(linear.backward, ROWS, ROWS, SQUARE, has_bias=True),
+    "linear_backward": partial(linear_backward.backward, ROWS, ROWS, SQUARE, has_bias=True),
     "norm_qkv": partial(qkv.forward, X, VECTOR, VECTOR, QKV_WEIGHT, kind="rms", n_head=H, n_kv_head=G, base=100.0),
     "norm_qkv_backward": partial(
         qkv_backward.backward, *LONG, VECTOR, VECTOR, QKV_WEIGHT, None, STATISTIC[:, None], LONG[-1],
@@ -91,7 +94,7 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
     ),
     "embed": partial(embed.forward, TOKENS, TABLE, POSITIONS),
     "embed_backward": partial(
-        embed.backward, X, TOKENS, n_vocab=V, n_positions=T + 1, onto=TABLE
+        embed_backward.backward, X, TOKENS, n_vocab=V, n_positions=T + 1, onto=TABLE
     ),
     "join_heads": partial(heads.join_heads, Q),
     "split_heads": partial(heads.split_heads, X.flatten(1, 2), batch=B, heads=H),

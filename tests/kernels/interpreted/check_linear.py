@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import linear, reference
+from isoflop.kernels import linear, linear_backward, reference
 from isoflop.kernels.configurations import table
 from isoflop.kernels.dispatch import last_dispatch
 from proof.accuracy import assert_accurate
@@ -23,7 +23,7 @@ make_bfloat16_honest()
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 SMALL = {"rows": 16, "columns": 32, "depth": 16}
-MANY = linear.STEPS * SMALL["depth"] + 1  # rows that two programs share out
+MANY = linear_backward.STEPS * SMALL["depth"] + 1  # rows that two programs share out
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def by_kernels(given: Inputs) -> dict[str, Tensor]:
     x, weight, bias, residual, dy = given
     with fenced_empties():
         y = linear.forward(x, weight, bias, residual)
-        dx, dweight, dbias, *_ = linear.backward(dy, x, weight, has_bias=bias is not None)
+        dx, dweight, dbias, *_ = linear_backward.backward(dy, x, weight, has_bias=bias is not None)
     named = {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
     return {name: value for name, value in named.items() if value is not None}
 
@@ -98,12 +98,12 @@ def test_every_form_of_linear_matches_its_definition(dtype: torch.dtype, bias: b
 def test_a_turned_weight_is_read_as_it_lies_and_its_gradient_lies_so(dtype: torch.dtype, rows: int, bias: bool) -> None:
     given = inputs(2, rows, 7, 5, dtype, bias=bias, turned=True)
     assert_right(given)
-    made = linear.backward(given.dy, given.x, given.weight, has_bias=bias)
+    made = linear_backward.backward(given.dy, given.x, given.weight, has_bias=bias)
     assert made.dweight.stride() == given.weight.stride()
-    again = linear.backward(given.dy, given.x, given.weight, has_bias=bias, out=made)
+    again = linear_backward.backward(given.dy, given.x, given.weight, has_bias=bias, out=made)
     assert again.dweight.data_ptr() == made.dweight.data_ptr()
     one = given.of(slice(1, 2))
-    alone = linear.backward(one.dy, one.x, one.weight, has_bias=bias)
+    alone = linear_backward.backward(one.dy, one.x, one.weight, has_bias=bias)
     assert all(torch.equal(a, b[1:]) for a, b in zip(alone[:3], made[:3], strict=True) if a is not None)
 
 
@@ -133,8 +133,8 @@ def test_wide_layers_go_to_the_library_and_say_so(
         assert_right(given)
         told = last_dispatch()
         assert (told["linear"], told["linear_backward"]) == (ran, ran)
-    room = linear.backward(given.dy, given.x, given.weight, has_bias=bias)
-    again = linear.backward(given.dy, given.x, given.weight, has_bias=bias, out=room)
+    room = linear_backward.backward(given.dy, given.x, given.weight, has_bias=bias)
+    again = linear_backward.backward(given.dy, given.x, given.weight, has_bias=bias, out=room)
     assert again.dweight.data_ptr() == room.dweight.data_ptr()
     if given.residual is not None:
         expected = linear.forward(given.x, given.weight, given.bias, given.residual)
@@ -157,14 +157,14 @@ def test_a_sum_over_many_rows_is_shared_out_and_right(rows: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, MANY - 1, MANY, 10_000, 10_000_000])
-@pytest.mark.parametrize("tiles_of_model", [1, 3, linear.PROGRAMS, 1000])
+@pytest.mark.parametrize("tiles_of_model", [1, 3, linear_backward.PROGRAMS, 1000])
 def test_shares_hold_every_row_once(rows: int, tiles_of_model: int) -> None:
     tile = table("linear_weight", None)[0]
-    shares, span = linear.shared_out(rows, tiles_of_model, tile)
+    shares, span = linear_backward.shared_out(rows, tiles_of_model, tile)
     assert (shares - 1) * span < rows <= shares * span
     assert span % tile["depth"] == 0
-    assert shares == 1 or span >= linear.STEPS * tile["depth"]
-    assert shares <= max(1, linear.PROGRAMS / tiles_of_model + 1)
+    assert shares == 1 or span >= linear_backward.STEPS * tile["depth"]
+    assert shares <= max(1, linear_backward.PROGRAMS / tiles_of_model + 1)
 
 
 def test_the_order_of_programs_changes_no_bit() -> None:
@@ -187,19 +187,19 @@ def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
 def test_the_room_of_an_earlier_call_is_filled_again() -> None:
     first, second = (inputs(1, MANY, 20, 33, torch.float32, bias=bias) for bias in (True, False))
     y = linear.forward(first.x, first.weight, first.bias)
-    made = linear.backward(first.dy, first.x, first.weight, has_bias=True)
+    made = linear_backward.backward(first.dy, first.x, first.weight, has_bias=True)
     expected = [each.clone() for each in (y, *made) if each is not None]
     for tensor in (y, *made):
         if tensor is not None:
             tensor.fill_(torch.nan)
     again = (
         linear.forward(first.x, first.weight, first.bias, out=y),
-        *linear.backward(first.dy, first.x, first.weight, has_bias=True, out=made),
+        *linear_backward.backward(first.dy, first.x, first.weight, has_bias=True, out=made),
     )
     assert all(a is b for a, b in zip(again, (y, *made), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(expected, again, strict=True))
     with pytest.raises(KernelError, match="linear: dbias of out is"):
-        linear.backward(second.dy, second.x, second.weight, has_bias=False, out=made)
+        linear_backward.backward(second.dy, second.x, second.weight, has_bias=False, out=made)
 
 
 @pytest.mark.parametrize(("bias", "residual"), [(True, True), (False, False)])
@@ -211,7 +211,7 @@ def test_counted_products_and_bytes_are_those_of_the_formula(bias: bool, residua
         with counted() as forward:
             linear.forward(given.x, given.weight, given.bias, given.residual)
         with counted() as backward:
-            linear.backward(given.dy, given.x, given.weight, has_bias=bias)
+            linear_backward.backward(given.dy, given.x, given.weight, has_bias=bias)
     assert (forward.flops, backward.flops) == linear.flops(rows, inner, width)
     least = linear.least_bytes(rows, inner, width, 2, bias=bias, residual=residual)
     assert (forward.read + forward.written, backward.read + backward.written) == least

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from isoflop.kernels import norm, reference
+from isoflop.kernels import norm, norm_backward, reference
 from isoflop.kernels.configurations import table
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
@@ -46,7 +46,7 @@ def by_kernels(given: Inputs, kind: str) -> dict[str, Tensor]:
     x, gain, bias, residual, dy, dtotal = given
     with fenced_empties():
         y, total, mean, rstd = norm.forward(x, gain, bias, residual, kind=kind)
-        dx, dgain, dbias, *_ = norm.backward(dy, total, gain, mean, rstd, dtotal, has_bias=bias is not None)
+        dx, dgain, dbias, *_ = norm_backward.backward(dy, total, gain, mean, rstd, dtotal, has_bias=bias is not None)
     named = {"y": y, "total": total, "dx": dx, "dgain": dgain, "dbias": dbias}
     return {name: value for name, value in named.items() if value is not None}
 
@@ -88,7 +88,7 @@ def test_rows_and_widths_round_the_edge_of_every_tile(rows: int, width: int) -> 
         assert_right(inputs(1, rows, width, dtype), kind)
 
 
-@pytest.mark.parametrize(("rows", "width"), [(1, 1), (1, 7), (5, 4609), (TILES[0][0] * norm.PROGRAMS + 1, 9)])
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (1, 7), (5, 4609), (TILES[0][0] * norm_backward.PROGRAMS + 1, 9)])
 @pytest.mark.parametrize("kind", norm.KINDS)
 def test_single_elements_rows_in_pieces_and_several_tiles_a_program(rows: int, width: int, kind: str) -> None:
     assert_right(inputs(1, rows, width, torch.float32), kind)
@@ -122,7 +122,7 @@ def test_counted_bytes_are_those_of_the_formula(add: bool) -> None:
     with counted() as forward:
         _, total, mean, rstd = norm.forward(given.x, given.gain, given.bias, given.residual, kind="layer")
     with counted() as backward:
-        made = norm.backward(given.dy, total, given.gain, mean, rstd, given.dtotal, has_bias=True)
+        made = norm_backward.backward(given.dy, total, given.gain, mean, rstd, given.dtotal, has_bias=True)
     assert mean is not None
     statistics, vectors = mean.nbytes + rstd.nbytes, 2 * given.gain.nbytes
     sums = 2 * (made.gain_sums.nbytes * 2)  # written by one kernel, read by the other, of gain and of bias

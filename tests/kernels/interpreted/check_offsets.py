@@ -23,10 +23,12 @@ from isoflop.kernels import (
     embed,
     hidden,
     linear,
+    linear_backward,
     mlp,
     mlp_backward,
     moe,
     norm,
+    norm_backward,
     qkv,
     qkv_backward,
 )
@@ -44,9 +46,9 @@ PLAIN: dict[str, Any] = {"kind": "gelu", "norm": "layer"}
 
 LAUNCHERS: dict[str, tuple[dict[str, int], Callable[..., Any]]] = {
     "norm": ({}, lambda **t: norm.forward(**t, kind="layer")),
-    "norm_backward": ({}, lambda **t: norm.backward(**t, has_bias=True)),
+    "norm_backward": ({}, lambda **t: norm_backward.backward(**t, has_bias=True)),
     "linear": ({}, linear.forward),
-    "linear_backward": ({}, lambda **t: linear.backward(**t, has_bias=True)),
+    "linear_backward": ({}, lambda **t: linear_backward.backward(**t, has_bias=True)),
     "norm_qkv": ({"O": 768}, lambda **t: qkv.forward(**t, kind="rms", n_head=8, n_kv_head=2, base=1e4)),
     "norm_qkv_backward": (
         HEADS | {"T": 512, "D": 512, "O": 768}, lambda **t: qkv_backward.backward(**t, has_bias=True, base=1e4)

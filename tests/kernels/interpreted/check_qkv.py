@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import linear, qkv, qkv_backward, reference
+from isoflop.kernels import linear_backward, qkv, qkv_backward, reference
 from isoflop.kernels.configurations import table
 from isoflop.kernels.dispatch import last_dispatch
 from proof.accuracy import assert_accurate
@@ -28,7 +28,7 @@ SMALL = {
     "qkv_rows": {"rows": 32, "columns": 32, "pairs": 16},
     "qkv_weight": {"pairs": 16, "columns": 32, "depth": 16},
 }
-MANY = linear.STEPS * SMALL["qkv_weight"]["depth"] + 1  # rows that two programs share out
+MANY = linear_backward.STEPS * SMALL["qkv_weight"]["depth"] + 1  # rows that two programs share out
 
 
 @pytest.fixture(autouse=True)

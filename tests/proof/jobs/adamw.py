@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import triton.language as tl
 
-from isoflop.kernels import adamw
+from isoflop.kernels import adamw, addresses
 from isoflop.kernels.configurations import table
 from proof.job import Job
 
@@ -15,7 +15,7 @@ WHERE = {"TENSOR": "*i64", "START": "*i64", "NUMEL": "*i64"}
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     (tile,) = table("adamw", chip)
-    align, half = {"ALIGN": adamw.ALIGNED}, {"GRAD": tl.bfloat16}
+    align, half = {"ALIGN": addresses.ALIGNED}, {"GRAD": tl.bfloat16}
     types = {"GRADS": "*i64", "PARTIAL": "*fp32"} | WHERE
     yield "adamw_square", Job(adamw._adamw_square, types, tile, align | half)
     types = dict.fromkeys(("PARTIAL", "NORM", "SCALARS"), "*fp32") | {"HYPER": "*fp64", "STEP": "*i64", "blocks": "i32"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import embed
+from isoflop.kernels import embed, embed_backward
 from isoflop.kernels.configurations import Configuration, table
 from proof.job import Job
 
@@ -15,7 +15,7 @@ TYPES = dict.fromkeys(DATA, "*bf16") | dict.fromkeys(("TOKENS", "ORDER", "STARTS
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     for tile in table("embed", chip):
-        for kernel in (embed._embed_fwd, embed._embed_bwd, embed._embed_bwd_positions):
+        for kernel in (embed._embed_fwd, embed_backward._embed_bwd, embed_backward._embed_bwd_positions):
             yield f"{kernel.__name__[1:]} {tile['rows']}x{tile['columns']}", Job(kernel, TYPES, tile)
-    block = Configuration({"block": embed.BLOCK, "warps": 4})
-    yield "embed_starts", Job(embed._embed_starts, TYPES | {"halvings": "i32"}, block)
+    block = Configuration({"block": embed_backward.BLOCK, "warps": 4})
+    yield "embed_starts", Job(embed_backward._embed_starts, TYPES | {"halvings": "i32"}, block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import linear
+from isoflop.kernels import linear, linear_backward
 from isoflop.kernels.configurations import table
 from proof.job import Job
 
@@ -23,4 +23,4 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         element = "*fp32" if tile.bits == 32 else "*bf16"
         name = f"{tile['rows']}x{tile['columns']}x{tile['depth']} {element[1:]}"
         types = {"DY": element, "X": element, "DW": "*fp32", "DB": "*fp32", "span": "i32:16"} | SIZES
-        yield f"linear_weight {name}", Job(linear._linear_weight, types, tile)
+        yield f"linear_weight {name}", Job(linear_backward._linear_weight, types, tile)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import triton.language as tl
 
-from isoflop.kernels import adamw, noise
+from isoflop.kernels import addresses, noise
 from isoflop.kernels.configurations import table
 from proof.job import Job
 from proof.jobs.adamw import WHERE
@@ -16,7 +16,7 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     (tile,) = table("adamw", chip)
     parts = {"SMALL": "*fp32", "BIG": "*fp32"}
     types = {"GRADS": "*i64", "SUMS": "*i64"} | WHERE | parts
-    constants = {"GRAD": tl.bfloat16, "SUM": tl.float32, "FIRST": False, "ALIGN": adamw.ALIGNED}
+    constants = {"GRAD": tl.bfloat16, "SUM": tl.float32, "FIRST": False, "ALIGN": addresses.ALIGNED}
     yield "noise_add", Job(noise._noise_add, types, tile, constants)
     yield (
         "noise_squares",

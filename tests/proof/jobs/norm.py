@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import norm
+from isoflop.kernels import norm, norm_backward
 from isoflop.kernels.configurations import table
 from proof.job import Job
 
@@ -18,4 +18,4 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         yield f"norm_fwd {name}", Job(norm._norm_fwd, types | {"eps": "fp32"}, tile, {"LAYER": True})
         types = dict.fromkeys(("DY", "DT", "T", "G", "DX"), "*bf16") | SIZES | {"steps": "i32"}
         types |= dict.fromkeys(("MEAN", "RSTD", "DG", "DB"), "*fp32")
-        yield f"norm_bwd {name}", Job(norm._norm_bwd, types, tile, {"LAYER": True})
+        yield f"norm_bwd {name}", Job(norm_backward._norm_bwd, types, tile, {"LAYER": True})

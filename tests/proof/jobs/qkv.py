@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import qkv, qkv_backward, qkv_library
+from isoflop.kernels import qkv, qkv_backward, qkv_backward_rows, qkv_library
 from isoflop.kernels.configurations import Configuration, table
 from proof.job import Job
 
@@ -14,7 +14,7 @@ HEAD = {"C": 64, "HALF": 32}
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     for op, kernel in (
-        ("qkv", qkv._qkv_fwd), ("qkv_rows", qkv_backward._qkv_rows), ("qkv_weight", qkv_backward._qkv_weight)
+        ("qkv", qkv._qkv_fwd), ("qkv_rows", qkv_backward_rows._qkv_rows), ("qkv_weight", qkv_backward._qkv_weight)
     ):  # fmt: skip
         for tile in table(op, chip):
             element = "*fp32" if tile.bits == 32 else "*bf16"

@@ -11,10 +11,11 @@ import torch
 
 from isoflop.errors import require
 from isoflop.hardware import cores
+from isoflop.shape import Shape
 from isoflop.train.engine.parts import slots_of
 
 
-def _one(batch: int) -> int:
+def _one(shape: Shape, batch: int, accumulate: int) -> int:
     return 1
 
 
@@ -25,7 +26,7 @@ class Choice:
     home: str
     name: str
     settings: Mapping[str, Any]
-    usual_micro_batches: Callable[[int], int] = _one
+    usual_micro_batches: Callable[[Shape, int, int], int] = _one
     needs: tuple[str, str] | None = None
 
     def load(self) -> Callable[..., Any]:

@@ -9,10 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from isoflop.kernels.gpt_parameters import window_of
-from isoflop.train.engine.network import MLP, Network, place_of_drop
+from isoflop.kernels.parameter_sizes import window_of
+from isoflop.train.engine.network import EXPERTS, MLP, Network, place_of_drop
 
 _OF_MLP = ("dw_in", "db_in", "dw_out", "db_out", "dgain", "dbias")
+_OF_EXPERTS = (
+    *("drouter", "dw_in", "dw_out", "db_in", "db_out"),
+    *("dshared_in", "dshared_out", "dshared_b_in", "dshared_b_out"),
+)
 
 
 def backward(net: Network, tokens: Tensor, targets: Tensor, loss: Any, inputs: list[Tensor]) -> None:
@@ -46,7 +50,7 @@ def backward(net: Network, tokens: Tensor, targets: Tensor, loss: Any, inputs: l
 def _block(net: Network, layer: int, dy: Tensor, x: Tensor) -> Tensor:
     """The gradient (K, M, D) of the input ``x`` of a block, from that of its output."""
     shape, ops, room, w, block = net.shape, net.ops, net.room, net.layer(layer), f"blocks.{layer}"
-    run = _fused_mlp if net.whole_mlp else _wide_mlp
+    run = _mixture if net.is_mixture(layer) else _fused_mlp if net.whole_mlp else _wide_mlp
     dmiddle = run(net, layer, dy, w)
     dproj = net.dropped("proj dropped backward", dmiddle, place_of_drop(layer, "proj"))
     of_proj = room.fill(
@@ -85,7 +89,7 @@ def _fused_mlp(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]
 
 def _wide_mlp(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]) -> Tensor:
     shape, ops, room, block = net.shape, net.ops, net.room, f"blocks.{layer}"
-    u, _, mean, rstd = room[f"{layer} norm2"]
+    u = room[f"{layer} norm2"][0]
     dout = net.dropped("mlp dropped backward", dy, place_of_drop(layer, "mlp"))
     out = room.fill(
         f"{layer} mlp backward", ops.linear.backward, dout, room[f"{layer} activation"], w["mlp.proj.weight"],
@@ -98,12 +102,32 @@ def _wide_mlp(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None])
         has_bias=shape.bias, shared="fc backward",
     )  # fmt: skip
     _note(net, f"{block}.mlp.fc", weight=into.dweight, bias=into.dbias)
-    of_norm = room.fill(
-        f"{layer} norm2 backward", ops.norm.backward, into.dx, room[f"{layer} proj"], w["norm2.gain"], mean, rstd, dy,
+    return _second_norm(net, layer, into.dx, dy, w)
+
+
+def _mixture(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]) -> Tensor:
+    room, u = net.room, net.room[f"{layer} norm2"][0]
+    made = room.fill(
+        f"{layer} experts backward", net.ops.moe.backward,
+        net.dropped("mlp dropped backward", dy, place_of_drop(layer, "mlp")),
+        u, *(w[name] for name in EXPERTS), net.logit_scale, net.balance,
+        mixture=room[f"{layer} experts"], kind=net.shape.activation,
+    )  # fmt: skip
+    grads = {name: getattr(made, field) for name, field in zip(EXPERTS, _OF_EXPERTS, strict=True)}
+    _note(net, f"blocks.{layer}", **grads)
+    return _second_norm(net, layer, made.dx, dy, w)
+
+
+def _second_norm(net: Network, layer: int, du: Tensor, dy: Tensor, w: dict[str, Tensor | None]) -> Tensor:
+    """The gradient of what the second half of a block begins from, from those of its norm and of its own result."""
+    room = net.room
+    _, _, mean, rstd = room[f"{layer} norm2"]
+    made = room.fill(
+        f"{layer} norm2 backward", net.ops.norm.backward, du, room[f"{layer} proj"], w["norm2.gain"], mean, rstd, dy,
         has_bias=w["norm2.bias"] is not None, shared="norm2 backward",
     )  # fmt: skip
-    _note(net, f"{block}.norm2", gain=of_norm.dgain, bias=of_norm.dbias)
-    dx: Tensor = of_norm.dx
+    _note(net, f"blocks.{layer}.norm2", gain=made.dgain, bias=made.dbias)
+    dx: Tensor = made.dx
     return dx
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
 
 from torch import Tensor
 
 from isoflop.kernels.parameter_kinds import Kind, kind_of
+from isoflop.train.engine.moments import Sizes
 
-Sizes = Mapping[str, tuple[int, ...]]
-"""Of tensors of one model, by the names of its parameters."""
-
-KINDS: tuple[Kind, ...] = ("hidden", "embedding", "output", "vector")
-"""In the order in which they lie."""
+KINDS: tuple[Kind, ...] = ("embedding", "output", "vector", "hidden")
+"""In the order in which they lie: what is moved by another optimizer than the hidden matrices begins with the model."""
 CHUNK = 65_536
 """Parameters that an update takes at once: with gradient and moments 1 MiB, which stays in a core's cache."""
 _LINE = 16  # float32 of a cache line, on which each parameter begins
@@ -55,8 +53,8 @@ class Flat:
         return start, start + math.prod(size)
 
     def apart(self, name: str) -> int:
-        """Numbers from a parameter of the first block to that of the next; 0 where there is none."""
-        other = name.replace("blocks.0.", "blocks.1.")
+        """Numbers from a parameter of a block to that of the next; 0 where there is none."""
+        other = re.sub(r"^blocks\.(\d+)\.", lambda found: f"blocks.{int(found[1]) + 1}.", name)
         return self._places[other][0] - self._places[name][0] if other in self._places else 0
 
     def pieces_of_chunk(self, chunk: int) -> list[tuple[int, int]]:

@@ -1,8 +1,9 @@
 """The forward pass of K decoders of one shape over the launchers of a backend, each result held for the backward pass.
 
 embed; in each block norm + projection + rotary positions, attention, projection + residual, and the MLP, in one op
-where the backend has one for rows so wide, else norm, linear, activation, linear + residual; then norm and
-cross-entropy. Where models drop by chance, the MLP is in several ops, and what a block adds is dropped before it is.
+where the backend has one for rows so wide, else norm, linear, activation, linear + residual, or norm and a mixture of
+experts + residual; then norm and cross-entropy. Where models drop by chance, the MLP is in several ops, and what a
+block adds is dropped before it is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from isoflop.kernels.gpt_parameters import window_of
-from isoflop.train.engine.network import MLP, Network, place_of_drop
+from isoflop.kernels.parameter_sizes import window_of
+from isoflop.train.engine.network import EXPERTS, MLP, Network, place_of_drop
 
 
 def forward(net: Network, tokens: Tensor, targets: Tensor, *, gradient: bool) -> tuple[Any, list[Tensor]]:
@@ -48,7 +49,7 @@ def _block(net: Network, layer: int, x: Tensor) -> Tensor:
     )[0]  # fmt: skip
     heads = room.fill(f"{layer} heads", ops.heads.join_heads, y)
     middle = _added(net, layer, "proj", heads, w["attention.proj.weight"], w["attention.proj.bias"], x.flatten(1, 2))
-    run = _fused_mlp if net.whole_mlp else _wide_mlp
+    run = _mixture if net.is_mixture(layer) else _fused_mlp if net.whole_mlp else _wide_mlp
     return run(net, layer, middle, w).view_as(x)
 
 
@@ -79,3 +80,14 @@ def _wide_mlp(net: Network, layer: int, x: Tensor, w: dict[str, Tensor | None]) 
     z = room.fill(f"{layer} fc", ops.linear.forward, u, w["mlp.fc.weight"], w["mlp.fc.bias"])
     a = room.fill(f"{layer} activation", ops.hidden.forward, z, kind=kind)
     return _added(net, layer, "mlp", a, w["mlp.proj.weight"], w["mlp.proj.bias"], x)
+
+
+def _mixture(net: Network, layer: int, x: Tensor, w: dict[str, Tensor | None]) -> Tensor:
+    shape, ops, room = net.shape, net.ops, net.room
+    u = room.fill(f"{layer} norm2", ops.norm.forward, x, w["norm2.gain"], w["norm2.bias"], kind=shape.norm)[0]
+    made = room.fill(
+        f"{layer} experts", ops.moe.forward, u, *(w[name] for name in EXPERTS), net.logit_scale,
+        x if net.dropout is None else None,
+        kind=shape.activation, top_k=shape.top_k, capacity_factor=shape.capacity_factor,
+    )  # fmt: skip
+    return net.dropped(f"{layer} mlp", made[0], place_of_drop(layer, "mlp"), x)

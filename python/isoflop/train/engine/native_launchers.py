@@ -19,6 +19,7 @@ from isoflop.kernels.native import (
     hidden,
     linear,
     mlp,
+    moe,
     norm,
     qkv,
     scale,
@@ -44,6 +45,7 @@ def launchers(share: Tensor | None = None, z_loss: Tensor | float = 0.0) -> Laun
         cross_entropy=SimpleNamespace(forward=loss, backward=_loss_backward),
         scale=scale,
         dropout=dropout,
+        moe=moe,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isoflop.kernels.native import adafactor, adamw, average, muon
 from isoflop.kernels.native.program import Stage
-from isoflop.kernels.parameter_kinds import Kind, kind_of
+from isoflop.kernels.parameter_kinds import kind_of
 from isoflop.train.engine.flat import KINDS, Flat
 from isoflop.train.engine.regime import ADAMW
 from isoflop.train.engine.state import State
@@ -31,45 +31,40 @@ class Updates:
         made = _OPTIMIZERS[self.state.regime.optimizer](self)
         return [*made, self._averaging()] if self.state.regime.averaged else made
 
-    def by_chunk(self) -> Stage:
-        """A stage whose units are chunks of the parameters."""
-        held, bytes_of_chunk = self.state, 4 * self.state.flat.chunk
-        stage = Stage(held.flat.chunks)
+    def by_chunk(self, flat: Flat) -> Stage:
+        """A stage whose units are the chunks of ``flat``: all parameters, or the first of them."""
+        held, bytes_of_chunk = self.state, 4 * flat.chunk
+        stage = Stage(flat.chunks)
         for tensor in (held.params, held.judged):
             stage.place(tensor, model=row(tensor), unit=bytes_of_chunk)
         stage.place(self.grads, unit=bytes_of_chunk, owner=row(self.grads))
         return stage
-
-    def of_chunk(self, flat: Tensor) -> Tensor:
-        """The first chunk of the first model of ``flat`` (K, ..., numbers)."""
-        return flat[:1, ..., : self.state.flat.chunk]
 
     def place_numbers(self, stage: Stage) -> None:
         """What an update of any unit reads of a model."""
         for tensor in (self.squares, self.state.rows, self.state.steps):
             stage.place(tensor, model=row(tensor))
 
-    def by_adamw(self, kinds: Collection[Kind]) -> Stage:
-        """AdamW on parameters of these kinds, chunk by chunk."""
-        held, chosen = self.state, [index for index, kind in enumerate(KINDS) if kind in kinds]
-        pieces = torch.tensor([held.flat.pieces_of_chunk(chunk) for chunk in range(held.flat.chunks)])[:, chosen]
-        factors = held.factors[:, chosen]
-        first, second = (numbers for _, numbers in held.moments.values())
-        stage = self.by_chunk()
+    def by_adamw(self) -> Stage:
+        """AdamW, chunk by chunk, on the parameters that have a second moment."""
+        held = self.state
+        (_, first), (flat, second) = held.moments.values()
+        pieces = torch.tensor([flat.pieces_of_chunk(chunk) for chunk in range(flat.chunks)])
+        stage = self.by_chunk(flat)
         self.place_numbers(stage)
         stage.place(pieces, unit=row(pieces))
-        stage.place(factors, model=row(factors))
+        stage.place(held.factors, model=row(held.factors))
         for tensor in (first, second):
-            stage.place(tensor, model=row(tensor), unit=4 * held.flat.chunk)
+            stage.place(tensor, model=row(tensor), unit=4 * flat.chunk)
         with stage.recorded():
             adamw.update(
-                self.of_chunk(held.params), self.of_chunk(self.grads), self.of_chunk(first), self.of_chunk(second),
-                self.squares[:1], self._hyper, held.steps[:1], pieces[:1], factors[:1],
+                of_chunk(held.params, flat), of_chunk(self.grads, flat), of_chunk(first, flat), of_chunk(second, flat),
+                self.squares[:1], self._hyper, held.steps[:1], pieces[:1], held.factors[:1],
             )  # fmt: skip
         return stage
 
     def by_tensor(self, names: Sequence[str], move: Callable[[_Parameter], None], *, blocks: int) -> Stage:
-        """``move`` on each parameter of these names; those of the first block stand for those of all ``blocks``."""
+        """``move`` on each matrix or vector of these names: those of a block stand for ``blocks`` from it on."""
         held, stage = self.state, Stage(blocks)
         self.place_numbers(stage)
         stage.place(held.factors, model=row(held.factors))
@@ -78,14 +73,16 @@ class Updates:
             stage.place(numbers, model=row(numbers), unit=4 * flat.apart(names[0]))
         with stage.recorded():
             for name in names:
-                move(_Parameter(self, name))
+                for of in _parameters(self, name):
+                    move(of)
         return stage
 
     def _averaging(self) -> Stage:
-        held, stage = self.state, self.by_chunk()
+        held, stage = self.state, self.by_chunk(self.state.flat)
         stage.place(held.rows, model=row(held.rows))
         with stage.recorded():
-            average.update(self.of_chunk(held.judged), self.of_chunk(held.params), held.column("newest")[:1])
+            judged, params = (of_chunk(each, held.flat) for each in (held.judged, held.params))
+            average.update(judged, params, held.column("newest")[:1])
         return stage
 
     @property
@@ -93,43 +90,62 @@ class Updates:
         return self.state.rows[:1, : len(ADAMW)]
 
 
+@dataclass(frozen=True)
 class _Parameter:
-    """One parameter of the first model, with all that its update takes."""
+    """One matrix or vector of the first model, with all that its update takes."""
 
-    def __init__(self, updates: Updates, name: str) -> None:
-        held = updates.state
-        begin, end = held.flat.place(name)
-        self.params = held.flat.views(held.params[:1])[name]
-        self.grads = updates.grads[:1, :, begin:end]
-        self.squares, self.hyper, self.steps = updates.squares[:1], held.rows[:1, : len(ADAMW)], held.steps[:1]
-        self.factors = held.factors[:1, KINDS.index(kind_of(name))]
-        self.moments = {
-            kind: flat.views(numbers[:1])[name] for kind, (flat, numbers) in held.moments.items() if name in flat.names
-        }
+    params: Tensor
+    grads: Tensor
+    moments: Mapping[str, Tensor]
+    factors: Tensor
+    squares: Tensor
+    hyper: Tensor
+    steps: Tensor
+
+
+def _parameters(updates: Updates, name: str) -> Iterator[_Parameter]:
+    """The parameter of that name; where it is a stack of matrices, each of them."""
+    held = updates.state
+    begin, _ = held.flat.place(name)
+    value = held.flat.views(held.params[:1])[name]
+    moments = {
+        kind: flat.views(numbers[:1])[name] for kind, (flat, numbers) in held.moments.items() if name in flat.names
+    }
+    own = held.factors[:1, KINDS.index(kind_of(name))]
+    stacked = value.ndim > 3
+    for index in range(value.shape[1] if stacked else 1):
+        params, *rest = (each[:, index] if stacked else each for each in (value, *moments.values()))
+        first = begin + index * params.numel()
+        yield _Parameter(
+            params, updates.grads[:1, :, first : first + params.numel()], dict(zip(moments, rest, strict=True)), own,
+            updates.squares[:1], held.rows[:1, : len(ADAMW)], held.steps[:1],
+        )  # fmt: skip
 
 
 def _by_adamw(updates: Updates) -> list[Stage]:
-    return [updates.by_adamw(KINDS)]
+    return [updates.by_adamw()]
 
 
 def _by_muon(updates: Updates) -> list[Stage]:
     """On matrices between widths; AdamW on the rest."""
-    rest, held = updates.by_adamw([kind for kind in KINDS if kind != "hidden"]), updates.state
-    return [rest, updates.by_tensor(_of_first_block(held.flat), _move_by_muon, blocks=held.shape.n_layer)]
+    return [updates.by_adamw(), *_on_hidden(updates, _move_by_muon)]
 
 
 def _by_adafactor(updates: Updates) -> list[Stage]:
-    held = updates.state
-    rest = [name for name in held.flat.names if kind_of(name) != "hidden"]
-    return [
-        updates.by_tensor(_of_first_block(held.flat), _move_by_adafactor, blocks=held.shape.n_layer),
-        updates.by_tensor(rest, _move_by_adafactor, blocks=1),
-    ]
+    rest = [name for name in updates.state.flat.names if kind_of(name) != "hidden"]
+    return [*_on_hidden(updates, _move_by_adafactor), updates.by_tensor(rest, _move_by_adafactor, blocks=1)]
 
 
-def _of_first_block(flat: Flat) -> list[str]:
-    """Its matrices: those of the next block lie behind them in the same order."""
-    return [name for name in flat.names if kind_of(name) == "hidden" and name.startswith("blocks.0.")]
+def _on_hidden(updates: Updates, move: Callable[[_Parameter], None]) -> list[Stage]:
+    """``move`` on the matrices of blocks: dense ones, and mixtures, each lie behind each other in the same order."""
+    shape, names = updates.state.shape, updates.state.flat.names
+    dense = shape.n_layer if shape.n_expert is None else shape.n_dense_layer
+    stages = []
+    for first, blocks in ((0, dense), (dense, shape.n_layer - dense)):
+        own = [name for name in names if kind_of(name) == "hidden" and name.startswith(f"blocks.{first}.")]
+        if blocks:
+            stages.append(updates.by_tensor(own, move, blocks=blocks))
+    return stages
 
 
 def _move_by_muon(of: _Parameter) -> None:
@@ -149,6 +165,11 @@ _OPTIMIZERS: Mapping[str, Callable[[Updates], list[Stage]]] = {
     "muon": _by_muon,
     "adafactor": _by_adafactor,
 }
+
+
+def of_chunk(tensor: Tensor, flat: Flat) -> Tensor:
+    """The first chunk of ``flat`` of the first model of ``tensor`` (K, ..., numbers)."""
+    return tensor[:1, ..., : flat.chunk]
 
 
 def row(tensor: Tensor) -> int:

@@ -7,13 +7,20 @@ from typing import Any
 
 from torch import Tensor
 
+from isoflop.kernels.parameter_sizes import is_mixture
 from isoflop.kernels.signatures import Chance
 from isoflop.shape import Shape
 from isoflop.train.engine.room import Room
 
 ROPE_BASE = 10_000.0
 MLP = ("mlp.fc.weight", "mlp.fc.bias", "mlp.proj.weight", "mlp.proj.bias", "norm2.gain", "norm2.bias")
-_BIASES = ("norm1.bias", "attention.qkv.bias", "attention.proj.bias", "norm2.bias", "mlp.fc.bias", "mlp.proj.bias")
+EXPERTS = (
+    "mlp.router",
+    *(f"mlp.routed.{part}.{what}" for what in ("weight", "bias") for part in ("fc", "proj")),
+    *(f"mlp.shared.{part}.{what}" for what in ("weight", "bias") for part in ("fc", "proj")),
+)
+"""The parameters of a block's MLP, or of its experts, in the order in which the ops take them."""
+_ABSENT = ("norm1.bias", "attention.qkv.bias", "attention.proj.bias", *MLP, *EXPERTS)
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,8 @@ class Launchers:
     Arguments and results are those of the Triton launchers of that name in ``isoflop.kernels``, but for:
     ``mlp.backward`` also takes what ``mlp.forward`` gave (``saved``), whose first or only tensor is the result;
     ``cross_entropy.backward`` takes the whole loss that its ``forward`` gave. ``heads`` joins and splits them.
-    ``scale`` and ``dropout``, whose gradients are themselves, are of networks that have them alone.
+    ``moe.forward`` and ``moe.backward`` are those of the native op. ``scale`` and ``dropout``, whose gradients are
+    themselves, and ``moe`` are of networks that have them alone.
     """
 
     embed: Any
@@ -37,6 +45,7 @@ class Launchers:
     cross_entropy: Any
     scale: Any = None
     dropout: Any = None
+    moe: Any = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,8 @@ class Network:
     """K models of one shape: parameters and gradients (K, ...) by name, and the room they are computed in.
 
     ``fused``: whether the MLP is one op. Gradients are there from the first backward pass on. Logits and scores are
-    multiplied by scales (K,) float64, where there are any.
+    multiplied by scales (K,) float64, where there are any. ``balance`` (K,) float32 is the gradient of the
+    load-balancing loss of each layer of experts.
     """
 
     shape: Shape
@@ -82,6 +92,7 @@ class Network:
     logit_scale: Tensor | None = None
     score_scale: Tensor | None = None
     dropout: Dropout | None = None
+    balance: Tensor | None = None
 
     def scaled(self, place: str, x: Tensor, factor: Tensor | None) -> Tensor:
         """``x``, or its gradient, times ``factor``: itself where there is none."""
@@ -106,10 +117,14 @@ class Network:
         return {**scale, "chance": self.dropout.of_weights(place_of_drop(layer, "attention"))}
 
     def layer(self, index: int) -> dict[str, Tensor | None]:
-        """The parameters of a block, by their names in it: None for the biases it lacks."""
+        """The parameters of a block, by their names in it: None for those it lacks."""
         prefix = f"blocks.{index}."
         named = {name.removeprefix(prefix): each for name, each in self.weights.items() if name.startswith(prefix)}
-        return dict.fromkeys(_BIASES) | named
+        return dict.fromkeys(_ABSENT) | named
+
+    def is_mixture(self, layer: int) -> bool:
+        """Whether a block has experts in the place of one MLP."""
+        return is_mixture(self.shape, layer)
 
     @property
     def whole_mlp(self) -> bool:

@@ -50,10 +50,11 @@ class ReferenceBackend(State):
         chunks = zip(tokens.chunk(self.micro_batches, 1), targets.chunk(self.micro_batches, 1), strict=True)
         for part, (rows, labels) in enumerate(chunks):
             dropout = self._dropout(only, part * rows.shape[1])
-            net = self.network(only, launchers(self.column("z_loss")[only]), self.params[only], dropout)
+            share = (labels != -100).sum() / counted
+            balance = (self.column("balance_loss")[only] / (self.micro_batches * share)).float()
+            net = self.network(only, launchers(self.column("z_loss")[only]), self.params[only], dropout, balance)
             loss, inputs = forward(net, rows, labels, gradient=True)
             backward(net, rows, labels, loss, inputs)
-            share = (labels != -100).sum() / counted
             self.losses[k] += share * loss.entropy[0]
             parts.append({name: share * net.grads[name][0] for name in net.weights})
         grads = {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}

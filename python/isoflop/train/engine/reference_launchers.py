@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from isoflop.kernels import heads, reference
-from isoflop.kernels.signatures import Chance
+from isoflop.kernels.signatures import OPS, Chance
 from isoflop.train.engine.network import Launchers
 
 Given = Mapping[str, Tensor | None]
+_OF_MIXTURE = [each.name for each in OPS["moe"].tensors if each.name not in ("scale", "residual")]
 
 
 def launchers(z_loss: Tensor | None = None) -> Launchers:
@@ -31,6 +32,7 @@ def launchers(z_loss: Tensor | None = None) -> Launchers:
         cross_entropy=SimpleNamespace(forward=_loss, backward=partial(_loss_backward, z_loss)),
         scale=SimpleNamespace(forward=reference.on_models(reference.scale)),
         dropout=SimpleNamespace(forward=reference.on_models(reference.dropout)),
+        moe=SimpleNamespace(forward=_mixture, backward=_mixture_backward),
     )
 
 
@@ -148,6 +150,25 @@ def _mlp_backward(dy: Tensor, *given: Tensor | None, saved: Tensor, **settings: 
 
     names = ("x", "w_in", "b_in", "w_out", "b_out", "gain", "bias")
     return _gradients(mlp, dy, dict(zip(names, given, strict=True)))
+
+
+def _mixture(*given: Tensor | None, **settings: Any) -> tuple[Tensor, Mapping[str, Any]]:
+    y, _, _ = reference.on_models(reference.moe)(*given, **settings)
+    return y, settings
+
+
+def _mixture_backward(
+    dy: Tensor, *given: Tensor | None, mixture: tuple[Tensor, Mapping[str, Any]], kind: str
+) -> SimpleNamespace:
+    *leaves, scale, dbalance = given
+    settings = mixture[1]
+
+    def moe(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        y, balance, _ = reference.moe(*tensors, **settings)
+        return y, balance
+
+    upstream = dy, torch.zeros(len(dy), dtype=dy.dtype) if dbalance is None else dbalance
+    return _gradients(moe, upstream, dict(zip(_OF_MIXTURE, leaves, strict=True)), scale)
 
 
 def _activation(z: Tensor, *, kind: str) -> Tensor:

@@ -40,18 +40,19 @@ def _by_muon(of: Parameter) -> None:
     if kind_of(of.name) != "hidden":
         _by_adamw(of)
         return
-    size = MUON_RMS * math.sqrt(max(of.value.shape))
-    [value], [momentum] = reference.muon(
-        [of.value], [of.grad], [of.moments["first"]], lr=of.hyper["lr"] * size, momentum=MUON_MOMENTUM,
+    size = MUON_RMS * math.sqrt(max(of.value.shape[-2:]))
+    of_matrices = ([each.view(-1, *each.shape[-2:])] for each in (of.value, of.grad, of.moments["first"]))
+    [value], [momentum] = reference.on_models(reference.muon)(
+        *of_matrices, lr=of.hyper["lr"] * size, momentum=MUON_MOMENTUM,
         weight_decay=of.hyper["weight_decay"] / size, scaled=False,
     )  # fmt: skip
-    of.value.copy_(value)
-    of.moments["first"].copy_(momentum)
+    of.value.copy_(value.view_as(of.value))
+    of.moments["first"].copy_(momentum.view_as(of.value))
 
 
 def _by_adafactor(of: Parameter) -> None:
     row = of.moments["row"]
-    old = (row[:, None], of.moments["column"][None]) if of.value.ndim > 1 else (row,)
+    old = (row[..., None], of.moments["column"][..., None, :]) if of.value.ndim > 1 else (row,)
     [value], [made] = adafactor(
         [of.value], [of.grad], [old], decayed=[True], step=of.step + 1, lr=of.hyper["lr"],
         weight_decay=of.hyper["weight_decay"],

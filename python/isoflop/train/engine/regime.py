@@ -15,8 +15,9 @@ Values = float | Sequence[float] | Tensor
 """One for all models, or one a model."""
 
 ADAMW = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
-DEFAULTS = ADAMW | {"z_loss": 0.0, "dropout": 0.0, "newest": 1.0}
-"""``z_loss`` weighs the square of the log-sum-exp; ``newest`` is the share of the newest weights in their average."""
+DEFAULTS = ADAMW | {"z_loss": 0.0, "dropout": 0.0, "newest": 1.0, "balance_loss": 0.01}
+"""``z_loss`` weighs the square of the log-sum-exp, ``balance_loss`` the load-balancing loss of each layer of experts;
+``newest`` is the share of the newest weights in their average."""
 
 
 @dataclass(frozen=True)

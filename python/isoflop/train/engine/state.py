@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels.gpt_parameters import first_values, parameter_sizes
+from isoflop.kernels.gpt_parameters import first_values
 from isoflop.kernels.parameter_kinds import kind_of
+from isoflop.kernels.parameter_sizes import parameter_sizes
 from isoflop.shape import Shape
-from isoflop.train.engine.flat import KINDS, Flat, Sizes
+from isoflop.train.engine.flat import KINDS, Flat
+from isoflop.train.engine.moments import MOMENTS
 from isoflop.train.engine.network import Dropout, Launchers, Network
 from isoflop.train.engine.regime import DEFAULTS, Regime
 from isoflop.train.parametrisation import Parametrisation
 
-
-def _same(sizes: Sizes) -> Sizes:
-    return sizes
-
-
-def _rows(sizes: Sizes) -> Sizes:
-    return {name: size[:1] for name, size in sizes.items()}
-
-
-def _columns(sizes: Sizes) -> Sizes:
-    return {name: size[1:] for name, size in sizes.items() if len(size) > 1}
-
-
-MOMENTS: Mapping[str, Mapping[str, Callable[[Sizes], Sizes]]] = {
-    "adamw": {"first": _same, "second": _same},
-    "muon": {"first": _same, "second": _same},
-    "adafactor": {"row": _rows, "column": _columns},
-}
-"""What each optimizer keeps, and of which sizes it is by those of the parameters."""
 _COLUMNS = {name: index for index, name in enumerate(DEFAULTS)}
 
 
 class State:
-    """Parameters (K, numbers) float32, updates made (K,) int64, ``rows`` of hyper-parameters (K, 9).
+    """Parameters (K, numbers) float32, updates made (K,) int64, ``rows`` of hyper-parameters (K, 10).
 
     ``moments`` are what the optimizer keeps, by kind: where each parameter's is in it, and the numbers (K, ...).
     ``factors`` (K, kinds, 2) float64 of learning rate and decay, and ``scales`` (K, 2) of logits and of scores,
@@ -92,7 +74,10 @@ class State:
         """One of the hyper-parameters (K,)."""
         return self.rows[:, _COLUMNS[name]]
 
-    def network(self, models: slice, ops: Launchers, weights: Tensor, dropout: Dropout | None = None) -> Network:
+    def network(
+        self, models: slice, ops: Launchers, weights: Tensor, dropout: Dropout | None = None,
+        balance: Tensor | None = None,
+    ) -> Network:  # fmt: skip
         """Some of the models with ``weights`` (their number, numbers); nothing is scaled that all multiply by 1."""
         of_logits, of_scores = (each[models] for each in self.scales.unbind(1))
         given = self.regime.parametrisations
@@ -103,12 +88,13 @@ class State:
             logit_scale=of_logits if any(each.forward("output", self.shape) != 1 for each in given) else None,
             score_scale=of_scores if any(each.base_head is not None for each in given) else None,
             dropout=dropout,
+            balance=balance,
         )
 
     @property
     def drops(self) -> bool:
-        """Whether any model drops anything: where none does, dropout is no part of a step."""
-        return bool((self.regime.hyper["dropout"] > 0).any())
+        """Whether any model drops anything as its rate stands: where none does, dropout is no part of a step."""
+        return bool((self.column("dropout") > 0).any())
 
     @property
     def sequence_numbers(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
-from isoflop.kernels.gpt_parameters import refuse_shape
+from isoflop.kernels.parameter_sizes import refuse_shape
 from isoflop.shape import Shape
 from isoflop.train.domains import OPTIMIZERS
 from isoflop.train.engine.backends import BACKENDS
@@ -54,7 +54,7 @@ class Step:
     """The training of ``models`` decoders of ``shape``, one update of each a step.
 
     Args:
-        shape: a decoder of dense blocks; windows, and every n-th layer without, are allowed.
+        shape: a decoder; windows, every n-th layer without, and mixtures of experts are allowed.
         models: K; each has its own parameters, data and hyper-parameters.
         batch: sequences, of ``shape.n_ctx`` tokens, of a model and step.
         backend: one of ``BACKENDS``; by default "triton" where there is a GPU, else "native".
@@ -86,7 +86,7 @@ class Step:
         name = backend or ("triton" if torch.cuda.is_available() else "native")
         if name not in BACKENDS:
             raise KernelError(f"there is no backend {name!r}", hint=nearest(name, BACKENDS))
-        refuse_shape(shape)
+        refuse_shape(shape, experts=True)
         refuse_sizes(models=models, batch=batch)
         seeds = range(models) if seeds is None else seeds
         given = [STANDARD] * models if parametrisations is None else parametrisations
@@ -95,17 +95,16 @@ class Step:
                 raise KernelError(f"{count} {what} for {models} models")
         made = BACKENDS[name]
         self.shape, self.models, self.batch, self.backend = shape, models, batch, name
-        self.micro_batches = made.usual_micro_batches(batch) if micro_batches is None else micro_batches
+        own = {**made.settings, **{key: settings.pop(key) for key in made.settings if key in settings}}
+        usual = made.usual_micro_batches(shape, batch, own.get("accumulate", 1))
+        self.micro_batches = usual if micro_batches is None else micro_batches
         refuse_sizes(micro_batches=self.micro_batches)
         if batch % self.micro_batches:
             raise KernelError(f"a batch of {batch} sequences does not divide into {self.micro_batches} micro-batches")
-        own = {key: settings.pop(key) for key in made.settings if key in settings}
         if optimizer not in OPTIMIZERS:
             raise KernelError(f"there is no optimizer {optimizer!r}", hint=nearest(optimizer, OPTIMIZERS))
         regime = Regime(seeds, by_model(settings, models, DEFAULTS), given, optimizer, averaged)
-        self._backend: Backend = made.load()(
-            shape, regime, batch=batch, micro_batches=self.micro_batches, **{**made.settings, **own}
-        )
+        self._backend: Backend = made.load()(shape, regime, batch=batch, micro_batches=self.micro_batches, **own)
         self.active = torch.ones(models, dtype=torch.bool)
         self.ran = self._backend.ran
 
@@ -122,7 +121,7 @@ class Step:
 
     @property
     def hyper(self) -> Mapping[str, Tensor]:
-        """(K,) float64 by name: write there, between steps. A dropout that all models begin without stays away."""
+        """(K,) float64 by name: write there, between steps."""
         return self._backend.hyper
 
     @property
@@ -205,8 +204,7 @@ class Step:
         self._backend.changed()
 
     def _active(self) -> list[int]:
-        active: list[int] = self.active.nonzero().flatten().tolist()
-        return active
+        return [model for model, active in enumerate(self.active.tolist()) if active]
 
     def _chosen(self, models: Sequence[int] | None) -> list[int]:
         return list(range(self.models) if models is None else models)

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from isoflop.errors import KernelError
 from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.gpt_parameters import first_values, refuse_shape
+from isoflop.kernels.gpt_parameters import first_values
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.noise import GradientNoise
+from isoflop.kernels.parameter_sizes import refuse_shape
 from isoflop.kernels.rotary import turns
 from isoflop.kernels.signatures import DTYPES, OPS
 from isoflop.shape import Shape

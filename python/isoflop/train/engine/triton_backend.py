@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels.gpt_parameters import parameter_sizes
+from isoflop.kernels.parameter_sizes import parameter_sizes
 from isoflop.shape import Shape
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.network import Network
@@ -100,8 +100,9 @@ class TritonBackend:
 
 
 def _refuse(regime: Regime) -> None:
-    """Raise KernelError for what the kernels in Triton are without."""
-    used = [name for name in DEFAULTS.keys() - ADAMW.keys() if bool((regime.hyper[name] != DEFAULTS[name]).any())]
+    """Raise KernelError for what the kernels in Triton are without; experts are refused by their shape."""
+    beyond = DEFAULTS.keys() - ADAMW.keys() - {"balance_loss"}
+    used = [name for name in beyond if bool((regime.hyper[name] != DEFAULTS[name]).any())]
     used += ["optimizer"] * (regime.optimizer != "adamw")
     used += ["averaged"] * regime.averaged
     used += ["parametrisations"] * any(each.name != "standard" for each in regime.parametrisations)

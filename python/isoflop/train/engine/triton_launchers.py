@@ -15,17 +15,20 @@ from isoflop.kernels import (
     cross_entropy,
     cross_entropy_backward,
     embed,
+    embed_backward,
     heads,
     hidden,
     linear,
+    linear_backward,
     mlp,
     mlp_backward,
     norm,
+    norm_backward,
     qkv,
     qkv_backward,
 )
 from isoflop.kernels.configurations import chip_of, folder, table
-from isoflop.kernels.cross_entropy import Loss
+from isoflop.kernels.cross_entropy_join import Loss
 from isoflop.train.engine.network import Launchers
 
 _OF_WEIGHTS, _OF_NORM = ("dweight", "dbias"), ("dgain", "dbias")
@@ -44,14 +47,14 @@ OWN = {
 def launchers(share: Tensor) -> Launchers:
     """The gradient of the mean of a micro-batch is weighed by its ``share`` (K,) float32 of the batch."""
     return Launchers(
-        embed=embed,
-        norm=norm,
+        embed=SimpleNamespace(forward=embed.forward, backward=embed_backward.backward),
+        norm=SimpleNamespace(forward=norm.forward, backward=norm_backward.backward),
         qkv=SimpleNamespace(forward=qkv.forward, backward=qkv_backward.backward),
         attention=SimpleNamespace(
             forward=partial(attention.forward, backend="triton"), backward=attention_backward.backward
         ),
         heads=heads,
-        linear=linear,
+        linear=SimpleNamespace(forward=linear.forward, backward=linear_backward.backward),
         mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
         hidden=hidden,
         cross_entropy=SimpleNamespace(forward=_loss, backward=partial(_loss_backward, share)),

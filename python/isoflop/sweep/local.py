@@ -1,8 +1,4 @@
-"""Where runs are executed: ``run(job, ...)`` on one worker, start to end; here, processes of this machine.
-
-A job is a stack of runs that are trained together, often of one: ``{"store": PATH, "specs": [{...}, ...],
-"threads": 1, "checkpoint_every": 0}``; threads are those of engines whose results do not depend on them.
-"""
+"""Processes of this machine that train, each one job after another."""
 
 from __future__ import annotations
 
@@ -12,43 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import IO, Any, Self
 
 import msgspec
 
 from isoflop.errors import missing
+from isoflop.sweep.job import OnEnd, OnStep, RunEnd
 
 # One run a core: threads inside a run gain less than a second run beside it.
 _SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """How a run ended on its worker: ``finished``, ``diverged``, ``failed``, or ``taken`` by another process."""
-
-    state: str
-    error: str | None = None
-    fatal: bool = False
-
-
-OnStep = Callable[[int, int], None]
-OnEnd = Callable[[int, RunEnd], None]
-
-
-class Worker(Protocol):
-    """Executes one job at a time."""
-
-    def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
-        """Execute ``job``; never raises for what goes wrong inside it.
-
-        Calls ``on_step(index, step)`` as its runs go, and ``on_end(index, end)`` once for each of them, as it ends.
-        """
-
-    def close(self) -> None:
-        """Stop at once, also amid a job."""
 
 
 class LocalWorker:
@@ -58,8 +27,8 @@ class LocalWorker:
         if importlib.util.find_spec("torch") is None:
             raise missing("torch", extra="train")
         self._process: subprocess.Popen[bytes] | None = None
-        self._busy = self._closed = False
-        self._lock = threading.Lock()  # close() comes from another thread than run()
+        self._busy = self._stopped = self._closed = False
+        self._lock = threading.Lock()  # stop() and close() come from another thread than run()
 
     def run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> None:
         left = set(range(len(job["specs"])))
@@ -68,15 +37,15 @@ class LocalWorker:
             left.remove(index)
             on_end(index, how)
 
-        cause = self._run(job, on_step, end)
+        why = self._run(job, on_step, end)
         for index in sorted(left):
-            on_end(index, RunEnd("failed", cause))
+            on_end(index, why or RunEnd("stopped"))
 
-    def _run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> str | None:
-        """Why runs are left without an end, if any are."""
+    def _run(self, job: dict[str, Any], on_step: OnStep, on_end: OnEnd) -> RunEnd | None:
+        """The end of runs that are left without one, if any are."""
         with self._lock:
-            if self._closed:
-                return "stopped before it began"
+            if self._closed or self._stopped:
+                return RunEnd("stopped")
             if self._process is None:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "isoflop.sweep.worker"],
@@ -90,7 +59,7 @@ class LocalWorker:
         finally:
             with self._lock:
                 self._busy = False
-        return None if lived else self._died(process)
+        return None if lived else RunEnd("failed", self._died(process), "lost")
 
     def _died(self, process: subprocess.Popen[bytes]) -> str:
         with self._lock:
@@ -98,6 +67,15 @@ class LocalWorker:
             code = _reap(process)
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"its process ended by {cause}"
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._busy:
+                assert self._process.stdin is not None
+                with suppress(BrokenPipeError):  # it has ended already
+                    self._process.stdin.write(b'{"stop": true}\n')
+                    self._process.stdin.flush()
 
     def close(self) -> None:
         with self._lock:
@@ -123,13 +101,17 @@ def _converse(process: subprocess.Popen[bytes], job: dict[str, Any], on_step: On
         process.stdin.flush()
     except BrokenPipeError:
         return False
-    left = len(job["specs"])
-    for line in process.stdout:
+    return listen(process.stdout, len(job["specs"]), on_step, on_end)
+
+
+def listen(events: IO[bytes], left: int, on_step: OnStep, on_end: OnEnd) -> bool:
+    """Hear of ``left`` runs, a line an event, until all have ended; false where nothing more is said before."""
+    for line in events:
         event = msgspec.json.decode(line)
         if event["event"] == "step":
             on_step(event["run"], event["step"])
             continue
-        on_end(event["run"], RunEnd(event["state"], event["error"], event["fatal"]))
+        on_end(event["run"], RunEnd(event["state"], event["error"], event["cause"], event["fatal"]))
         left -= 1
         if not left:
             return True
