@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoflop.runs.files import explained
+from isoflop.errors import StoreError
+from isoflop.runs.files import explained, whole
 from isoflop.runs.folder import LEASE, POINTS, RECORD
 from isoflop.runs.lease import Lease
 from isoflop.runs.record import ENDED
@@ -78,9 +79,10 @@ def _bring(store: RunStore, run: str, attempt: int, spool: Path) -> None:
     journal = folder.journal(attempt)
     try:
         for points in spool.glob(f"{Path(POINTS).stem}.*.jsonl"):
-            lacking = points.read_bytes()[journal.length - int(points.suffixes[0][1:]) :]
-            lacking = lacking[: lacking.rfind(b"\n") + 1]
-            if lacking:
+            begin = journal.length - int(points.suffixes[0][1:])
+            if begin < 0:
+                raise StoreError(f"the store lost {-begin} bytes of run {run} that come before those in {points}")
+            if lacking := whole(points.read_bytes()[begin:]):
                 journal.append(lacking)
         journal.sync()
     finally:

@@ -35,7 +35,7 @@ class Outbox:
         self._folder, self._attempt, self._spool_at = folder, attempt, spool
         self._behind, self._strict = behind, strict
         self._journal = folder.journal(attempt)
-        self._length = 0
+        self._length = self._journal.length
         self._spool = Spool(spool, 0) if behind else None
         self._refusal: StoreError | None = None
         self._warned = False
