@@ -146,9 +146,8 @@ def test_what_waits_of_a_run_that_was_made_anew_is_named_and_kept(
     assert_whole(store, run)
 
 
+@pytest.mark.parametrize("anywhere", ["local", "s3"], indirect=True)  # memory goes with its process
 def test_a_killed_recorder_leaves_its_points_to_a_delivery(anywhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if anywhere.startswith("memory"):
-        pytest.skip("memory goes with its process")
     lines = [
         "import os, sys, time",
         "from isoflop.runs import Recorder, RunStore, outbox",
