@@ -10,6 +10,7 @@ from torch import Tensor
 from isoflop.benchmark.case import Case, Work, both
 from isoflop.benchmark.sizes import Size, Tensors
 from isoflop.kernels import moe, moe_backward, moe_routing, reference
+from isoflop.kernels.signatures import OPS
 
 TOP_K = 2
 APART = 0.25
@@ -53,6 +54,7 @@ def _moe_work(size: Size, itemsize: int) -> tuple[Work, ...]:
 
 
 _IN_MOE = ("x", "router", "w_in", "w_out")
+_WITHOUT = tuple(each.name for each in OPS["moe"].arguments if each.optional)
 
 
 def _moe_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
@@ -63,23 +65,25 @@ def _moe_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: A
 MIXTURES: tuple[Case, ...] = (
     Case(
         "moe_route",
-        lambda t, out: moe_routing.route(*t.values(), **_ROUTE, out=out),
+        lambda t, out: moe_routing.route(t["x"], t["router"], **_ROUTE, out=out),
         _routed,
         _route_work,
         settings=lambda size: _ROUTE,
         axes=lambda size: {"E": experts(size)},
+        without=("scale",),
         definition=_defined_route,
         drawn=_apart,
     ),
     Case(
         "moe",
-        lambda t, out: moe.forward(*t.values(), **_MOE, out=out),
+        lambda t, out: moe.forward(*(t[name] for name in _IN_MOE), **_MOE, out=out),
         lambda made: (made.y, made.routing.balance),
         _moe_work,
         _moe_backward,
         _IN_MOE,
         settings=lambda size: _MOE,
         axes=lambda size: {"E": experts(size), "I": size.axes["F"]},
+        without=_WITHOUT,
         definition=lambda *tensors, **settings: reference.moe(*tensors, **settings)[:2],
         drawn=_apart,
     ),
