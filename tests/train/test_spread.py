@@ -70,7 +70,8 @@ def torchrun(study: Path, store: Path, spread: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize("spread", SPREAD)
 def test_a_process_takes_the_memory_that_was_predicted(spread: str) -> None:
     shape = Shape(n_layer=6, d_model=512, n_head=4, n_ctx=64, n_vocab=512)
-    spec = TrainSpec(shape=shape, corpus="none", **SETTINGS | {"batch_tokens": 32 * 64})
+    sizes = {"batch_tokens": 32 * 64, "tokens": 256 * 64, "unique_tokens": 256 * 64}
+    spec = TrainSpec(shape=shape, corpus="none", **SETTINGS | sizes)
     made = on_two_processes("proof.peak", json.dumps(spec.to_dict()), "1", spread)
     found = json.loads(made.stdout)
     assert found["predicted"] == pytest.approx(found["taken"], rel=0.25)
