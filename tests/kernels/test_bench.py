@@ -111,11 +111,12 @@ def test_every_op_that_has_a_table_or_a_definition_has_a_case() -> None:
 @pytest.mark.parametrize("dtype", CASES["moe_route"].dtypes)
 @pytest.mark.parametrize("size", correctness.SIZES, ids=str)
 def test_no_rounding_sends_a_row_to_other_experts(size: Size, dtype: torch.dtype) -> None:
-    x, router = CASES["moe_route"].draw(size, dtype, CPU).values()
+    drawn = CASES["moe_route"].draw(size, dtype, CPU)
+    x, router = drawn["x"], drawn["router"]
     exact = x.double() @ router.double().mT
     gaps = exact.sort(-1).values.diff(dim=-1)
     assert gaps.min() > 2 * ((x @ router.mT).double() - exact).abs().max()
-    *_, dropped = CASES["moe_route"].define(size)({"x": x, "router": router})
+    *_, dropped = CASES["moe_route"].define(size)(drawn)
     assert (dropped > 0).all()
 
 
