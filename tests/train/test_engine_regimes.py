@@ -98,7 +98,7 @@ def judged(step: Step, models: list[int]) -> tuple[Tensor, Tensor]:
 
 @regimes
 def test_a_stack_trains_as_the_plain_models_do(make_spec: MakeSpec, regime: str, engine: str) -> None:
-    most = STEPS_OF_CHOICES if REGIMES[regime][0].n_expert > 1 else STEPS
+    most = STEPS_OF_CHOICES if REGIMES[regime][0].n_expert else STEPS
     steps, models = range(most if engine == "native" else 10), list(range(MODELS))
     plain = PlainStep(specs_of(make_spec, regime, "torch", MODELS))
     made = EngineStep(specs_of(make_spec, regime, engine, MODELS))
