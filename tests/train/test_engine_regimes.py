@@ -53,7 +53,6 @@ REGIMES: dict[str, tuple[Shape, list[dict[str, Any]]]] = {
     "all of it": (LLAMA, [MUP | {"z_loss": 0.1, "dropout": 0.1, "averaging": "ema", "base_head": 24}]),
 }
 MODELS, BATCH, STEPS = 7, 8, 50
-STEPS_OF_CHOICES = 20  # by experts: sooner or later one is even
 CLOSE = 2e-4  # what fifty steps make of a float32's rounding
 regimes = pytest.mark.parametrize("regime", REGIMES)
 
@@ -98,8 +97,7 @@ def judged(step: Step, models: list[int]) -> tuple[Tensor, Tensor]:
 
 @regimes
 def test_a_stack_trains_as_the_plain_models_do(make_spec: MakeSpec, regime: str, engine: str) -> None:
-    most = STEPS_OF_CHOICES if REGIMES[regime][0].n_expert else STEPS
-    steps, models = range(most if engine == "native" else 10), list(range(MODELS))
+    steps, models = range(STEPS if engine == "native" else 10), list(range(MODELS))
     plain = PlainStep(specs_of(make_spec, regime, "torch", MODELS))
     made = EngineStep(specs_of(make_spec, regime, engine, MODELS))
     torch.testing.assert_close(trained(made, models, steps), trained(plain, models, steps), atol=CLOSE, rtol=0)
