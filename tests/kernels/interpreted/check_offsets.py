@@ -59,7 +59,10 @@ LAUNCHERS: dict[str, tuple[dict[str, int], Callable[..., Any]]] = {
     "mlp": (NARROW, lambda **t: mlp.forward(**t, **PLAIN)),
     "mlp_backward": (NARROW, lambda **t: mlp_backward.backward(**t, **PLAIN)),
     "block": (BLOCK, lambda **t: block.forward(**t, **PLAIN, n_head=2, n_kv_head=2)),
-    "moe": ({"D": 128, "I": 512, "F": 512}, lambda **t: moe.forward(**t, kind="gelu", top_k=2)),
+    "moe": (
+        {"D": 128, "I": 512, "F": 512, "N": 1},
+        lambda x, router, w_in, w_out, **_: moe.forward(x, router, w_in, w_out, kind="gelu", top_k=2),
+    ),
     "linear_cross_entropy": (VOCABULARY, lambda **t: cross_entropy.forward(**t)[:4]),
     "linear_cross_entropy_backward": (VOCABULARY, lambda dlosses, **t: cross_entropy_backward.backward(**t)),
     "embed": ({"D": 256}, embed.forward),
