@@ -38,11 +38,7 @@ void block(Strided left, const float* b, std::int64_t depth, float* c, std::int6
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < vectors; ++j) {
-      if (!add) sums[i][j] = Vector{};
-      else if (j + 1 < vectors) sums[i][j] = load(c + i * ldc + j * lanes);
-      else sums[i][j] = load(c + i * ldc + j * lanes, tail);
-    }
+    for (int j = 0; j < vectors; ++j) sums[i][j] = Vector{};
   }
   // Three rows to a pointer, at 0, 1 and 2 strides from it: fourteen pointers would not fit the registers.
   constexpr int groups = (rows + 2) / 3;
@@ -73,8 +69,9 @@ void block(Strided left, const float* b, std::int64_t depth, float* c, std::int6
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
     for (int j = 0; j < vectors; ++j) {
-      if (j + 1 < vectors) store(c + i * ldc + j * lanes, sums[i][j]);
-      else store(c + i * ldc + j * lanes, sums[i][j], tail);
+      float* const to = c + i * ldc + j * lanes;
+      if (j + 1 < vectors) store(to, add ? load(to) + sums[i][j] : sums[i][j]);
+      else store(to, add ? load(to, tail) + sums[i][j] : sums[i][j], tail);
     }
   }
 }
@@ -88,18 +85,24 @@ constexpr Block block_of(std::int64_t of_rows, bool wide, std::integer_sequence<
   return blocks[wide][of_rows - 1];
 }
 
+// Products that are added up before their sum is added to C: long sums lose digits.
+inline constexpr std::int64_t steps_summed = 256;
+
 // C (m x n) = or += A B of B packed in panels of `panel_width` columns by `depth` steps.
 template <class Kind, bool down>
 void multiply_panels(Strided left, std::int64_t m, const float* packed, std::int64_t depth, std::int64_t n, float* c,
                      std::int64_t ldc, bool add) {
   const std::int64_t each = shares(m, shares(m, block_rows));
   for (std::int64_t column = 0; column < n; column += panel_width) {
-    const std::int64_t columns = least(panel_width, n - column);
+    const std::int64_t columns = least(panel_width, n - column), wide = rounded_up(columns, lanes);
+    const float* const panel = packed + column * depth;
     for (std::int64_t row = 0; row < m; row += each) {
       const std::int64_t rows = least(each, m - row);
       const Block run = block_of<Kind, down>(rows, columns > lanes, std::make_integer_sequence<int, block_rows>{});
-      run({left.a + row * left.rows_apart, left.rows_apart, left.steps_apart}, packed + column * depth, depth,
-          c + row * ldc + column, ldc, columns, add);
+      const float* const a = left.a + row * left.rows_apart;
+      for (std::int64_t step = 0; step < depth; step += steps_summed)
+        run({a + step * (down ? left.steps_apart : 1), left.rows_apart, left.steps_apart}, panel + step * wide,
+            least(steps_summed, depth - step), c + row * ldc + column, ldc, columns, add || step > 0);
     }
   }
 }

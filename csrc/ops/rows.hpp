@@ -18,17 +18,23 @@ inline void add_rows(float* y, std::int64_t rows, std::int64_t width, const floa
   }
 }
 
+inline constexpr std::int64_t rows_added = 256;  // before their sum is added: long sums lose digits
+
 // totals (width) = or += the sum of the rows.
 inline void add_up_rows(const float* values, std::int64_t rows, std::int64_t width, float* totals, bool add) {
   each_vector(width, [&](std::int64_t column, std::int64_t count) {
-    // Four sums: one alone would wait for each addition.
-    Vector sums[4] = {};
-    std::int64_t row = 0;
-    for (; row + 4 <= rows; row += 4)
-      for (std::int64_t i = 0; i < 4; ++i) sums[i] += load(values + (row + i) * width + column, count);
-    for (; row < rows; ++row) sums[0] += load(values + row * width + column, count);
-    const Vector total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    store(totals + column, add ? load(totals + column, count) + total : total, count);
+    Vector total = add ? load(totals + column, count) : Vector{};
+    for (std::int64_t first = 0; first < rows; first += rows_added) {
+      const std::int64_t end = least(rows, first + rows_added);
+      // Four sums: one alone would wait for each addition.
+      Vector sums[4] = {};
+      std::int64_t row = first;
+      for (; row + 4 <= end; row += 4)
+        for (std::int64_t i = 0; i < 4; ++i) sums[i] += load(values + (row + i) * width + column, count);
+      for (; row < end; ++row) sums[0] += load(values + row * width + column, count);
+      total += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    }
+    store(totals + column, total, count);
   });
 }
 

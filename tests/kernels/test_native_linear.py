@@ -52,6 +52,11 @@ def test_linear_and_its_gradients_match_the_definition(instruction_set: str, row
 
 
 @by_instruction_set
+def test_sums_of_thousands_of_products_lose_no_more_digits_than_torchs(instruction_set: str) -> None:
+    assert_native(by_native, by_definition, inputs(1, 2080, 2080, 40), instruction_set)
+
+
+@by_instruction_set
 @pytest.mark.parametrize("absent", ["bias", "residual"])
 def test_bias_and_residual_may_be_absent(instruction_set: str, absent: str) -> None:
     assert_native(by_native, by_definition, inputs(1, 19, 20, 35, **{absent: False}), instruction_set)
