@@ -46,9 +46,8 @@ struct Form {
 
   void forward(const Weights& expert, const float* x, std::int64_t rows, float* y, Context& context) const {
     const Scratch::Loan loan(context.scratch);
-    void* const tensors[] = {const_cast<float*>(x), nullptr,     nullptr,
-                             expert.w_in,           expert.b_in, expert.w_out,
-                             expert.b_out,          y,           take_packed(false, context)};
+    void* const tensors[] = {const_cast<float*>(x), nullptr,      nullptr, expert.w_in, expert.b_in,
+                             expert.w_out,          expert.b_out, y,       nullptr,     take_packed(false, context)};
     run(mlp, tensors, rows, context);
   }
 
@@ -68,6 +67,7 @@ struct Form {
                              to.b_in,
                              to.w_out,
                              to.b_out,
+                             nullptr,
                              nullptr,
                              nullptr,
                              take_packed(true, context)};

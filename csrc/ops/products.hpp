@@ -4,9 +4,23 @@
 // rows where operands are rounded to bfloat16. Sums are float32.
 #pragma once
 
-#include "simd.hpp"
+#include "products_rounding.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
+
+// What an instruction set makes of the products asked for.
+enum class Operands { floats, rounded, pairs, tiles };
+
+constexpr Operands operands_of(Products products) {
+  if (products == Products::float32) return Operands::floats;
+#if defined(__AMX_BF16__)
+  return Operands::tiles;
+#elif defined(__AVX512BF16__)
+  return Operands::pairs;
+#else
+  return Operands::rounded;
+#endif
+}
 
 // Bytes of a packed right-hand matrix.
 std::size_t packed_bytes(std::int64_t k, std::int64_t n, Products products);
@@ -50,6 +64,21 @@ class Panel {
   std::int64_t steps_, stride_, k_;
   Products products_;
 };
+
+inline void Panel::put(std::int64_t row, std::int64_t column, Vector values, std::int64_t count) const {
+  float* const to = own_ + row * steps_;
+  switch (operands_of(products_)) {
+    case Operands::floats: store(to + column, values, count); break;
+    case Operands::rounded: store(to + column, round_to_bfloat16(values), count); break;
+    default: {
+#if defined(__AVX512BF16__)
+      const __m256bh rounded = _mm512_cvtneps_pbh(values);
+      _mm256_mask_storeu_epi16(reinterpret_cast<std::uint16_t*>(to) + column, static_cast<__mmask16>((1U << count) - 1),
+                               reinterpret_cast<__m256i>(rounded));
+#endif
+    }
+  }
+}
 
 // Rows that a panel best holds: what the kernels take at a time, a few times over.
 std::int64_t panel_rows(std::int64_t k, Products products);
@@ -106,9 +135,18 @@ class Turned {
 class Stacked {
  public:
   Stacked(Context& context, std::int64_t rows, std::int64_t n);
+  // In memory that outlives the op, of packed_bytes(rows, n).
+  Stacked(float* memory, std::int64_t rows, std::int64_t n, Products products)
+      : own_(memory), n_(n), rows_(rows), products_(products) {}
   void read(const float* b, std::int64_t ldb, std::int64_t rows, std::int64_t n);
   void begin(std::int64_t rows, std::int64_t n);
   void put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const;
+
+  // `columns` columns from `column` on, a multiple of the width of two panels.
+  Stacked from(std::int64_t column, std::int64_t columns) const {
+    const std::size_t before = packed_bytes(rows_, column, products_) / sizeof(float);
+    return {own_ + before, rows_, columns, products_};
+  }
 
   const float* data() const { return own_; }
   std::int64_t n() const { return n_; }

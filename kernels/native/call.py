@@ -81,6 +81,11 @@ def bfloat16_products() -> bool:
     return _products.get() == "bfloat16"
 
 
+def by_tiles() -> bool:
+    """Whether matrices are multiplied in bfloat16 by tiles of rows and columns."""
+    return bfloat16_products() and instruction_set() == "amx"
+
+
 def call(
     op: str, tensors: Sequence[Tensor | None], sizes: Sequence[int] = (), settings: Sequence[float] = (), *,
     kept: int = 0,

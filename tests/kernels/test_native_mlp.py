@@ -34,9 +34,10 @@ def inputs(
     return {name: None if name in without else each for name, each in drawn.items()}
 
 
-def assert_right(given: Tensors, instruction_set: str, **settings: Any) -> None:
+def assert_right(given: Tensors, instruction_set: str, *, saving: bool = False, **settings: Any) -> None:
     def by_native(grad_y: Tensor, **tensors: Tensor | None) -> dict[str, Tensor]:
-        named = {"y": mlp.forward(**tensors, **settings)} | mlp.backward(grad_y, **tensors, **settings)._asdict()
+        y, saved = mlp.forward_saving(**tensors, **settings) if saving else (mlp.forward(**tensors, **settings), None)
+        named = {"y": y} | mlp.backward(grad_y, **tensors, saved=saved, **settings)._asdict()
         return {name: value for name, value in named.items() if value is not None}
 
     def by_definition(**tensors: Tensor | None) -> dict[str, Tensor]:
@@ -66,6 +67,22 @@ def test_every_bias_may_be_absent(instruction_set: str, without: tuple[str, ...]
 def test_rows_and_hidden_columns_beyond_a_tile(instruction_set: str, rows: int, width: int, deep: int) -> None:
     assert_right(inputs(1, rows, width, deep, kind="swiglu"), instruction_set, kind="swiglu", norm="rms", residual=True)
     assert_right(inputs(1, rows, width, deep), instruction_set, kind="gelu", norm="layer", residual=True)
+
+
+@by_instruction_set
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize(("rows", "width", "deep"), [(2, 3, 5), (33, 16, 129), (300, 130, 192), (520, 33, 300)])
+def test_gradients_from_what_was_saved_match_the_definition(
+    instruction_set: str, kind: str, rows: int, width: int, deep: int
+) -> None:
+    given = inputs(2, rows, width, deep, kind=kind)
+    assert_right(given, instruction_set, saving=True, kind=kind, norm="layer", residual=True)
+
+
+def test_float32_saves_nothing() -> None:
+    given = inputs(1, 3, 4, 5)
+    given.pop("grad_y")
+    assert mlp.forward_saving(**given, kind="gelu", norm="layer").saved is None
 
 
 def test_a_norm_without_gain_is_refused() -> None:

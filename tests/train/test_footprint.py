@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from isoflop import Shape
+from isoflop import Shape, _core
 from isoflop.data import Corpus
 from isoflop.errors import NotEnoughMemory
 from isoflop.train import step as steps
@@ -50,10 +50,19 @@ def spec_of(make_spec: MakeSpec, shape: Shape, batch: int, **changes: Any) -> Tr
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_native_engine_holds_what_was_predicted(make_spec: MakeSpec, name: str, threads: int) -> None:
-    shape = SHAPES[name]
-    step = Step(shape, models=3, batch=16, backend="native", threads=threads)
+    assert_predicted(make_spec, SHAPES[name], threads, "float32")
+
+
+@pytest.mark.skipif(_core.usable_isas()[-1] != "amx", reason="this machine has no tiles")
+@pytest.mark.parametrize("name", ["gpt2", "narrow", "llama"])
+def test_what_is_saved_where_tiles_multiply_is_predicted(make_spec: MakeSpec, name: str) -> None:
+    assert_predicted(make_spec, SHAPES[name], 1, "bfloat16")
+
+
+def assert_predicted(make_spec: MakeSpec, shape: Shape, threads: int, products: str) -> None:
+    step = Step(shape, models=3, batch=16, backend="native", threads=threads, products=products)
     step.evaluate(*torch.zeros(2, 3, 64, shape.n_ctx, dtype=torch.int64))
-    predicted = needed([spec_of(make_spec, shape, 16, engine="native")] * 3, threads=threads)
+    predicted = needed([spec_of(make_spec, shape, 16, engine="native", precision=products)] * 3, threads=threads)
     for kind, size in step.memory.items():
         assert predicted[kind] == pytest.approx(size, rel=0.2 if kind == "activations" else 0.02), kind
 

@@ -15,7 +15,7 @@ from isoflop.errors import NotEnoughMemory
 from isoflop.kernels.parameter_sizes import is_mixture, parameter_sizes
 from isoflop.shape import Shape
 from isoflop.train.engine.moments import MOMENTS
-from isoflop.train.engine.parts import part_of, slots_of
+from isoflop.train.engine.parts import part_of, saved_by_mlp, slots_of
 from isoflop.train.spec import TrainSpec
 
 EVAL_BATCH = 64
@@ -75,7 +75,8 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
 
     Of that a block keeps its input, queries, keys, values, what heads give, apart and joined, and what MLPs begin from;
     a mixture what its experts take and give besides, and who goes where. Gradients pass through, and so does the part
-    of another batch that is judged, all of it where experts may be full. Experts are packed one at a time.
+    of another batch that is judged, all of it where experts may be full. Experts are packed one at a time. Products in
+    bfloat16 are taken to be made by tiles.
     """
     shape, batch = spec.shape, spec.batch_windows
     accumulate = spec.accumulate if shape.n_expert is None else spec.micro_batches
@@ -87,12 +88,14 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     n_mixture, choices = sum(is_mixture(shape, layer) for layer in range(shape.n_layer)), shape.top_k or 0
     of_experts = (1 + choices) * width + (shape.n_expert or 0) + 4 * choices
     kept = of_block * shape.n_layer + of_experts * n_mixture
+    fused = spec.precision == "bfloat16" and spec.dropout == 0
+    saved = saved_by_mlp(shape, rows) * (shape.n_layer - n_mixture) if fused else 0
     judged = rows if shape.capacity_factor is None else eval_batch(spec) * shape.n_ctx
     return {
         "parameters": models * _FLOAT * shape.n_params,
         "optimizer": models * _FLOAT * _moments(spec),
         "gradients": threads * slots * _FLOAT * shape.n_params,
-        "activations": threads * _FLOAT * (rows * kept + 6 * width * (rows + judged) + packed),
+        "activations": threads * (saved + _FLOAT * (rows * kept + 6 * width * (rows + judged) + packed)),
     }
 
 

@@ -23,7 +23,7 @@ from isoflop.train.engine.forward import forward
 from isoflop.train.engine.native_launchers import launchers
 from isoflop.train.engine.native_updates import Updates, of_chunk, row
 from isoflop.train.engine.network import Dropout
-from isoflop.train.engine.parts import part_of
+from isoflop.train.engine.parts import part_of, saved_by_mlp
 from isoflop.train.engine.regime import Regime
 from isoflop.train.engine.state import State, refuse_sizes
 
@@ -119,7 +119,8 @@ class NativeBackend(State):
         stage.place(self._begun, unit=8 * parts, part=8)
         stage.place(self._losses, model=row(self._losses), unit=4 * parts, part=4)
         stage.place(self._grads, unit=4 * self.flat.numbers, owner=row(self._grads))
-        ops = launchers(self._share[:1], self.column("z_loss")[:1])
+        saves = saved_by_mlp(self.shape, self._part * self.shape.n_ctx) > 0
+        ops = launchers(self._share[:1], self.column("z_loss")[:1], saves=saves)
         net = self.network(slice(1), ops, self.params[:1], self._dropout(), self._balance[:1])
         tokens, targets = (each[:1, : self._part] for each in self._batch)
         with stage.recorded():

@@ -27,10 +27,11 @@ from isoflop.kernels.native import (
 from isoflop.train.engine.network import Launchers
 
 
-def launchers(share: Tensor | None = None, z_loss: Tensor | float = 0.0) -> Launchers:
+def launchers(share: Tensor | None = None, z_loss: Tensor | float = 0.0, *, saves: bool = False) -> Launchers:
     """``share`` (K,) float32: one over the positions of a batch that have a loss, those of all parts; None in no part.
 
-    A part's mean is then what it adds to the mean of the batch. ``z_loss`` (K,) float64.
+    A part's mean is then what it adds to the mean of the batch. ``z_loss`` (K,) float64. ``saves``: whether an MLP,
+    where tiles multiply, keeps what it makes between its matrices for the backward pass.
     """
     loss = partial(cross_entropy.forward, share=share, z_loss=z_loss)
     return Launchers(
@@ -40,7 +41,7 @@ def launchers(share: Tensor | None = None, z_loss: Tensor | float = 0.0) -> Laun
         attention=SimpleNamespace(forward=attention.forward, backward=attention_backward.backward),
         heads=heads,
         linear=linear,
-        mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
+        mlp=SimpleNamespace(forward=mlp.forward_saving if saves else mlp.forward, backward=_mlp_backward),
         hidden=hidden,
         cross_entropy=SimpleNamespace(forward=loss, backward=_loss_backward),
         scale=scale,
@@ -82,9 +83,8 @@ def _qkv_backward(
     return _OfProjection(of_norm.dx.view_as(x), of_norm.dgain, of_norm.dbias, made.dweight, made.dbias)
 
 
-def _mlp_backward(*given: Any, saved: Tensor, **settings: Any) -> mlp.Gradients:
-    """Everything is computed again from the rows: nothing of ``saved`` is read."""
-    return mlp.backward(*given, **settings)
+def _mlp_backward(*given: Any, saved: mlp.Saving | Tensor, **settings: Any) -> mlp.Gradients:
+    return mlp.backward(*given, saved=saved.saved if isinstance(saved, mlp.Saving) else None, **settings)
 
 
 def _loss_backward(x: Tensor, weight: Tensor, targets: Tensor, loss: cross_entropy.Loss) -> cross_entropy.Loss:

@@ -14,6 +14,9 @@ STREAMED = 1024 * 1024
 CACHED_WEIGHTS = 8 * 1024 * 1024
 """Bytes of parameters up to which they and their gradients stay in outer caches from part to part."""
 
+SAVED = 1024 * 1024
+"""Bytes that the MLP of a block may save for the backward pass: more are read as slowly as they are made anew."""
+
 
 def slots_of(shape: Shape, batch: int, accumulate: int = 1) -> int:
     """Slots of a batch of so many sequences: two where it can be halved, so that two cores share that of one model.
@@ -39,3 +42,12 @@ def part_of(shape: Shape, batch: int, slots: int, accumulate: int = 1) -> int:
     room = RESIDENT if 4 * shape.n_params <= CACHED_WEIGHTS else STREAMED
     whole, fit = batch // slots, min(room // (4 * shape.d_model * shape.n_ctx), batch // accumulate)
     return max(count for count in range(1, whole + 1) if whole % count == 0 and count <= max(fit, 1))
+
+
+def saved_by_mlp(shape: Shape, rows: int) -> int:
+    """Bytes that the MLP of a block saves of so many rows, where tiles multiply: activations and slopes, 16 bits each.
+
+    None of a gated one, nor where they are more than stay in cache.
+    """
+    size = 4 * (-(-rows // 32) * 32) * (-(-shape.d_ff // 16) * 16)
+    return 0 if shape.activation == "swiglu" or size > SAVED else size
