@@ -34,7 +34,7 @@ Softmax write_weights(const float* scores, std::int64_t first, std::int64_t end,
 #pragma GCC unroll 8
     for (std::int64_t i = 0; i < band_vectors; ++i) {
       const std::int64_t column = at + i * lanes;
-      const Vector weight = exp2(load(scores + column) * scale + shift);
+      const Vector weight = Form::exp2(load(scores + column) * scale + shift);
       weights[i] = seen ? weight : within(weight, column, first, end);
       total += weights[i];
       if constexpr (drops)

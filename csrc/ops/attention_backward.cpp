@@ -96,7 +96,7 @@ struct AttentionBackward {
 #pragma GCC unroll 8
       for (std::int64_t i = 0; i < band_vectors; ++i) {
         const std::int64_t shift = i * lanes;
-        const Vector p = exp2(load(s + shift) * in_bits - load(lse + query + shift));
+        const Vector p = Form::exp2(load(s + shift) * in_bits - load(lse + query + shift));
         Vector growth = load(dp + shift), left = p;
         if constexpr (drops) {
           const auto key = static_cast<std::uint32_t>(r), later = static_cast<std::uint32_t>(shift);

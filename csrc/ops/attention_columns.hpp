@@ -81,7 +81,7 @@ struct AttentionByColumns {
         Vector weight[2];
         for (std::int64_t r = 0; r < 2; ++r) {
           const std::int64_t key = first + row + r, from = query + i * lanes;
-          weight[r] = exp2(load(scores + (row + r) * band + i * lanes) * in_bits - highest[i]);
+          weight[r] = TileForm::exp2(load(scores + (row + r) * band + i * lanes) * in_bits - highest[i]);
           if (!all) weight[r] = seen(key, from) ? weight[r] : Vector{};
         }
         total[i] += weight[0] + weight[1];

@@ -2,6 +2,7 @@
 // buffers of 32-bit elements: a float32, or two bfloat16 that follow each other along the inner dimension.
 #pragma once
 
+#include "elementary.hpp"
 #include "products_tiles.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
@@ -33,6 +34,9 @@ struct VectorForm {
 
   // 32-bit elements of k.
   static constexpr std::int64_t steps(std::int64_t k) { return k; }
+
+  // Of scores that become weights.
+  static Vector exp2(Vector x) { return ISOFLOP_ISA::exp2(x); }
 
   static Vector round(Vector values) { return rounded ? round_to_bfloat16(values) : values; }
 
@@ -73,6 +77,8 @@ struct TileForm {
     const __m512bh both = _mm512_cvtne2ps_pbh(values[1], values[0]);
     __builtin_memcpy(to, &both, sizeof both);
   }
+
+  static Vector exp2(Vector x) { return rough_exp2(x); }
 
   // Two rows of 32 columns, as two panels of pairs of a right-hand matrix that are `apart` from each other.
   static void put_pairs(float* to, std::int64_t apart, const BandVectors& first, const BandVectors& second) {

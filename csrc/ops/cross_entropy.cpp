@@ -68,26 +68,28 @@ void cross_entropy(const Arguments& arguments, Context& context) {
     for (std::int64_t top = 0; top < here; top += block_of_rows) {
       const std::int64_t of_block = least(block_of_rows, here - top);
       logits.multiply(top, of_block);
-      float highest[block_of_rows], own[block_of_rows], sums[block_of_rows], logs[block_of_rows], each[block_of_rows];
-      for (std::int64_t i = 0; i < block_of_rows; ++i) sums[i] = 1;
+      float highest[block_of_rows], own[block_of_rows], sums[block_of_rows], logs[block_of_rows], each[block_of_rows],
+          weights[block_of_rows];
+      for (std::int64_t i = 0; i < block_of_rows; ++i)
+        sums[i] = 1, weights[i] = i < of_block ? labels.weight(start + top + i) : 0.0F;
       logits.largest(highest);
       for (std::int64_t i = 0; i < of_block; ++i) {
         const std::int64_t row = start + top + i, label = labels.known_label(row);
         own[i] = label < 0 ? 0.0F : logits.at(i, label);
         if (hits != nullptr) hits[row] = label >= 0 && hit(logits, i, label, highest[i]);
       }
-      logits.exponentials(highest, sums);
+      logits.exponentials(highest, weights, sums);
       for (std::int64_t at = 0; at < block_of_rows; at += lanes) store(logs + at, log(load(sums + at)));
       for (std::int64_t i = 0; i < of_block; ++i) {
         const std::int64_t row = start + top + i, label = labels.known_label(row);
-        const float of_row = labels.weight(row), whole = of_row * share;
+        const float of_row = weights[i], whole = of_row * share;
         lse[row] = highest[i] + logs[i];
         const float of_label = of_row == 0 ? 0.0F : of_row * (lse[row] - own[i]);
         losses[row] = of_row == 0 ? 0.0F : of_label + of_row * zeta * lse[row] * lse[row];
         loss += static_cast<double>(losses[row]), entropy += static_cast<double>(of_label);
         const float growth = (1 + 2 * zeta * lse[row]) / sums[i];
         each[i] = whole * growth;
-        if (label >= 0) logits.at(i, label) -= 1 / growth;
+        if (dx != nullptr && label >= 0) logits.lower(i, label, 1 / growth);
       }
       if (dx != nullptr) logits.put(each);
     }

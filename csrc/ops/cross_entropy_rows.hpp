@@ -48,9 +48,12 @@ class LogitsByRows {
   }
 
   // Become e^(z - highest), whose sums go to `sums`.
-  void exponentials(const float* highest, float* sums) const {
+  void exponentials(const float* highest, const float*, float* sums) const {
     for (std::int64_t i = 0; i < of_block_; ++i) sums[i] = exponentials_of(logits_ + i * vocabulary_, highest[i]);
   }
+
+  // The exponential of a row's label is `by` lower in its gradient.
+  void lower(std::int64_t row, std::int64_t label, float by) const { at(row, label) -= by; }
 
   // Times `each` of their row they are a part of the gradients; nothing of a row whose factor is nought.
   void put(const float* each) const {

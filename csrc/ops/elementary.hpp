@@ -51,6 +51,13 @@ inline Vector exp2(Vector x) {
                 n);
 }
 
+// 2^x within 3e-6 of itself, x below 128: for what is rounded to bfloat16, at two thirds of the time.
+inline Vector rough_exp2(Vector x) {
+  x = larger(broadcast(-151.0F), x);
+  const Vector n = nearest(x), r = x - n;
+  return scaled(polynomial(r, 0.9999993F, 0.6931218F, 0.24024746F, 0.05591786F, 0.009570086F), n);
+}
+
 // ln x; at most 1 ulp.
 inline Vector log(Vector x) {
   const Vector grown = x < 0x1p-126F ? x * 0x1p23F : x;  // a number of all its bits
