@@ -34,6 +34,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 
@@ -49,7 +50,7 @@ def _add_dq(
     if MASKED:
         s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
     ds = tl.exp2(s * LOG2E) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
-    return tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    return add_product(ds.to(k.dtype), k, dq)
 
 
 @triton.jit
@@ -98,9 +99,9 @@ def _add_dk_dv(
     if MASKED:
         s = tl.where(visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
     p = tl.exp2(s * LOG2E)
-    dv = tl.dot(p.to(dy.dtype), dy, dv, input_precision="ieee")
+    dv = add_product(p.to(dy.dtype), dy, dv)
     ds = p * (tl.dot(v, tl.trans(dy), input_precision="ieee") - delta[None, :])
-    return tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee"), dv
+    return add_product(ds.to(q.dtype), q, dk), dv
 
 
 @triton.jit
