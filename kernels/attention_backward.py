@@ -23,6 +23,7 @@ from torch import Tensor
 from isoflop.kernels import attention_sdpa
 from isoflop.kernels.attention import LOG2E, settings
 from isoflop.kernels.attention_tiles import (
+    block_of_queries,
     edge_block,
     keys_seen,
     load_tile,
@@ -59,9 +60,7 @@ def _attention_dq(
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
-    program = tl.program_id(0)  # as block_of_queries gives, which would cost fp32 a register here
-    row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
-    head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    row, head = block_of_queries(heads, T, ROWS)
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
