@@ -29,6 +29,7 @@ from isoflop.kernels.attention_tiles import block_of_queries, edge_block, keys_s
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
+from isoflop.kernels.each import of_model, one_or_each
 from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
@@ -59,12 +60,13 @@ def _attend(
 
 @triton.jit
 def _attention_fwd(
-    Q, K, V, Y, LSE, heads, group, T, window, scale,
+    Q, K, V, Y, LSE, heads, group, T, window, scale, SCALES,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), heads = B H, the longest rows first. Q, Y (K, heads, T, C); LSE (K, heads, T)
-    float32; K, V (K, heads // group, T, C); window an integer or None."""
+    float32; K, V (K, heads // group, T, C); window an integer or None; SCALES (K,) float64 or None."""
     row, head = block_of_queries(heads, T, ROWS)
+    scale = of_model(scale, SCALES, tl.program_id(1))
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
@@ -88,11 +90,12 @@ def _attention_fwd(
 
 def forward(
     q: Tensor, k: Tensor, v: Tensor, *,
-    causal: bool = True, window: int | None = None, scale: float | None = None,
+    causal: bool = True, window: int | None = None, scale: float | Tensor | None = None,
     backend: str | None = None, out: tuple[Tensor, Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Attention of q (K, B, H, T, C) over k, v (K, B, G, T, C), H a multiple of G; ``scale`` is 1/sqrt(C) unless given.
+    """Attention of q (K, B, H, T, C) over k, v (K, B, G, T, C), H a multiple of G.
 
+    ``scale`` is 1/sqrt(C) unless given, one number or (K,) float64, of models that have their own, in Triton alone.
     ``backend``: "triton", "sdpa" (``torch.nn.functional.scaled_dot_product_attention``), or None: SDPA for heads wider
     than ``sdpa_past`` in the configuration table, unless there is a window; ``dispatch.last_dispatch`` tells which ran.
 
@@ -106,7 +109,8 @@ def forward(
     check_heads(sizes)
     chosen = configuration("attention", width=min(sizes["C"], WIDEST), dtype=q.dtype, chip=chip_of(q.device))
     if backend is None:
-        backend = "sdpa" if sizes["C"] > chosen["sdpa_past"] and window is None else "triton"
+        library = sizes["C"] > chosen["sdpa_past"] and window is None and not isinstance(scale, Tensor)
+        backend = "sdpa" if library else "triton"
     if backend not in BACKENDS:
         raise KernelError(f"there is no backend {backend!r} of attention", hint=nearest(backend, BACKENDS))
     form = tuple(q.shape), q.dtype
@@ -120,19 +124,23 @@ def forward(
     y, lse = buffers("attention", q.device, out, y=form, lse=(form[0][:-1], torch.float32))
     heads, seq = sizes["B"] * sizes["H"], sizes["T"]
     _attention_fwd[(triton.cdiv(seq, chosen["rows"]) * heads, sizes["K"])](
-        q, k, v, y, lse, heads, sizes["H"] // sizes["G"], **settings(sizes, causal, window, scale),
+        q, k, v, y, lse, heads, sizes["H"] // sizes["G"], **settings(sizes, causal, window, scale, q),
         ROWS=chosen["rows"], COLUMNS=chosen["columns"], **chosen.launch,
     )  # fmt: skip
     return y, lse
 
 
-def settings(sizes: dict[str, int], causal: bool, window: int | None, scale: float | None) -> dict[str, object]:
+def settings(
+    sizes: dict[str, int], causal: bool, window: int | None, scale: float | Tensor | None, q: Tensor
+) -> dict[str, object]:  # fmt: skip
     """What every kernel of attention is told of a call: a window that hides nothing is none."""
     seq, width = sizes["T"], sizes["C"]
+    of_all, of_each = one_or_each("attention: scale", width**-0.5 if scale is None else scale, q)
     return {
         "T": seq,
         "window": None if window is None or window >= seq else window,
-        "scale": width**-0.5 if scale is None else float(scale),
+        "scale": of_all,
+        "SCALES": of_each,
         "CAUSAL": causal,
         "C": width,
         "WIDTH": max(16, triton.next_power_of_2(width)),

@@ -33,6 +33,7 @@ from isoflop.kernels.attention_tiles import (
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
+from isoflop.kernels.each import of_model
 from isoflop.kernels.launch import admit
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
@@ -54,13 +55,14 @@ def _add_dq(
 
 @triton.jit
 def _attention_dq(
-    DY, Q, K, V, Y, LSE, DQ, DELTA, heads, group, T, window, scale,
+    DY, Q, K, V, Y, LSE, DQ, DELTA, heads, group, T, window, scale, SCALES,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
     program = tl.program_id(0)  # as block_of_queries gives, which would cost fp32 a register here
     row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
     head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    scale = of_model(scale, SCALES, tl.program_id(1))
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
@@ -105,11 +107,12 @@ def _add_dk_dv(
 
 @triton.jit
 def _attention_dkdv(
-    DY, Q, K, V, LSE, DELTA, DK, DV, heads, group, T, window, scale,
+    DY, Q, K, V, LSE, DELTA, DK, DV, heads, group, T, window, scale, SCALES,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, COLUMNS) heads // group, K), the longest columns first; shapes as in ``_attention_dq``."""
     program, shared = tl.program_id(0), heads // group
+    scale = of_model(scale, SCALES, tl.program_id(1))
     column = program // shared * COLUMNS
     kv = tl.program_id(1).to(tl.int64) * shared + program % shared
     columns = column + tl.arange(0, COLUMNS)
@@ -144,7 +147,7 @@ class Gradients(NamedTuple):
 
 def backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor | None, *,
-    causal: bool = True, window: int | None = None, scale: float | None = None, out: Gradients | None = None,
+    causal: bool = True, window: int | None = None, scale: float | Tensor | None = None, out: Gradients | None = None,
 ) -> Gradients:  # fmt: skip
     """Gradients from ``dy``, the inputs of :func:`attention.forward` and its results, in ``out`` of an earlier call.
 
@@ -165,7 +168,7 @@ def backward(
         dq, dk, dv = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
         return Gradients(made.dq.copy_(dq), made.dk.copy_(dk), made.dv.copy_(dv), None)
     heads, group, seq = sizes["B"] * sizes["H"], sizes["H"] // sizes["G"], sizes["T"]
-    told = settings(sizes, causal, window, scale)
+    told = settings(sizes, causal, window, scale, q)
     by_row, by_column = (
         configuration(op, width=sizes["C"], dtype=q.dtype, chip=chip_of(q.device))
         for op in ("attention_dq", "attention_dkdv")

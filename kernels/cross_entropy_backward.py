@@ -26,6 +26,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.cross_entropy import share_out
+from isoflop.kernels.each import of_model, one_or_each
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
 from isoflop.kernels.partial import add_partials
@@ -53,7 +54,7 @@ def _weights(T, WEIGHTS, DLOSS, at, live, V, ignored):
 
 @triton.jit
 def _xent_dx(
-    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DX, M, V, D, steps, ignored, zeta,
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DX, M, V, D, steps, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS), PIECES S, K), ``steps`` tiles of vocabulary a program. DX (K, S, M, D)."""
@@ -65,6 +66,7 @@ def _xent_dx(
     x = read_tile(X, rows, M - row, piece * DEPTH, D, DEPTH)
     label, weight = _weights(T, WEIGHTS, DLOSS, at, live, V, ignored)
     lse = tl.load(LSE + at, mask=live, other=0.0)
+    zeta = of_model(zeta, ZETAS, model)
     dx = tl.zeros((ROWS, DEPTH), tl.float32)
     start = split * steps * COLUMNS
     for v in range(start, tl.minimum(start + steps * COLUMNS, V), COLUMNS):
@@ -81,7 +83,7 @@ def _xent_dx(
 
 @triton.jit
 def _xent_dw(
-    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DW, M, V, D, steps, ignored, zeta,
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DW, M, V, D, steps, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(V, COLUMNS), PIECES S, K), ``steps`` tiles of rows a program. DW (K, S, V, D)."""
@@ -90,6 +92,7 @@ def _xent_dw(
     rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
     W += (model * V + v) * D
     w = read_tile(W, cols, V - v, piece * DEPTH, D, DEPTH)
+    zeta = of_model(zeta, ZETAS, model)
     dw = tl.zeros((COLUMNS, DEPTH), tl.float32)
     start = split * steps * ROWS
     for row in range(start, tl.minimum(start + steps * ROWS, M), ROWS):
@@ -118,8 +121,8 @@ class Gradients(NamedTuple):
 
 def backward(
     x: Tensor, weight: Tensor, targets: Tensor, lse: Tensor, total: Tensor, weights: Tensor | None = None, *,
-    dmean: Tensor | None = None, dlosses: Tensor | None = None, z_loss: float = 0.0, ignore_index: int = IGNORED,
-    want_dx: bool = True, out: Gradients | None = None,
+    dmean: Tensor | None = None, dlosses: Tensor | None = None, z_loss: float | Tensor = 0.0,
+    ignore_index: int = IGNORED, want_dx: bool = True, out: Gradients | None = None,
 ) -> Gradients:  # fmt: skip
     """Gradients by x and weight of the mean, times ``dmean`` (K,) float32 where given, or of the losses by ``dlosses``.
 
@@ -130,6 +133,7 @@ def backward(
     given = {"x": x, "weight": weight, "targets": targets, "lse": lse, "total": total, "weights": weights}
     sizes = check("linear_cross_entropy_backward", **given, dmean=dmean, dlosses=dlosses)
     admit("linear_cross_entropy_backward", "x", x)
+    zeta = one_or_each("linear_cross_entropy: z_loss", z_loss, x)
     if dmean is not None and dlosses is not None:
         raise KernelError("linear_cross_entropy: the gradient is of the mean or of the losses: dmean or dlosses")
     models, rows, width, vocabulary = (sizes[axis] for axis in "KMDV")
@@ -148,7 +152,7 @@ def backward(
         )
     )  # fmt: skip
     tensors = x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses
-    numbers = ignore_index, z_loss
+    numbers = ignore_index, *zeta
     constants = {"PIECES": pieces} | tile.constants | tile.launch
     for kernel, gradient, parts, grid, steps in (
         (_xent_dx, made.dx, made.dx_parts, (height, pieces * x_parts, models), x_steps),

@@ -105,7 +105,7 @@ def _by_triton(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     of_params = models * spec.shape.n_params
     return {
         "parameters": of_params * (_FLOAT + (width if width < _FLOAT else 0)),
-        "optimizer": of_params * 2 * _FLOAT,
+        "optimizer": models * _FLOAT * _moments(spec),
         "gradients": of_params * (width + (_FLOAT if parts > 1 else 0)),
         "activations": models * kept.activations,
     }

@@ -23,13 +23,7 @@ ENGINE, PRECISION = "torch", "float32"
 """Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
 
 _SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "triton": {
-        "optimizer": "adamw",
-        "parametrisation": "standard",
-        "dropout": 0.0,
-        "z_loss": 0.0,
-        "averaging": "none",
-    },
+    "triton": {"dropout": 0.0},
 }
 _SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every", *OF_EXPERTS)}
 _SHAPES: Mapping[str, Mapping[str, object]] = {"triton": _SHAPE | {name: OPTIONAL[name] for name in OF_EXPERTS}}

@@ -23,5 +23,5 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
             width, element = row.width or attention.WIDEST, "bf16" if row.bits == 16 else "fp32"
             types = dict.fromkeys(tensors, f"*{element}") | SIZES
             types |= {name: "*fp32" for name in ("LSE", "DELTA") if name in kernel.arg_names}
-            shape = {"CAUSAL": True, "C": width, "WIDTH": width, "window": None}
+            shape = {"CAUSAL": True, "C": width, "WIDTH": width, "window": None, "SCALES": None}
             yield f"{op} {element} {width}", Job(kernel, types, row, shape)
