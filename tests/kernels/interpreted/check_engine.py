@@ -64,6 +64,8 @@ REGIMES: dict[str, dict[str, Any]] = {
     "mup": {"parametrisations": [Parametrisation("mup", base_width=4, base_head=2), STANDARD]},
     "averages": {"averaged": True, "newest": [0.25, 1.0]},
     "muon": {"optimizer": "muon", "parametrisations": [MUP, STANDARD], "averaged": True, "micro_batches": 2},
+    "dropout": {"dropout": [0.5, 0.1], "seeds": [7, -1], "micro_batches": 2},
+    "dropout, mup": {"dropout": [0.3, 0.0], "parametrisations": [Parametrisation("mup", 4, 2), STANDARD]},
     "adafactor": {"optimizer": "adafactor", "parametrisations": [MUP, STANDARD], "clip": [0.1, 1.0]},
 }
 LLAMA = iso.Shape(

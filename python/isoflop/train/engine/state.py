@@ -38,7 +38,7 @@ class State:
         self.moments = {kind: (flat, torch.zeros(models, flat.numbers)) for kind, flat in kept.items()}
         self.steps, self.seeds = (
             torch.zeros(models, dtype=torch.int64),
-            torch.tensor([_signed(seed) for seed in regime.seeds]),
+            seeds_of(regime),
         )
         self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
         given = regime.parametrisations
@@ -96,17 +96,21 @@ class State:
 
     @property
     def sequence_numbers(self) -> tuple[int, int]:
-        """Elements of the residual stream, and weights of attention in one layer, of a sequence."""
-        shape = self.shape
-        return shape.n_ctx * shape.d_model, shape.n_head * shape.n_ctx**2
+        """See :func:`sequence_numbers`."""
+        return sequence_numbers(self.shape)
 
     def changed(self) -> None:
         """Nothing is derived from parameters between steps."""
 
 
-def _signed(seed: int) -> int:
-    """The int64 of the same 64 bits."""
-    return ((seed & (2**64 - 1)) ^ 2**63) - 2**63
+def sequence_numbers(shape: Shape) -> tuple[int, int]:
+    """Elements of the residual stream, and weights of attention in one layer, of a sequence."""
+    return shape.n_ctx * shape.d_model, shape.n_head * shape.n_ctx**2
+
+
+def seeds_of(regime: Regime) -> Tensor:
+    """(K,) int64, the same 64 bits as the seeds have."""
+    return torch.tensor([((seed & (2**64 - 1)) ^ 2**63) - 2**63 for seed in regime.seeds])
 
 
 def begin(shape: Shape, regime: Regime) -> Iterator[dict[str, Tensor]]:

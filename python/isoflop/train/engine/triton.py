@@ -24,10 +24,18 @@ from isoflop.kernels.signatures import DTYPES
 from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
-from isoflop.train.engine.network import Network
+from isoflop.train.engine.network import Dropout, Network
 from isoflop.train.engine.regime import OF_DENSE, Regime, Values, by_model
 from isoflop.train.engine.room import Room
-from isoflop.train.engine.state import begin, refuse_form, refuse_sizes, scales_of, used_scales
+from isoflop.train.engine.state import (
+    begin,
+    refuse_form,
+    refuse_sizes,
+    scales_of,
+    seeds_of,
+    sequence_numbers,
+    used_scales,
+)
 from isoflop.train.engine.triton_launchers import OWN, holds_mlp, launchers
 from isoflop.train.engine.triton_updates import Updates
 from isoflop.train.parametrisation import STANDARD, Parametrisation
@@ -82,14 +90,17 @@ class TrainStep:
         alone = list(begin(shape, regime))
         begun = {name: torch.cat([each[name] for each in alone]) for name in alone[0]}
         weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
-        self._net = self._network(weights, regime)
+        self._net, self._steps = self._network(weights, regime), torch.zeros(models, dtype=torch.int64, device=device)
+        self._drops = self._chances(regime)
         # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
         self._angles = turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
         self.losses = torch.zeros(models, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._pass(0)
-        self.updates = Updates(shape, regime, weights, self._net.grads, apart=micro_batches > 1)
+        self.updates = Updates(shape, regime, weights, self._net.grads, self._steps, apart=micro_batches > 1)
         self.hyper = self.updates.hyper | {"z_loss": self._z_loss}
+        if self._drops:
+            self.hyper["dropout"] = self._drops[0].rate
         self._compute()
         self.load(begun)
 
@@ -180,8 +191,9 @@ class TrainStep:
 
     def _pass(self, part: int) -> None:
         batch = self._tokens[part], self._targets[part]
-        loss, inputs = forward(self._net, *batch, gradient=self.micro_batches == 1)
-        backward(self._net, *batch, loss, inputs)
+        net = replace(self._net, dropout=self._drops[part]) if self._drops else self._net
+        loss, inputs = forward(net, *batch, gradient=self.micro_batches == 1)
+        backward(net, *batch, loss, inputs)
         if part == 0:
             self.losses.zero_()
         self.losses.add_(loss.entropy, alpha=1 / self.micro_batches)
@@ -201,8 +213,15 @@ class TrainStep:
             score_scale=None if of_scores is None else of_scores.contiguous(),
         )
 
+    def _chances(self, regime: Regime) -> list[Dropout]:
+        """By which each micro-batch is dropped; none where no model drops anything."""
+        rate, seeds = (each.to(self.device) for each in (regime.hyper["dropout"], seeds_of(regime)))
+        numbers = [each * self.batch // self.micro_batches for each in sequence_numbers(self.shape)]
+        begun = [[torch.full_like(seeds, part * each) for each in numbers] for part in range(self.micro_batches)]
+        return [Dropout(rate, seeds, self._steps, *each) for each in begun] if bool((rate > 0).any()) else []
+
     def judging(self) -> Network:
-        """The models as they are judged: of the averages, where such are kept, and with results of their own."""
+        """The models as they are judged: the averages, where such are kept, without chance, results of their own."""
         average = self.updates.average
         weights = self.params if average is None else {k: each.to(self.params[k].dtype) for k, each in average.items()}
         ops = launchers(torch.ones(self.models, device=self.device))

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from isoflop.errors import KernelError
 from isoflop.shape import Shape
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.regime import OF_DENSE, Regime
@@ -24,7 +23,6 @@ class TritonBackend:
         self, shape: Shape, regime: Regime, *, batch: int, micro_batches: int, dtype: torch.dtype,
         device: torch.device | str,
     ) -> None:  # fmt: skip
-        _refuse(regime)
         self._step = TrainStep(
             shape, models=len(regime.seeds), batch=batch, dtype=dtype, device=device, micro_batches=micro_batches,
             seeds=regime.seeds, parametrisations=regime.parametrisations, optimizer=regime.optimizer,
@@ -92,9 +90,3 @@ class TritonBackend:
     def changed(self) -> None:
         for name, rounded in self._step.params.items():
             rounded.copy_(self._step.master[name])
-
-
-def _refuse(regime: Regime) -> None:
-    """Raise KernelError for what the kernels in Triton are without; experts are refused by their shape."""
-    if bool((regime.hyper["dropout"] != 0).any()):
-        raise KernelError("the Triton engine is without dropout", hint="backend='native' has it")

@@ -14,6 +14,7 @@ from isoflop.kernels import (
     attention_backward,
     cross_entropy,
     cross_entropy_backward,
+    dropout,
     embed,
     embed_backward,
     heads,
@@ -62,6 +63,7 @@ def launchers(share: Tensor, z_loss: Tensor | float = 0.0) -> Launchers:
         hidden=hidden,
         cross_entropy=SimpleNamespace(forward=partial(_loss, z_loss), backward=partial(_loss_backward, share, z_loss)),
         scale=SimpleNamespace(forward=_scaled),
+        dropout=dropout,
     )
 
 

@@ -24,6 +24,7 @@ class Updates:
 
     Args:
         params, grads: (K, ...) on the device, by name.
+        steps: (K,) int64, updates made; each adds one.
         apart: whether gradients are those of micro-batches, which are added up in float32.
 
     Attributes:
@@ -32,13 +33,14 @@ class Updates:
         summed: the gradients that an update reads.
         hyper: (K,) float64 by name; write there.
         adamw: what measures |g|, and moves all that has a second moment.
-        steps: (K,) int64, updates made; ``norm`` (K,) float32, |g| of the last one before clipping.
+        norm: (K,) float32, |g| before the clipping of the last update.
         noise: of micro-batches, None where there is but one.
     """
 
     def __init__(
-        self, shape: Shape, regime: Regime, params: Mapping[str, Tensor], grads: Mapping[str, Tensor], *, apart: bool
-    ) -> None:
+        self, shape: Shape, regime: Regime, params: Mapping[str, Tensor], grads: Mapping[str, Tensor], steps: Tensor,
+        *, apart: bool,
+    ) -> None:  # fmt: skip
         one = next(iter(params.values()))
         device, models = one.device, len(one)
         sizes = {name: tuple(each.shape[1:]) for name, each in params.items()}
@@ -51,7 +53,7 @@ class Updates:
         self.moments = {kind: wide(of(sizes)) for kind, of in MOMENTS[regime.optimizer].items()}
         self.average = wide(sizes) if regime.averaged else None
         self.summed = wide(sizes) if apart else {name: grads[name] for name in params}
-        self.steps = torch.zeros(models, dtype=torch.int64, device=device)
+        self.steps = steps
         own = [name for name in params if name in self.moments.get("second", {})]
         rest = [name for name in params if name not in own]
         hyper = {name: regime.hyper[name].to(device) for name in OPS["adamw"].hyper}
