@@ -80,6 +80,7 @@ OPS = (
     attention.jobs,
     mlp.jobs,
     block.jobs,
+    dropout.jobs,
     hidden.jobs,
 )
 
