@@ -39,6 +39,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.each import of_model, one_or_each
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import Chance, check, check_heads, check_mask
 
 FLOPS = (4, 10)  # a visible pair and channel of a head: forward, backward
@@ -66,7 +67,7 @@ def _attend(
         columns = n + tl.arange(0, COLUMNS)
         p *= kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[:, None], columns[None, :])
     v = load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
-    acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None], input_precision="ieee")
+    acc = add_product(p.to(v.dtype), v, acc * fade[:, None])
     return acc, higher, total * fade + mass
 
 

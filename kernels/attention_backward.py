@@ -23,6 +23,7 @@ from torch import Tensor
 from isoflop.kernels import attention_sdpa
 from isoflop.kernels.attention import LOG2E, settings
 from isoflop.kernels.attention_tiles import (
+    block_of_queries,
     edge_block,
     kept_weights,
     keys_seen,
@@ -36,6 +37,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.each import of_model
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import Chance, check, check_heads, check_mask
 
 
@@ -55,7 +57,7 @@ def _add_dq(
         columns = n + tl.arange(0, COLUMNS)
         dp *= kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[:, None], columns[None, :])
     ds = tl.exp2(s * LOG2E) * (dp - delta[:, None])
-    return tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    return add_product(ds.to(k.dtype), k, dq)
 
 
 @triton.jit
@@ -64,9 +66,7 @@ def _attention_dq(
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
-    program = tl.program_id(0)  # as block_of_queries gives, which would cost fp32 a register here
-    row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
-    head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    row, head = block_of_queries(heads, T, ROWS)
     scale = of_model(scale, SCALES, tl.program_id(1))
     K += head // group * T * C
     V += head // group * T * C
@@ -116,9 +116,9 @@ def _add_dk_dv(
     if RATE is not None:
         of_weights = kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[None, :], columns[:, None])
         stays, dp = p * of_weights, dp * of_weights
-    dv = tl.dot(stays.to(dy.dtype), dy, dv, input_precision="ieee")
+    dv = add_product(stays.to(dy.dtype), dy, dv)
     ds = p * (dp - delta[None, :])
-    return tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee"), dv
+    return add_product(ds.to(q.dtype), q, dk), dv
 
 
 @triton.jit

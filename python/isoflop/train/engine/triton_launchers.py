@@ -28,8 +28,8 @@ from isoflop.kernels import (
     qkv,
     qkv_backward,
 )
-from isoflop.kernels.configurations import chip_of, folder, table
-from isoflop.kernels.cross_entropy_join import Loss
+from isoflop.kernels.configurations import chip_of, folder, library_past, table
+from isoflop.kernels.cross_entropy_join import Gradients, Loss
 from isoflop.train.engine.network import Launchers
 
 _OF_WEIGHTS, _OF_NORM = ("dweight", "dbias"), ("dgain", "dbias")
@@ -81,7 +81,7 @@ def _loss(
 
 def _loss_backward(
     share: Tensor, z_loss: Tensor | float, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any
-) -> cross_entropy_backward.Gradients:
+) -> Gradients:
     return cross_entropy_backward.backward(
         x, weight, targets, loss.lse, loss.total, dmean=share, want_dx=loss.dx is None, z_loss=z_loss, **settings
     )
@@ -93,9 +93,9 @@ def _scaled(x: Tensor, *, factor: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def holds_mlp(width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the tables of the MLP in one kernel, forward and backward, have a row for rows so wide."""
+    """Whether the MLP in one kernel is for rows so wide: its tables have a row, and torch's products are no faster."""
     chip = chip_of(device)
-    return all(
+    return width <= library_past("mlp") and all(
         any(row.serves(chip, 8 * dtype.itemsize, width) for row in table(op, chip, user=folder()))
         for op in ("mlp", "mlp_backward_rows", "mlp_backward_columns")
     )
