@@ -100,7 +100,7 @@ def _by_triton(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     """All models at once, without logits; 16-bit parameters are copies, and micro-batches are added up apart."""
     width, parts = _WIDTHS[spec.precision], spec.micro_batches
     kept = memory(
-        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=False, activation_bytes=width
+        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=spec.dropout > 0, activation_bytes=width
     )  # fmt: skip
     of_params = models * spec.shape.n_params
     return {
