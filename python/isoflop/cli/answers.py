@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.app import AsJson, Level, app
-from isoflop.cli.console import emit, print_table
+from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ def plan(
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
     serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
     unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Days, device-hours and electricity on these devices.")] = None,
+    shape: Annotated[bool, typer.Option("--shape", help="A concrete shape of that size, with what it costs.")] = False,
+    vocab: Annotated[int, typer.Option(help="With --shape: vocabulary.")] = 50_257,
+    ctx: Annotated[int, typer.Option(help="With --shape: context, tokens.")] = 2048,
+    convention: Annotated[str, typer.Option(help="With --shape: how its FLOPs are counted.")] = "exact-causal",
+    field: Annotated[list[str] | None, typer.Option(help="With --shape: a field of it: activation=swiglu.")] = None,
+    device: Annotated[str | None, typer.Option(help="Memory for the shape; with --mfu days and electricity.")] = None,
     count: Annotated[int, typer.Option(help="Of devices.")] = 1,
     mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
@@ -33,8 +38,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
+    from isoflop.planning import Space, crossings, repeat
     from isoflop.planning import bill as make_bill
-    from isoflop.planning import crossings, repeat
     from isoflop.planning import plan as make_plan
     from isoflop.planning import serve as make_serving
 
@@ -50,10 +55,11 @@ def plan(
         from isoflop.runs import RunStore
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
-    answer = make_plan(compute, basis, level=level)
+    space = Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
+    answer = make_plan(compute, basis, level=level, shape=space)
     served = make_serving(basis, serve, compute=compute, level=level) if serve else None
     repeated = repeat(compute, unique, level=level) if unique else None
-    if device is not None and mfu is None:
+    if device is not None and mfu is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     charged = (
         None if device is None or mfu is None

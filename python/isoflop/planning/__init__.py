@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.concrete import Concrete, Space, choose_shape
 from isoflop.planning.frontier import frontier
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.repeats import Repeats, data_wall, repeat
@@ -13,13 +14,16 @@ from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossin
 __all__ = [
     "THRESHOLDS",
     "Bill",
+    "Concrete",
     "Crossing",
     "Plan",
     "Price",
     "Repeats",
     "Serving",
+    "Space",
     "Threshold",
     "bill",
+    "choose_shape",
     "crossings",
     "data_wall",
     "frontier",

@@ -12,7 +12,7 @@ from isoflop.errors import LawError, PlanError, nearest
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import SIZES, require_optimum
+from isoflop.laws.optimum import SIZES, losses, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
 
 Array = NDArray[np.float64]
@@ -41,6 +41,11 @@ class Basis:
     source: str
     n_convention: str
     notes: tuple[str, ...]
+
+    def loss(self, n: float, d: float) -> float:
+        """Of a law in N and D, nats per token."""
+        at = (np.log(np.array([[value]])) for value in (n, d))
+        return float(losses(self.law, self.params, *at)[0, 0])
 
 
 def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES) -> Basis | Allocation:

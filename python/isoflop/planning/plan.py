@@ -16,6 +16,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
 from isoflop.planning.basis import get_basis
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.concrete import Concrete, Space, choose_shape
 
 _LABELS = {
     "n_params": ("N", "parameters"),
@@ -48,6 +49,7 @@ class Plan:
         label: "interpolation", or "extrapolation by 1.3 decades in C" and in whatever else lies outside the runs; empty
             for published sets.
         warnings: what to know before acting on it.
+        shape: a model of that size, where one was asked for.
     """
 
     compute: float
@@ -64,12 +66,14 @@ class Plan:
     n_convention: str
     label: str
     warnings: tuple[str, ...]
+    shape: Concrete | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         record = dict(vars(self))
         record["intervals"] = {k: list(v) for k, v in self.intervals.items()} if self.intervals is not None else None
         record["warnings"] = list(self.warnings)
+        record["shape"] = None if self.shape is None else self.shape.to_dict()
         return record
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
@@ -85,7 +89,9 @@ class Plan:
         spread = "" if self.intervals is None else f", {self.level:.0%} intervals"
         inside = f", {self.label}" if self.label == INTERPOLATION else ""  # the opposite is a warning
         lines = [f"{self.law}: {self.source}{convention}{spread}{inside}"]
-        return lines + [f"warning: {warning}" for warning in self.warnings]
+        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
+        chosen = [] if self.shape is None else str(self.shape).splitlines()
+        return chosen + lines + [f"warning: {warning}" for warning in warnings]
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -101,17 +107,20 @@ class Plan:
 
 
 def plan(
-    compute: str | float, law: str | Fit | Preset | Allocation = "chinchilla-besiroglu", *, level: float = 0.95
-) -> Plan:
+    compute: str | float, law: str | Fit | Preset | Allocation = "chinchilla-besiroglu", *, level: float = 0.95,
+    shape: Space | None = None,
+) -> Plan:  # fmt: skip
     """The N and D that reach the lowest loss with a compute budget, C = 6 N D, and that loss.
 
     Args:
         compute: FLOPs, or text such as "5.76e23 FLOP" or "300 PF-days".
         law: a fit of a law in N and D, or the name of a published set.
         level: of the intervals that a fit gives.
+        shape: which shapes a concrete one may be chosen from; ``Space()`` for usual ones.
 
     Raises:
-        PlanError: an unreadable budget, or a law that cannot trade N against D.
+        PlanError: an unreadable budget, a law that cannot trade N against D, or no shape that fits.
+        ShapeError, SpecError: a space without shapes, an unknown device or convention.
         LawError: no published set of that name.
     """
     if not 0 < level < 1:
@@ -119,7 +128,7 @@ def plan(
     flops = parse_compute(compute)
     basis = get_basis(law)
     if isinstance(basis, Allocation):
-        return _allocate(flops, basis, level)
+        return _allocate(flops, basis, level, shape)
     best = optimum(basis.law, basis.params, np.array([flops]))
     n, d = float(best.n_params[0, 0]), float(best.n_tokens[0, 0])
     intervals, label = None, ""
@@ -146,10 +155,11 @@ def plan(
         n_convention=basis.n_convention,
         label=label,
         warnings=warnings,
+        shape=None if shape is None else choose_shape(flops, n, basis.n_convention, shape, basis.loss),
     )
 
 
-def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
+def _allocate(flops: float, preset: Allocation, level: float, space: Space | None) -> Plan:
     """Power laws of the budget as printed; N and D come from separate fits and 6 N D need not return C."""
     units = flops / FLOP_PER_UNIT[preset.c_unit]
     n = preset.n_params[0] * units ** preset.n_params[1]
@@ -158,11 +168,12 @@ def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
     warnings = [f"N and D are separate power laws of C: 6 N D is {spent:.2f} C"]
     if preset.note:
         warnings.append(preset.note)
+    loss = (preset.loss[0] / units) ** preset.loss[1]
     return Plan(
         compute=flops,
         n_params=n,
         n_tokens=d,
-        loss=(preset.loss[0] / units) ** preset.loss[1],
+        loss=loss,
         tokens_per_param=d / n,
         a=preset.n_params[1],
         b=preset.n_tokens[1],
@@ -173,4 +184,5 @@ def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
         n_convention=preset.n_convention,
         label="",
         warnings=tuple(warnings),
+        shape=None if space is None else choose_shape(flops, n, preset.n_convention, space, lambda _n, _d: loss),
     )

@@ -1,0 +1,26 @@
+"""What ``isoflop plan`` answers besides N, D and L."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli.called import Call
+from isoflop.shape import Shape
+
+
+def test_a_plan_names_a_concrete_shape(isoflop: Call) -> None:
+    asked = "plan --compute 1e22 --shape --vocab 32000 --ctx 4096 --field activation=swiglu --field bias=false"
+    record = json.loads(isoflop(f"{asked} --device h100-sxm --count 64 --json").out)
+    shape = Shape.from_dict(record["shape"]["shape"])
+    assert (shape.n_vocab, shape.n_ctx, shape.activation, shape.bias) == (32_000, 4096, "swiglu", False)
+    assert shape.n_params == pytest.approx(record["n_params"], rel=0.01)
+    assert record["shape"]["sequences"] >= 1
+    assert f"n_layer {shape.n_layer}, d_model {shape.d_model}" in isoflop(asked).out
+
+
+def test_a_convention_of_no_name_is_refused_by_name(isoflop: Call) -> None:
+    called = isoflop("plan --compute 1e22 --shape --convention palmm")
+    assert called.code == 2
+    assert "did you mean 'palm'?" in called.err
