@@ -24,3 +24,16 @@ def test_a_convention_of_no_name_is_refused_by_name(isoflop: Call) -> None:
     called = isoflop("plan --compute 1e22 --shape --convention palmm")
     assert called.code == 2
     assert "did you mean 'palm'?" in called.err
+
+
+def test_a_loss_a_size_or_tokens_are_settled(isoflop: Call) -> None:
+    least = json.loads(isoflop("plan --loss 2.1 --json").out)
+    longer = json.loads(isoflop(f"plan --loss 2.1 --params {least['n_params'] / 2} --json").out)
+    assert longer["compute"] > least["compute"]
+    assert longer["least_compute"] == pytest.approx(least["compute"])
+    assert "above the least compute" in isoflop("plan --compute 1e22 --tokens 1e12").out
+    below = isoflop("plan --loss 1.5")
+    assert below.code != 0
+    assert "the law falls towards 1.817" in below.err
+    assert "no budget and nothing to reach" in isoflop("plan").err
+    assert "leave --shape out" in isoflop("plan --loss 2.1 --shape").err

@@ -12,12 +12,18 @@ from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
+    from isoflop.planning import Plan, Settled
     from isoflop.report.analysis import Analysis
 
 
 @app.command(epilog="Example: isoflop plan --compute '5.76e23 FLOP' --law chinchilla-besiroglu")
 def plan(
-    compute: Annotated[str, typer.Option(help="The budget: '1e24 FLOP', '300 PF-days'.")],
+    compute: Annotated[str | None, typer.Option(help="The budget: '1e24 FLOP', '300 PF-days'.")] = None,
+    params: Annotated[
+        float | None, typer.Option(help="N is settled: what a budget, tokens or a loss make of it.")
+    ] = None,
+    tokens: Annotated[float | None, typer.Option(help="D is settled.")] = None,
+    loss: Annotated[float | None, typer.Option(help="A loss to reach; alone, with the least compute.")] = None,
     law: Annotated[str | None, typer.Option(help="A published set, or with --store the law to fit.")] = None,
     store: Annotated[str | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
@@ -38,7 +44,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
-    from isoflop.planning import Space, crossings, repeat
+    from isoflop.planning import Space, crossings, repeat, settle
     from isoflop.planning import bill as make_bill
     from isoflop.planning import plan as make_plan
     from isoflop.planning import serve as make_serving
@@ -56,9 +62,21 @@ def plan(
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
     space = Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
-    answer = make_plan(compute, basis, level=level, shape=space)
-    served = make_serving(basis, serve, compute=compute, level=level) if serve else None
-    repeated = repeat(compute, unique, level=level) if unique else None
+    settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
+    answer: Plan | Settled
+    if any(value is not None for value in settled.values()):
+        if space is not None:
+            raise PlanError(
+                "--shape is of a planned N, not of a settled one",
+                hint="leave --shape out, or plan from --compute alone",
+            )
+        answer = settle(basis, compute=compute, **settled, level=level)
+    elif compute is None:
+        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
+    else:
+        answer = make_plan(compute, basis, level=level, shape=space)
+    served = make_serving(basis, serve, compute=answer.compute, level=level) if serve else None
+    repeated = repeat(answer.compute, unique, level=level) if unique else None
     if device is not None and mfu is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     charged = (

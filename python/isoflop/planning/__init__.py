@@ -9,6 +9,7 @@ from isoflop.planning.frontier import frontier
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
+from isoflop.planning.settled import Settled, settle
 from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Price",
     "Repeats",
     "Serving",
+    "Settled",
     "Space",
     "Threshold",
     "bill",
@@ -33,4 +35,5 @@ __all__ = [
     "plan",
     "repeat",
     "serve",
+    "settle",
 ]

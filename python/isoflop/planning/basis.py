@@ -47,6 +47,14 @@ class Basis:
         at = (np.log(np.array([[value]])) for value in (n, d))
         return float(losses(self.law, self.params, *at)[0, 0])
 
+    @property
+    def floor(self) -> str:
+        """What the law gives past any model, in words."""
+        low_high = ""
+        if self.fit is not None and "E" in self.law.names and self.fit.bootstrap().draws.size:
+            low_high = " [{:.4g}, {:.4g}]".format(*self.fit.interval("E"))
+        return f"the law falls towards {self.loss(1e30, 1e30):.4g}{low_high}"
+
 
 def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES) -> Basis | Allocation:
     """The basis of a plan, of a law of these ``inputs``.

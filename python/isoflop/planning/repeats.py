@@ -19,10 +19,11 @@ from isoflop.fitting.derived import intervals
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.law import Law
 from isoflop.laws.lowest import lowest
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.settled import optimal_compute
 
 Array = NDArray[np.float64]
 
@@ -150,9 +151,4 @@ def data_wall(tokens: float, law: str | Fit | Preset = "chinchilla-besiroglu") -
     basis = with_constants(law)
     if not 1 <= tokens < math.inf:
         raise PlanError(f"a stock of {tokens!r} tokens", hint="1 or more, as in 1.5e13")
-    low, high = math.log(FLOP_PER_PARAM_TOKEN * tokens), math.log(FLOP_PER_PARAM_TOKEN * tokens) + 80
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        asked = optimum(basis.law, basis.params, np.array([math.exp(middle)])).n_tokens[0, 0]
-        low, high = (middle, high) if asked < tokens else (low, middle)
-    return math.exp(high)
+    return optimal_compute(basis, "n_tokens", tokens)

@@ -19,7 +19,7 @@ from isoflop.fitting.derived import intervals
 from isoflop.fitting.fitted import Fit
 from isoflop.laws.isoloss import FLOP_PER_PARAM_SERVED, best_for, cheapest, log_tokens
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
@@ -141,7 +141,7 @@ def serve(
     target = _target(compute, loss)
     n, d, usual_n, usual_d, reached, saving = _models(basis.law, basis.params, target, weighed)[0]
     if not math.isfinite(n):
-        raise PlanError(f"{basis.name} never gives a loss of {reached:.6g}", hint=_floor(basis))
+        raise PlanError(f"{basis.name} never gives a loss of {reached:.6g}", hint=basis.floor)
     served = tokens + generated
     best, usual = (_lifetime(*model, served, weighed, weights[0]) for model in ((n, d), (usual_n, usual_d)))
     return Serving(
@@ -211,16 +211,6 @@ def _target(compute: str | float | None, loss: float | None) -> Target:
     if not 0 < (wanted := float(loss or 0)) < math.inf:
         raise PlanError(f"loss = {loss!r} is no loss in nats per token", hint="a positive number, as in 2.1")
     return lambda _, draws: np.full(len(draws), wanted)
-
-
-def _floor(basis: Basis) -> str:
-    """What the law gives past any model."""
-    far = np.log(np.array([[1e30]]))
-    floor = f"the law falls towards {float(losses(basis.law, basis.params, far, far)[0, 0]):.4g}"
-    if basis.fit is None or "E" not in basis.law.names:
-        return floor
-    low, high = basis.fit.interval("E")
-    return f"{floor} [{low:.4g}, {high:.4g}]"
 
 
 def _models(law: Law, draws: Array, target: Target, weighed: float) -> Array:
