@@ -37,3 +37,13 @@ def test_a_loss_a_size_or_tokens_are_settled(isoflop: Call) -> None:
     assert "the law falls towards 1.817" in below.err
     assert "no budget and nothing to reach" in isoflop("plan").err
     assert "leave --shape out" in isoflop("plan --loss 2.1 --shape").err
+
+
+def test_days_take_devices_and_compute_and_both_are_billed(isoflop: Call) -> None:
+    record = json.loads(isoflop("plan --compute 1e23 --device h100-sxm --mfu 0.4 --days 30 --json").out)
+    assert record["pace"]["days"] <= 30
+    assert record["bill"]["count"] == record["pace"]["count"] > 1
+    assert record["bill"]["days"] == pytest.approx(record["pace"]["days"])
+    assert record["bill"]["compute"] > record["compute"]
+    assert "how well" in isoflop("plan --compute 1e23 --days 30").err
+    assert "days is the least" in isoflop("plan --compute 1e27 --device h100-sxm --mfu 0.4 --days 1").err

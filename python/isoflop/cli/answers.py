@@ -31,12 +31,15 @@ def plan(
     unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,
     shape: Annotated[bool, typer.Option("--shape", help="A concrete shape of that size, with what it costs.")] = False,
     vocab: Annotated[int, typer.Option(help="With --shape: vocabulary.")] = 50_257,
-    ctx: Annotated[int, typer.Option(help="With --shape: context, tokens.")] = 2048,
+    ctx: Annotated[int, typer.Option(help="With --shape or --days: context, tokens.")] = 2048,
     convention: Annotated[str, typer.Option(help="With --shape: how its FLOPs are counted.")] = "exact-causal",
     field: Annotated[list[str] | None, typer.Option(help="With --shape: a field of it: activation=swiglu.")] = None,
     device: Annotated[str | None, typer.Option(help="Memory for the shape; with --mfu days and electricity.")] = None,
     count: Annotated[int, typer.Option(help="Of devices.")] = 1,
     mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
+    days: Annotated[
+        float | None, typer.Option(help="End in so many: the fewest devices, one sequence each or more.")
+    ] = None,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
     grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
@@ -44,7 +47,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
-    from isoflop.planning import Space, crossings, repeat, settle
+    from isoflop.planning import Fleet, Space, crossings, pace, repeat, settle
     from isoflop.planning import bill as make_bill
     from isoflop.planning import plan as make_plan
     from isoflop.planning import serve as make_serving
@@ -79,18 +82,24 @@ def plan(
     repeated = repeat(answer.compute, unique, level=level) if unique else None
     if device is not None and mfu is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
+    paced = None
+    if days is not None:
+        if device is None or mfu is None:
+            raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
+        paced = pace(answer, Fleet(device, mfu, share=ctx), days=days)
+        count = paced.count
     charged = (
         None if device is None or mfu is None
-        else make_bill(answer.compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        else make_bill(answer.compute if paced is None else paced.compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
     )  # fmt: skip
     above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
-        given = {"serving": served, "repeats": repeated, "bill": charged}
+        given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
         crossed = {"thresholds": [each.threshold.key for each in above]} if above else {}
         emit(answer.to_dict() | more | crossed, as_json)
     else:
-        shown = [str(each) for each in (answer, served, repeated, charged) if each is not None]
+        shown = [str(each) for each in (answer, served, repeated, paced, charged) if each is not None]
         emit("\n\n".join([*shown, *(f"note: {each}" for each in above)]), as_json)
 
 

@@ -6,6 +6,7 @@ from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
 from isoflop.planning.frontier import frontier
+from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
@@ -17,6 +18,8 @@ __all__ = [
     "Bill",
     "Concrete",
     "Crossing",
+    "Fleet",
+    "Pace",
     "Plan",
     "Price",
     "Repeats",
@@ -28,12 +31,15 @@ __all__ = [
     "choose_shape",
     "crossings",
     "data_wall",
+    "fastest",
     "frontier",
     "implied_serving",
     "overhead",
+    "pace",
     "parse_compute",
     "plan",
     "repeat",
     "serve",
     "settle",
+    "within",
 ]
