@@ -90,7 +90,7 @@ def plan(
         count = paced.count
     charged = (
         None if device is None or mfu is None
-        else make_bill(answer.compute if paced is None else paced.compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        else make_bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
     )  # fmt: skip
     above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
+from isoflop.planning.contours import iso_flop, iso_loss, tolerance
 from isoflop.planning.frontier import frontier
 from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
 from isoflop.planning.plan import Plan, plan
@@ -34,6 +35,8 @@ __all__ = [
     "fastest",
     "frontier",
     "implied_serving",
+    "iso_flop",
+    "iso_loss",
     "overhead",
     "pace",
     "parse_compute",
@@ -41,5 +44,6 @@ __all__ = [
     "repeat",
     "serve",
     "settle",
+    "tolerance",
     "within",
 ]
