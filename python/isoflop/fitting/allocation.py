@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoflop.errors import FitError
 from isoflop.fitting.derived import intervals
-from isoflop.fitting.uncertainty import N_DRAWS, Derived
+from isoflop.fitting.uncertainty import Derived
 from isoflop.laws.optimum import optimum, require_optimum
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def allocate(fit: Fit, compute: float, level: float | None, kind: str | None) ->
 
 
 def along(
-    fit: Fit, computes: Array, level: float | None, kind: str | None, n_draws: int = N_DRAWS
+    fit: Fit, computes: Array, level: float | None, kind: str | None, n_draws: int | None = None
 ) -> dict[str, list[Derived]]:
     """N, D, D/N and L at every budget, as :func:`allocate` gives them at one.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import LawError, PlanError, nearest
-from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import SIZES, losses, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -47,6 +50,27 @@ class Basis:
         at = (np.log(np.array([[value]])) for value in (n, d))
         return float(losses(self.law, self.params, *at)[0, 0])
 
+    def intervals(
+        self, names: Sequence[str], fn: Callable[[Array], Array], level: float
+    ) -> dict[str, tuple[float, float]] | None:
+        """Of every column of ``fn`` over draws of the constants, by name; None where nothing was fitted."""
+        if self.fit is None or not self.fit.bootstrap().draws.size:
+            return None
+        from isoflop.fitting.derived import intervals
+
+        found = intervals(self.fit, fn, level, None)
+        return {name: each.interval for name, each in zip(names, found, strict=True)}
+
+    def label(self, n: float, d: float) -> tuple[str, tuple[str, ...]]:
+        """How far N and D lie beyond the runs, and what to know before acting on it; empty for a published set."""
+        if self.fit is None:
+            return "", self.notes
+        from isoflop.fitting.prediction import INTERPOLATION, labels
+
+        (label,) = labels(self.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
+        outside = () if label == INTERPOLATION else (f"{label}: the intervals hold only if the law does",)
+        return label, (*outside, *self.notes)
+
     @property
     def floor(self) -> str:
         """What the law gives past any model, in words."""
@@ -75,6 +99,8 @@ def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZE
         params = np.array([[law.values[name] for name in shape.names]])
         notes = (law.note,) if law.note else ()
         return Basis(law.name, shape, params, None, law.source, law.n_convention, notes)
+    from isoflop.fitting.fitted import Fit
+
     if isinstance(law, Fit):
         return _of_fit(law, inputs)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.fitted import Fit
 from isoflop.laws.isoloss import log_tokens
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import with_constants
 from isoflop.planning.compute import parse_compute
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 

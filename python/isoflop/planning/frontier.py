@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.allocation import along
-from isoflop.fitting.fitted import Fit
-from isoflop.fitting.uncertainty import N_DRAWS
 from isoflop.laws.optimum import optimum
 from isoflop.laws.presets import Allocation, Preset
 from isoflop.planning.basis import get_basis
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.plan import plan
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ KNOTS = 65
 
 def frontier(
     law: str | Fit | Preset | Allocation, computes: Iterable[str | float] | Array, *, level: float = 0.95,
-    n_draws: int = N_DRAWS,
+    n_draws: int | None = None,
 ) -> dict[str, Array]:  # fmt: skip
     """Optimal N, D and L of every budget.
 
@@ -33,7 +34,7 @@ def frontier(
         law: a fit of a law in N and D, or the name of a published set.
         computes: budgets, as :func:`plan` takes them.
         level: of the intervals.
-        n_draws: that the intervals rest on.
+        n_draws: that the intervals rest on; those of the fit's bootstrap unless given.
 
     Intervals of a fit are those of :meth:`isoflop.Fit.allocate`; of more budgets than :data:`KNOTS` they are splines in
     ln C through so many of them, which errs by about a hundredth of an interval's width.
@@ -75,8 +76,10 @@ def _budgets(computes: Iterable[str | float] | Array) -> Array:
     return computes.astype(np.float64)
 
 
-def _intervals(fit: Fit, budgets: Array, level: float, n_draws: int) -> dict[str, Array]:
+def _intervals(fit: Fit, budgets: Array, level: float, n_draws: int | None) -> dict[str, Array]:
     """Low and high (budgets, 2) of each curve."""
+    from isoflop.fitting.allocation import along
+
     asked = np.unique(budgets)
     at = asked if asked.size <= KNOTS else np.geomspace(asked[0], asked[-1], KNOTS)
     found = along(fit, at, level, None, n_draws)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.fitted import Fit
 from isoflop.hardware import device
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.isoloss import log_tokens
@@ -27,6 +26,9 @@ from isoflop.laws.presets import Preset, get_preset
 from isoflop.planning.basis import with_constants
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.settled import Settled, settle
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isoflop.errors import PlanError
-from isoflop.fitting.fitted import Fit
-from isoflop.fitting.prediction import INTERPOLATION, labels
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
 from isoflop.planning.basis import get_basis
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 _LABELS = {
     "n_params": ("N", "parameters"),
@@ -87,7 +88,8 @@ class Plan:
     def _facts(self) -> list[str]:
         convention = f", N counts {self.n_convention} parameters" if self.n_convention else ""
         spread = "" if self.intervals is None else f", {self.level:.0%} intervals"
-        inside = f", {self.label}" if self.label == INTERPOLATION else ""  # the opposite is a warning
+        warned = any(self.label in warning for warning in self.warnings)
+        inside = f", {self.label}" if self.label and not warned else ""
         lines = [f"{self.law}: {self.source}{convention}{spread}{inside}"]
         warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
         chosen = [] if self.shape is None else str(self.shape).splitlines()
@@ -131,15 +133,11 @@ def plan(
         return _allocate(flops, basis, level, shape)
     best = optimum(basis.law, basis.params, np.array([flops]))
     n, d = float(best.n_params[0, 0]), float(best.n_tokens[0, 0])
-    intervals, label = None, ""
-    if basis.fit is not None:
-        (label,) = labels(basis.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
-        if basis.fit.bootstrap().draws.size:
-            found = basis.fit.allocate(flops, level)
-            intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
-    warnings = basis.notes
-    if label not in ("", INTERPOLATION):
-        warnings = (f"{label}: the intervals hold only if the law does", *warnings)
+    intervals = None
+    if basis.fit is not None and basis.fit.bootstrap().draws.size:
+        found = basis.fit.allocate(flops, level)
+        intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
+    label, warnings = basis.label(n, d)
     return Plan(
         compute=flops,
         n_params=n,

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.derived import intervals
-from isoflop.fitting.fitted import Fit
-from isoflop.fitting.prediction import INTERPOLATION, labels
 from isoflop.laws.isoloss import cheapest, log_params, log_tokens
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -124,10 +124,7 @@ def settle(
         at = "".join(f" at {name} = {value:.4g}" for name, value in given.items() if name != "loss")
         raise PlanError(f"{basis.name} never gives a loss of {given['loss']:.6g}{at}", hint=_out_of_reach(basis, given))
     values = dict(zip(_QUANTITIES, own.tolist(), strict=True))
-    label = ""
-    if basis.fit is not None:
-        (label,) = labels(basis.fit.data.columns, {"N": own[1:2], "D": own[2:3]})
-    outside = (f"{label}: the intervals hold only if the law does",) if label not in ("", INTERPOLATION) else ()
+    label, warnings = basis.label(values["n_params"], values["n_tokens"])
     sizes = [name for name in ("n_params", "n_tokens") if name in given]
     return Settled(
         given=tuple(given),
@@ -139,7 +136,7 @@ def settle(
         source=basis.source,
         n_convention=basis.n_convention,
         label=label,
-        warnings=(*outside, *basis.notes),
+        warnings=warnings,
     )
 
 
@@ -196,8 +193,8 @@ def _out_of_reach(basis: Basis, given: dict[str, float]) -> str:
 
 
 def _intervals(basis: Basis, given: dict[str, float], level: float) -> dict[str, tuple[float, float]] | None:
-    if basis.fit is None or not basis.fit.bootstrap().draws.size:
+    found = basis.intervals(_QUANTITIES, lambda draws: _solve(basis.law, draws, given), level)
+    if found is None:
         return None
-    found = intervals(basis.fit, lambda draws: _solve(basis.law, draws, given), level, None)
-    ends = {name: each.interval for name, each in zip(_QUANTITIES, found, strict=True) if name not in given}
+    ends = {name: found[name] for name in _QUANTITIES if name not in given}
     return {name: (low, high if high < _BEYOND / 10 else math.inf) for name, (low, high) in ends.items()}
