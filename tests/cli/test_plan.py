@@ -47,3 +47,11 @@ def test_days_take_devices_and_compute_and_both_are_billed(isoflop: Call) -> Non
     assert record["bill"]["compute"] > record["compute"]
     assert "how well" in isoflop("plan --compute 1e23 --days 30").err
     assert "days is the least" in isoflop("plan --compute 1e27 --device h100-sxm --mfu 0.4 --days 1").err
+
+
+def test_the_page_of_a_plan_has_a_table_its_law_and_its_warnings(isoflop: Call) -> None:
+    page = isoflop("plan --compute 1e24 --law kaplan-table2").out
+    assert "value" in page
+    assert "exponent of N in C" in page
+    assert "kaplan-table2: Kaplan 2020" in page
+    assert page.count("warning: ") >= 3

@@ -66,7 +66,7 @@ def test_the_parameters_that_the_law_counts_are_those_that_are_met() -> None:
         plan(1e20, fit("chinchilla", {"N": n, "D": d, "L": 1.8 + 400 / n**0.34 + 400 / d**0.3}), shape=Space())
     )
     assert unsaid.n_law == unsaid.n_nonembedding
-    assert any("nobody said which parameters N counts" in warning for warning in unsaid.warnings)
+    assert any("as nobody said what N counts" in warning for warning in unsaid.warnings)
 
 
 def test_a_shape_fits_its_devices_or_is_the_largest_that_does() -> None:

@@ -240,3 +240,15 @@ def test_planning_from_a_published_set_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_a_published_set_cannot_know_is_said(fitted: Fit) -> None:
+    warned = {
+        name: " ".join(plan(1e22, name).warnings) for name in ("chinchilla-besiroglu", "kaplan-table6", "sardana-100")
+    }
+    for text in warned.values():
+        assert "the tokenizer and the corpus of its paper" in text
+    assert "leave embeddings out" in warned["kaplan-table6"]
+    assert "leave embeddings out" not in warned["chinchilla-besiroglu"]
+    assert "tokenizer" not in " ".join(plan(1e20, fitted).warnings)
+    assert "nobody said which parameters N counts" in plan(1e20, fitted).warnings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -124,3 +125,12 @@ def test_wrong_questions_are_refused() -> None:
         settle(BESIROGLU, n_params=-1, loss=2.1)
     with pytest.raises(PlanError, match="cannot trade N against D"):
         settle("henighan-language-n", loss=2.1)
+
+
+def test_a_settled_training_is_shown_with_its_law_and_what_it_costs_above_the_least() -> None:
+    both, alone = settle(BESIROGLU, n_params=8e9, n_tokens=15e12), settle(BESIROGLU, loss=2.1)
+    for text in (str(both), both._repr_html_()):
+        assert f"{both.overhead:.1%} above the least compute" in text
+        assert f"{both.least_compute:.4g}" in text
+        assert PRESETS[BESIROGLU].source in html.unescape(text)
+    assert "above the least" not in str(alone)

@@ -13,6 +13,7 @@ from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
     from isoflop.planning import Plan, Settled
+    from isoflop.planning.page import Page
     from isoflop.report.analysis import Analysis
 
 
@@ -96,11 +97,23 @@ def plan(
     if as_json:
         given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
-        crossed = {"thresholds": [each.threshold.key for each in above]} if above else {}
-        emit(answer.to_dict() | more | crossed, as_json)
+        named = {"thresholds": [each.threshold.key for each in above]} if above else {}
+        emit(answer.to_dict() | more | named, as_json)
     else:
-        shown = [str(each) for each in (answer, served, repeated, paced, charged) if each is not None]
-        emit("\n\n".join([*shown, *(f"note: {each}" for each in above)]), as_json)
+        show_page(answer.page)
+        for each in (served, repeated, paced, charged):
+            if each is not None:
+                print(f"\n{each}")
+        for crossed in above:
+            print(f"\nnote: {crossed}")
+
+
+def show_page(page: Page) -> None:
+    """A plan to be acted on: its quantities as a table, what follows, whose constants these are, warnings."""
+    print(page.head)
+    print_table(("", "value", "interval", ""), page.rows)
+    for fact in page.facts:
+        print(fact)
 
 
 def show_analysis(analysis: Analysis, as_json: bool) -> None:
@@ -116,4 +129,4 @@ def show_analysis(analysis: Analysis, as_json: bool) -> None:
     for note in notes(analysis):
         print(f"note: {note}")
     print(f"\nplanned from {analysis.best.fit.law.name}: of the joint laws, the best on the largest models held out\n")
-    print(analysis.plan)
+    show_page(analysis.plan.page)

@@ -97,13 +97,27 @@ def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZE
         shape = LAWS[law.law]
         require_optimum(shape, inputs)
         params = np.array([[law.values[name] for name in shape.names]])
-        notes = (law.note,) if law.note else ()
-        return Basis(law.name, shape, params, None, law.source, law.n_convention, notes)
+        return Basis(law.name, shape, params, None, law.source, law.n_convention, notes_of(law))
     from isoflop.fitting.fitted import Fit
 
     if isinstance(law, Fit):
         return _of_fit(law, inputs)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")
+
+
+def notes_of(published: Preset | Allocation) -> tuple[str, ...]:
+    """What to know before a published set answers a question of one's own."""
+    own = [published.note] if published.note else []
+    if not published.verified:
+        own.append("these constants were not read in the paper itself")
+    own.append("losses are those of the tokenizer and the corpus of its paper: compare them with none of others")
+    return (*own, *_of_convention(published.n_convention))
+
+
+def _of_convention(counts: str) -> tuple[str, ...]:
+    if not counts:
+        return ("nobody said which parameters N counts",)
+    return ("N and C = 6 N D leave embeddings out",) if counts == "non-embedding" else ()
 
 
 def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
@@ -128,7 +142,8 @@ def _of_fit(fit: Fit, inputs: Sequence[str]) -> Basis:
     params = np.array([[fit.params[name] for name in fit.law.names]])
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
-    notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
+    few = (f"intervals rest on {drawn}",) if drawn.failed else ()
+    notes = (*fit.notes, *few, *_of_convention(fit.data.n_convention))
     return Basis(fit.law.name, fit.law, params, fit, source, fit.data.n_convention, notes)
 
 

@@ -140,7 +140,7 @@ def choose_shape(compute: float, n: float, counts: str, space: Space, loss: Loss
             per_token, distance = (float(near.columns[name][at]) for name in ("flops_per_token", "distance"))
             full = room is not None and BYTES_PER_PARAM * shape.n_params > 0.9 * share * room
             warnings = () if distance <= NEAR else (_off(n, shape, counts, space, full),)
-            unsaid = () if counts else ("nobody said which parameters N counts: the shape has it without embeddings",)
+            unsaid = () if counts else ("the shape has N without embeddings, as nobody said what N counts",)
             has = int(getattr(shape, _goal(counts)))
             return Concrete(
                 shape, shape.n_nonembedding, shape.n_params, has, per_token, space.convention, compute / per_token,

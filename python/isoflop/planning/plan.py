@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +10,10 @@ import numpy as np
 from isoflop.errors import PlanError
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
-from isoflop.planning.basis import get_basis
+from isoflop.planning.basis import get_basis, notes_of
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
+from isoflop.planning.page import Page, credits, quantity
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -77,35 +76,24 @@ class Plan:
         record["shape"] = None if self.shape is None else self.shape.to_dict()
         return record
 
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        rows = []
-        for name, (symbol, meaning) in _LABELS.items():
-            value = f"{getattr(self, name):.4g}"
-            low, high = self.intervals[name] if self.intervals is not None else (math.nan, math.nan)
-            rows.append((symbol, value, "" if math.isnan(low) else f"[{low:.4g}, {high:.4g}]", meaning))
-        return rows
-
-    def _facts(self) -> list[str]:
-        convention = f", N counts {self.n_convention} parameters" if self.n_convention else ""
-        spread = "" if self.intervals is None else f", {self.level:.0%} intervals"
-        warned = any(self.label in warning for warning in self.warnings)
-        inside = f", {self.label}" if self.label and not warned else ""
-        lines = [f"{self.law}: {self.source}{convention}{spread}{inside}"]
+    @property
+    def page(self) -> Page:
+        """As it is shown."""
+        intervals = self.intervals or {}
+        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in _LABELS.items()]
         warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
+        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
+        if self.label and not any(self.label in warning for warning in warnings):
+            remarks.append(self.label)
         chosen = [] if self.shape is None else str(self.shape).splitlines()
-        return chosen + lines + [f"warning: {warning}" for warning in warnings]
+        head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
+        return Page(head, rows, chosen + credits(self.law, self.source, self.n_convention, remarks, warnings))
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
-        lines = [f"  {s:<{widths[0]}}  {v:>{widths[1]}}  {i:<{widths[2]}}  {m}" for s, v, i, m in rows]
-        return "\n".join([head, *lines, *self._facts()])
+        return str(self.page)
 
     def _repr_html_(self) -> str:
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows())
-        below = "<br>".join(escape(line) for line in self._facts())
-        return f"<table><caption>{self.compute:.4g} FLOP</caption>{body}</table><p>{below}</p>"
+        return self.page.html
 
 
 def plan(
@@ -163,9 +151,7 @@ def _allocate(flops: float, preset: Allocation, level: float, space: Space | Non
     n = preset.n_params[0] * units ** preset.n_params[1]
     d = preset.n_tokens[0] * units ** preset.n_tokens[1]
     spent = FLOP_PER_PARAM_TOKEN * n * d / flops
-    warnings = [f"N and D are separate power laws of C: 6 N D is {spent:.2f} C"]
-    if preset.note:
-        warnings.append(preset.note)
+    warnings = (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C", *notes_of(preset))
     loss = (preset.loss[0] / units) ** preset.loss[1]
     return Plan(
         compute=flops,
@@ -181,6 +167,6 @@ def _allocate(flops: float, preset: Allocation, level: float, space: Space | Non
         source=preset.source,
         n_convention=preset.n_convention,
         label="",
-        warnings=tuple(warnings),
+        warnings=warnings,
         shape=None if space is None else choose_shape(flops, n, preset.n_convention, space, lambda _n, _d: loss),
     )

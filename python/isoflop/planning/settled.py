@@ -20,6 +20,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.page import Page, credits, quantity
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -30,6 +31,13 @@ _HALVINGS = 60
 _BEYOND = 1e300
 """Stands for what is infinite while quantiles of draws are taken."""
 _QUANTITIES = ("compute", "n_params", "n_tokens", "loss", "least_compute", "overhead")
+_LABELS = {
+    "compute": ("C", "FLOP"),
+    "n_params": ("N", "parameters"),
+    "n_tokens": ("D", "tokens"),
+    "loss": ("L", "nats/token"),
+    "least_compute": ("C_least", "FLOP at the optimal size for this loss"),
+}
 _PAIR = "settle n_params or n_tokens and one more of compute, n_params, n_tokens and loss; or the loss alone"
 
 
@@ -73,24 +81,26 @@ class Settled:
             record["intervals"] = {k: [e if math.isfinite(e) else None for e in v] for k, v in self.intervals.items()}
         return record | {"given": list(self.given), "warnings": list(self.warnings)}
 
-    def __str__(self) -> str:
-        rows = {
-            "C": ("compute", "FLOP"),
-            "N": ("n_params", "parameters"),
-            "D": ("n_tokens", "tokens"),
-            "L": ("loss", "nats/token"),
-            "C_least": ("least_compute", "FLOP at the optimal size for this loss"),
-        }
-        lines = [f"training with given {' and '.join(self.given)}"]
-        for symbol, (name, unit) in rows.items():
-            low_high = (self.intervals or {}).get(name)
-            interval = "" if low_high is None else f"  [{low_high[0]:.4g}, {low_high[1]:.4g}]"
-            lines.append(f"  {symbol:7}  {getattr(self, name):>10.4g}{interval}  {unit}")
-        lines.append(f"  {self.overhead:.1%} above the least compute")
+    @property
+    def page(self) -> Page:
+        """As it is shown."""
+        intervals = self.intervals or {}
+        shown = _LABELS if len(self.given) > 1 else {k: v for k, v in _LABELS.items() if k != "least_compute"}
+        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in shown.items()]
+        follows = [f"{self.overhead:.1%} above the least compute of this loss"] if len(self.given) > 1 else []
         if self.optimal_at is not None:
-            lines.append(f"  the optimal choice at {self.optimal_at:.4g} FLOP")
-        convention = f", N counts {self.n_convention} parameters" if self.n_convention else ""
-        return "\n".join([*lines, f"{self.law}: {self.source}{convention}", *(f"warning: {w}" for w in self.warnings)])
+            follows.append(f"the optimal choice at {self.optimal_at:.4g} FLOP")
+        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
+        if self.label and not any(self.label in warning for warning in self.warnings):
+            remarks.append(self.label)
+        head = f"training with given {' and '.join(self.given)}"
+        return Page(head, rows, follows + credits(self.law, self.source, self.n_convention, remarks, self.warnings))
+
+    def __str__(self) -> str:
+        return str(self.page)
+
+    def _repr_html_(self) -> str:
+        return self.page.html
 
 
 def settle(
