@@ -29,6 +29,7 @@ from isoflop.kernels.cross_entropy import share_out
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import IGNORED, check
 
 
@@ -72,7 +73,7 @@ def _xent_dx(
         w = read_tile(tile, cols, V - v, piece * DEPTH, D, DEPTH)
         z = tile_of_logits(x, w, X, tile, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
         q = gradient_of_logits(z, lse, label, v + cols, zeta)
-        dx = tl.dot(q.to(w.dtype), w, dx, input_precision="ieee")
+        dx = add_product(q.to(w.dtype), w, dx)
     dx *= (weight * _scale(DMEAN, TOTAL, model))[:, None]
     DX += ((model * (tl.num_programs(1) // PIECES) + split) * M + row) * D
     depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]
@@ -100,7 +101,7 @@ def _xent_dw(
         lse = tl.load(LSE + at, mask=live, other=0.0)
         z = tile_of_logits(x, w, tile, W, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
         q = weight[:, None] * gradient_of_logits(z, lse, label, v + cols, zeta)
-        dw = tl.dot(tl.trans(q.to(x.dtype)), x, dw, input_precision="ieee")
+        dw = add_product(tl.trans(q.to(x.dtype)), x, dw)
     dw *= _scale(DMEAN, TOTAL, model)
     DW += ((model * (tl.num_programs(1) // PIECES) + split) * V + v) * D
     depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]

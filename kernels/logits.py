@@ -10,6 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from isoflop.kernels.products import add_product
+
 
 @triton.jit
 def read_tile(P, lanes, left, column, D, DEPTH: tl.constexpr):
@@ -29,7 +31,7 @@ def tile_of_logits(x, w, X, W, rows, cols, height, breadth, piece, D, DEPTH: tl.
         column = (piece + step) % PIECES * DEPTH
         x_piece = read_tile(X, rows, height, column, D, DEPTH)
         w_piece = read_tile(W, cols, breadth, column, D, DEPTH)
-        z = tl.dot(x_piece, tl.trans(w_piece), z, input_precision="ieee")
+        z = add_product(x_piece, tl.trans(w_piece), z)
     return tl.where((cols < breadth)[None, :], z, float("-inf"))
 
 

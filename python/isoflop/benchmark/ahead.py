@@ -5,8 +5,8 @@ Triton keeps what it compiles on disk, where the process that times finds it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from isoflop.benchmark.sizes import Size
 from isoflop.benchmark.variants import by_kernels
 from isoflop.hardware import cores
 
-_MOST = 8  # processes: each has a context of its own on the GPU
+_MOST = 12  # processes: each has a context of its own on the GPU
 _MEMORY = 2**33  # bytes that a step made ahead may need, beside those of the other processes
 
 
@@ -88,12 +88,16 @@ def jobs(plan: Plan, device: torch.device, *, kernels: bool) -> Iterator[Job]:
 
 
 def run_all(todo: Sequence[Job], device: torch.device, seconds: float) -> dict[Job, correctness.Verdict | None]:
-    """What was done within so many seconds, by processes beside each other; what failed is missing, as what is late."""
-    pool = ProcessPoolExecutor(max(1, min(_MOST, int(cores()) // 2)), mp_context=get_context("spawn"))
-    futures = {pool.submit(_run, job, device.type): job for job in todo}
-    done, _ = wait(futures, timeout=seconds)
-    pool.shutdown(cancel_futures=True)
-    return {futures[each]: each.result() for each in done if each.exception() is None}
+    """What was done within so many seconds, by processes beside each other; what failed is missing, as what is late.
+
+    Processes that are not done by then are ended: a compiler can take minutes.
+    """
+    end = time.monotonic() + seconds
+    with get_context("spawn").Pool(max(1, min(_MOST, int(cores() * 0.75)))) as pool:
+        asked = {job: pool.apply_async(_run, (job, device.type)) for job in todo}
+        for result in asked.values():
+            result.wait(max(0.0, end - time.monotonic()))
+        return {job: result.get() for job, result in asked.items() if result.ready() and result.successful()}
 
 
 def first_line(error: Exception) -> str:
