@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isoflop.planning.axes import AXES, Axis, vary
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
@@ -15,7 +16,9 @@ from isoflop.planning.settled import Settled, settle
 from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
 
 __all__ = [
+    "AXES",
     "THRESHOLDS",
+    "Axis",
     "Bill",
     "Concrete",
     "Crossing",
@@ -45,5 +48,6 @@ __all__ = [
     "serve",
     "settle",
     "tolerance",
+    "vary",
     "within",
 ]
