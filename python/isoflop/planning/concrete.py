@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.counting.enumeration import Nearby, shapes_near
-from isoflop.counting.footprint import capacity, largest_batch
 from isoflop.errors import PlanError
-from isoflop.hardware import device
-from isoflop.shape import Shape
+
+if TYPE_CHECKING:
+    from isoflop.counting.enumeration import Nearby
+    from isoflop.shape import Shape
 
 Range = tuple[float, float]
 Array = NDArray[np.float64]
@@ -129,6 +129,8 @@ def choose_shape(compute: float, n: float, counts: str, space: Space, loss: Loss
         PlanError: no shape of the space fits the devices.
         ShapeError, SpecError: a space without shapes, an unknown device or convention.
     """
+    from isoflop.counting.footprint import capacity
+
     room = None if space.device is None else space.count * float(capacity(space.device, 0.1))
     for share in _SHARES:
         near = _search(n, counts, space, None if room is None else share * room)
@@ -146,11 +148,14 @@ def choose_shape(compute: float, n: float, counts: str, space: Space, loss: Loss
                 shape, shape.n_nonembedding, shape.n_params, has, per_token, space.convention, compute / per_token,
                 loss(has, compute / per_token), sequences, near.covered, (*unsaid, *warnings),
             )  # fmt: skip
-    held = f"{space.count} x {device(space.device or '').name}"
-    raise PlanError(f"no shape of this space trains on {held}", hint="more devices, or a smaller n_ctx or n_vocab")
+    raise PlanError(
+        f"no shape of this space trains on {_held(space)}", hint="more devices, or a smaller n_ctx or n_vocab"
+    )
 
 
 def _search(n: float, counts: str, space: Space, memory: float | None) -> Nearby:
+    from isoflop.counting.enumeration import shapes_near
+
     usual = 8 / 3 if space.fields.get("activation") == "swiglu" else 4.0
     goal: dict[str, Any] = {_goal(counts): n}
     return shapes_near(
@@ -199,12 +204,19 @@ def _middle(values: Array, asked: float | Range | None) -> float:
 
 
 def _sequences(shape: Shape, space: Space) -> int:
+    from isoflop.counting.footprint import largest_batch
+
     return largest_batch(shape, space.device or "", recompute="full", dp=space.count, zero=3)
 
 
 def _off(n: float, shape: Shape, counts: str, space: Space, full: bool) -> str:
     has = getattr(shape, _goal(counts))
     if full and has < n:
-        held = f"{space.count} x {device(space.device or '').name}"
-        return f"N = {n:.4g} does not fit {held}: the largest that does is {has:.4g}"
+        return f"N = {n:.4g} does not fit {_held(space)}: the largest that does is {has:.4g}"
     return f"the nearest shape of this space has N = {has:.4g}, {abs(has / n - 1):.1%} off"
+
+
+def _held(space: Space) -> str:
+    from isoflop.hardware import device
+
+    return f"{space.count} x {device(space.device or '').name}"

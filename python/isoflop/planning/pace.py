@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.hardware import device
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.isoloss import log_tokens
 from isoflop.laws.lowest import lowest
@@ -65,6 +64,8 @@ class Fleet:
     @property
     def rate(self) -> float:
         """FLOP/s of one device at work."""
+        from isoflop.hardware import device
+
         return device(self.device).peak(self.dtype) * self.mfu
 
 
