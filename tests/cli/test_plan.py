@@ -36,7 +36,7 @@ def test_a_loss_a_size_or_tokens_are_settled(isoflop: Call) -> None:
     assert below.code != 0
     assert "the law falls towards 1.817" in below.err
     assert "no budget and nothing to reach" in isoflop("plan").err
-    assert "leave --shape out" in isoflop("plan --loss 2.1 --shape").err
+    assert "n_layer" in isoflop("plan --loss 2.1 --shape").out
 
 
 def test_days_take_devices_and_compute_and_both_are_billed(isoflop: Call) -> None:

@@ -9,7 +9,7 @@ import pytest
 from isoflop.errors import PlanError
 from isoflop.fitting import Fit, fit
 from isoflop.laws import LAWS, PRESETS, Preset
-from isoflop.planning import data_wall, plan, settle
+from isoflop.planning import Space, data_wall, plan, settle
 
 SETS = ["chinchilla-besiroglu", "kaplan-table2", "muennighoff-base"]
 BESIROGLU = "chinchilla-besiroglu"
@@ -134,3 +134,13 @@ def test_a_settled_training_is_shown_with_its_law_and_what_it_costs_above_the_le
         assert f"{both.least_compute:.4g}" in text
         assert PRESETS[BESIROGLU].source in html.unescape(text)
     assert "above the least" not in str(alone)
+
+
+def test_a_settled_size_has_a_shape_and_its_own_flops_buy_its_tokens() -> None:
+    found = settle(BESIROGLU, n_params=7e9, n_tokens=2e12, shape=Space(n_vocab=32_000, convention="6n-total"))
+    assert found.shape is not None
+    assert found.shape.n_params == pytest.approx(7e9, rel=0.01)
+    assert found.shape.n_tokens == pytest.approx(2e12, rel=0.01)
+    assert found.shape.loss == pytest.approx(found.loss, rel=1e-3)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["shape"]["shape"]["n_vocab"] == 32_000
+    assert f"d_model {found.shape.shape.d_model}" in str(found)

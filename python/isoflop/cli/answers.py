@@ -69,12 +69,7 @@ def plan(
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
     if any(value is not None for value in settled.values()):
-        if space is not None:
-            raise PlanError(
-                "--shape is of a planned N, not of a settled one",
-                hint="leave --shape out, or plan from --compute alone",
-            )
-        answer = settle(basis, compute=compute, **settled, level=level)
+        answer = settle(basis, compute=compute, **settled, level=level, shape=space)
     elif compute is None:
         raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
     else:

@@ -20,6 +20,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.concrete import Concrete, Space, choose_shape
 from isoflop.planning.page import Page, credits, quantity
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Settled:
         intervals: of compute, n_params, n_tokens, loss, least_compute and overhead where they were not given; None for
             published sets.
         level: of the intervals.
-        law, source, n_convention, label, warnings: as of :class:`isoflop.Plan`.
+        law, source, n_convention, label, warnings, shape: as of :class:`isoflop.Plan`.
     """
 
     given: tuple[str, ...]
@@ -73,10 +74,11 @@ class Settled:
     n_convention: str
     label: str
     warnings: tuple[str, ...]
+    shape: Concrete | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an end of an interval that is infinite is None."""
-        record = asdict(self)
+        record = asdict(self) | {"shape": None if self.shape is None else self.shape.to_dict()}
         if self.intervals is not None:
             record["intervals"] = {k: [e if math.isfinite(e) else None for e in v] for k, v in self.intervals.items()}
         return record | {"given": list(self.given), "warnings": list(self.warnings)}
@@ -93,8 +95,10 @@ class Settled:
         remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
         if self.label and not any(self.label in warning for warning in self.warnings):
             remarks.append(self.label)
+        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
+        follows += [] if self.shape is None else str(self.shape).splitlines()
         head = f"training with given {' and '.join(self.given)}"
-        return Page(head, rows, follows + credits(self.law, self.source, self.n_convention, remarks, self.warnings))
+        return Page(head, rows, follows + credits(self.law, self.source, self.n_convention, remarks, warnings))
 
     def __str__(self) -> str:
         return str(self.page)
@@ -105,7 +109,7 @@ class Settled:
 
 def settle(
     law: str | Fit | Preset, *, compute: str | float | None = None, n_params: float | None = None,
-    n_tokens: float | None = None, loss: float | None = None, level: float = 0.95,
+    n_tokens: float | None = None, loss: float | None = None, level: float = 0.95, shape: Space | None = None,
 ) -> Settled:  # fmt: skip
     """What follows from N or D and one more of compute, N, D and loss; a loss alone is reached with the least compute.
 
@@ -115,6 +119,7 @@ def settle(
         n_params, n_tokens: N and D.
         loss: nats per token.
         level: of the intervals that a fit gives.
+        shape: which shapes a concrete one may be chosen from, as of :func:`isoflop.plan`.
 
     Raises:
         PlanError: given other than that, numbers that are not positive, a loss that is out of reach
@@ -147,6 +152,9 @@ def settle(
         n_convention=basis.n_convention,
         label=label,
         warnings=warnings,
+        shape=None
+        if shape is None
+        else choose_shape(values["compute"], values["n_params"], basis.n_convention, shape, basis.loss),
     )
 
 
