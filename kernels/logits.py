@@ -48,6 +48,26 @@ def read_labels(T, WEIGHTS, at, live, V, ignored):
 
 
 @triton.jit
+def scale_of_mean(DMEAN, TOTAL, model):
+    """What all rows of a model are multiplied by, apart from those sums that a narrow type would lose."""
+    scale = 1.0
+    if TOTAL is not None:
+        scale = 1.0 / tl.load(TOTAL + model)
+        if DMEAN is not None:
+            scale *= tl.load(DMEAN + model)
+    return scale
+
+
+@triton.jit
+def weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored):
+    """As ``read_labels``, the weight times the gradient by the loss of each row where that is given."""
+    label, weight = read_labels(T, WEIGHTS, at, live, V, ignored)
+    if DLOSS is not None:
+        weight *= tl.load(DLOSS + at, mask=live, other=0.0)
+    return label, weight
+
+
+@triton.jit
 def gradient_of_logits(z, lse, label, cols, zeta):
     """q of a tile of logits; ``cols`` are the entries of the vocabulary it is of."""
     q = tl.exp(z - lse[:, None]) * (1.0 + 2.0 * zeta * lse)[:, None]
