@@ -19,6 +19,7 @@ VERBS = [
     "sweep",
     "fit",
     "plan",
+    "compare",
     "count",
     "report",
     "bench",

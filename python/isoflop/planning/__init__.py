@@ -8,6 +8,7 @@ from isoflop.planning.frontier import frontier
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
+from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
 from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "Price",
     "Repeats",
     "Serving",
+    "Systems",
     "Threshold",
     "bill",
+    "compare_all",
+    "compare_systems",
     "crossings",
     "data_wall",
     "frontier",
@@ -29,4 +33,5 @@ __all__ = [
     "plan",
     "repeat",
     "serve",
+    "split_systems",
 ]
