@@ -20,6 +20,7 @@ VERBS = [
     "fit",
     "plan",
     "compare",
+    "advise stop",
     "count",
     "report",
     "bench",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.continuing import Continuing, continuing
 from isoflop.planning.frontier import frontier
+from isoflop.planning.overfitting import Overfitting, overfitting
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
@@ -14,7 +16,9 @@ from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossin
 __all__ = [
     "THRESHOLDS",
     "Bill",
+    "Continuing",
     "Crossing",
+    "Overfitting",
     "Plan",
     "Price",
     "Repeats",
@@ -24,10 +28,12 @@ __all__ = [
     "bill",
     "compare_all",
     "compare_systems",
+    "continuing",
     "crossings",
     "data_wall",
     "frontier",
     "implied_serving",
+    "overfitting",
     "overhead",
     "parse_compute",
     "plan",

@@ -1,0 +1,66 @@
+"""Commands that advise on a run: ``advise stop``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoflop.cli.app import AsJson, Level, app
+from isoflop.cli.console import emit
+from isoflop.errors import PlanError
+
+if TYPE_CHECKING:
+    from isoflop.fitting import Curve
+
+advise_app = typer.Typer(help="Advice on a run: when to stop.", no_args_is_help=True)
+app.add_typer(advise_app, name="advise")
+
+Params = Annotated[float, typer.Option(help="Parameters, N.", metavar="N")]
+Tokens = Annotated[float, typer.Option(help="Tokens, D.", metavar="D")]
+
+
+@advise_app.command(epilog="Example: isoflop advise stop --params 1e9 --tokens 2e11")
+def stop(
+    params: Params,
+    tokens: Tokens,
+    unique: Annotated[float | None, typer.Option(help="Unique tokens of the corpus; default D.")] = None,
+    batch: Annotated[float | None, typer.Option(help="Tokens of a batch.")] = None,
+    loss: Annotated[float | None, typer.Option(help="Test loss of the run now, nats per token.")] = None,
+    law: Annotated[str, typer.Option(help="A published set of a law in N and D.")] = "chinchilla-besiroglu",
+    fit: Annotated[Path | None, typer.Option(help="A fit saved by isoflop fit --save, in the place of --law.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="The run so far: a file with the columns step and loss.")] = None,
+    steps: Annotated[int | None, typer.Option(help="With --curve: steps of the whole run.")] = None,
+    schedule: Annotated[str, typer.Option(help="With --curve: cosine, linear, wsd, constant.")] = "cosine",
+    warmup: Annotated[int, typer.Option(help="With --curve: steps of warm-up.")] = 0,
+    peak: Annotated[float, typer.Option(help="With --curve: the peak learning rate.")] = 1.0,
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Whether to go on with a run: what the next PF-day buys, where overfitting sets in, and the loss at its end."""
+    from isoflop.fitting import Fit
+    from isoflop.planning import continuing, overfitting
+
+    so_far = None if curve is None else _curve(curve, steps, schedule, warmup, peak)
+    basis = law if fit is None else Fit.load(fit)
+    going = continuing(params, tokens, law=basis, loss=loss, curve=so_far, level=level)
+    over = overfitting(params, unique or tokens, batch_tokens=batch)
+    if as_json:
+        emit({"continuing": going.to_dict(), "overfitting": over.to_dict()}, as_json)
+    else:
+        emit(f"{going}\n\n{over}", as_json)
+
+
+def _curve(path: Path, steps: int | None, schedule: str, warmup: int, peak: float) -> Curve:
+    from isoflop.fitting import Curve, read_file
+    from isoflop.train.schedules import Schedule
+
+    if steps is None:
+        raise PlanError("the length of the run was not said", hint="--steps 20000, of the whole run")
+    columns = read_file(path).columns
+    for name in ("step", "loss"):
+        if name not in columns:
+            raise PlanError(f"{path} has no column {name!r}", hint=f"it has {', '.join(columns)}")
+    rates = peak * Schedule(schedule, warmup=warmup).rates(steps)
+    return Curve(columns["step"], columns["loss"], rates, warmup)

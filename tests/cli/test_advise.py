@@ -1,0 +1,30 @@
+"""Advice on a run from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cli.called import Call
+
+
+def test_stop_says_what_more_compute_buys_and_names_its_laws(isoflop: Call) -> None:
+    shown = isoflop("advise stop --params 1e9 --tokens 2e12 --batch 1e6").out
+    assert "one PF-day more" in shown
+    assert "Besiroglu 2024" in shown
+    assert "Kaplan 2020 (arXiv 2001.08361), eq 4.4" in shown
+    record = json.loads(isoflop("advise stop --params 1e9 --tokens 2e12 --unique 1e9 --json").out)
+    assert record["continuing"]["ratio"] < 1
+    assert record["overfitting"]["overfits"] is True
+
+
+def test_the_end_of_a_curve_is_foreseen(isoflop: Call, tmp_path: Path) -> None:
+    points = "\n".join(f"{step},{2.0 + 9.0 * step**-0.5}" for step in range(100, 5001, 50))
+    (tmp_path / "curve.csv").write_text(f"step,loss\n{points}\n")
+    words = f"advise stop --params 1e8 --tokens 2e9 --curve {tmp_path / 'curve.csv'} --schedule constant"
+    record = json.loads(isoflop(f"{words} --steps 10000 --json").out)["continuing"]
+    assert abs(record["final"]["value"] - 2.09) < 0.01
+    assert record["measured_slope"][0] > 0
+    refused = isoflop(words)
+    assert refused.code == 2
+    assert "--steps 20000" in refused.err
