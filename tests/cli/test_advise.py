@@ -28,3 +28,15 @@ def test_the_end_of_a_curve_is_foreseen(isoflop: Call, tmp_path: Path) -> None:
     refused = isoflop(words)
     assert refused.code == 2
     assert "--steps 20000" in refused.err
+
+
+def test_rates_stand_side_by_side_with_a_trunk_for_several_lengths(isoflop: Call) -> None:
+    words = "advise rates --params 1e9 --tokens 1e10 --tokens 4e10 --noise-scale 1e6"
+    shown = isoflop(words).out
+    for rule in ("Kaplan", "Step Law", "DeepSeek", "Porian", "MiniCPM"):
+        assert rule in shown
+    assert "saved" in shown
+    record = json.loads(isoflop(f"{words} --json").out)
+    assert record["n_tokens"] == 4e10
+    assert record["schedule"]["n_tokens"] == [1e10, 4e10]
+    assert isoflop("advise rates --params -1 --tokens 1e10").code == 2

@@ -20,6 +20,7 @@ VERBS = [
     "fit",
     "plan",
     "compare",
+    "advise rates",
     "advise stop",
     "count",
     "report",

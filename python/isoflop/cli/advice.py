@@ -1,4 +1,4 @@
-"""Commands that advise on a run: ``advise stop``."""
+"""Commands that advise on a run before and while it is trained: ``advise``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,34 @@ from isoflop.errors import PlanError
 if TYPE_CHECKING:
     from isoflop.fitting import Curve
 
-advise_app = typer.Typer(help="Advice on a run: when to stop.", no_args_is_help=True)
+advise_app = typer.Typer(help="Advice on a run: its rates and schedule, when to stop.", no_args_is_help=True)
 app.add_typer(advise_app, name="advise")
 
 Params = Annotated[float, typer.Option(help="Parameters, N.", metavar="N")]
 Tokens = Annotated[float, typer.Option(help="Tokens, D.", metavar="D")]
+
+
+@advise_app.command(epilog="Example: isoflop advise rates --params 1e9 --tokens 2e10 --noise-scale 1e6")
+def rates(
+    params: Params,
+    tokens: Annotated[list[float], typer.Option(help="Tokens, D; several for cool-downs off one trunk.", metavar="D")],
+    batch: Annotated[float | None, typer.Option(help="Tokens of a batch; default Step Law's.")] = None,
+    loss: Annotated[float | None, typer.Option(help="Expected at the end; default that of --law.")] = None,
+    noise_scale: Annotated[float | None, typer.Option(help="Measured gradient noise scale, tokens.")] = None,
+    law: Annotated[str, typer.Option(help="A published set of a law in N and D.")] = "chinchilla-besiroglu",
+    cooldown: Annotated[float, typer.Option(help="Share of each run that its cool-down takes.")] = 0.2,
+    as_json: AsJson = False,
+) -> None:
+    """Learning rate, batch, warm-up and schedule of a run by every published rule, each with its evidence."""
+    from isoflop.planning import rates as find_rates
+    from isoflop.planning import trunk
+
+    found = find_rates(params, max(tokens), batch_tokens=batch, loss=loss, noise_scale=noise_scale, law=law)
+    schedule = trunk(params, tokens, share=cooldown)
+    if as_json:
+        emit(found.to_dict() | {"schedule": schedule.to_dict()}, as_json)
+    else:
+        emit(f"{found}\n\n{schedule}", as_json)
 
 
 @advise_app.command(epilog="Example: isoflop advise stop --params 1e9 --tokens 2e11")

@@ -8,10 +8,12 @@ from isoflop.planning.continuing import Continuing, continuing
 from isoflop.planning.frontier import frontier
 from isoflop.planning.overfitting import Overfitting, overfitting
 from isoflop.planning.plan import Plan, plan
+from isoflop.planning.rates import Rates, rates
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
 from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
 from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
+from isoflop.planning.trunk import Trunk, trunk
 
 __all__ = [
     "THRESHOLDS",
@@ -21,10 +23,12 @@ __all__ = [
     "Overfitting",
     "Plan",
     "Price",
+    "Rates",
     "Repeats",
     "Serving",
     "Systems",
     "Threshold",
+    "Trunk",
     "bill",
     "compare_all",
     "compare_systems",
@@ -37,7 +41,9 @@ __all__ = [
     "overhead",
     "parse_compute",
     "plan",
+    "rates",
     "repeat",
     "serve",
     "split_systems",
+    "trunk",
 ]

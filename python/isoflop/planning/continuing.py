@@ -160,7 +160,8 @@ def _outside(basis: Basis, n_params: float, n_tokens: float) -> list[str]:
 
 def _along(basis: Basis, n_params: float, tokens: Array) -> Array:
     """The law's loss of the run at other D."""
-    return losses(basis.law, basis.params, np.full((1, tokens.size), math.log(n_params)), np.log(tokens)[None])[0]
+    log_n = np.full((1, tokens.size), math.log(n_params))
+    return np.asarray(losses(basis.law, basis.params, log_n, np.log(tokens)[None])[0])
 
 
 def _measured(curve: Curve, compute: float, level: float) -> tuple[tuple[float, tuple[float, float]], float]:

@@ -21,6 +21,7 @@ ENOUGH = "kaplan-eq-4-4"
 JOINT = "kaplan-table2"
 STEPS = "kaplan-table3"
 BATCH = "kaplan-table5-batch"
+_ENDLESS = 1e40
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,7 @@ def overfitting(
     enough = PRESETS[ENOUGH]
     assert isinstance(enough, Preset)
     law = get_law("kaplan")
-    at = {"N": n_params, "D": np.array([n_tokens, 1e40])}
-    expected, converged = (float(value) for value in law.predict(of_data, **at))
+    expected, converged = law.predict(of_data, N=n_params, D=np.array([n_tokens, _ENDLESS])).tolist()
     reached = expected if loss is None else loss
     if reached <= converged:
         raise PlanError(
