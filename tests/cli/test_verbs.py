@@ -20,6 +20,8 @@ VERBS = [
     "fit",
     "plan",
     "compare",
+    "advise downstream",
+    "advise emergence",
     "advise rates",
     "advise stop",
     "count",

@@ -1,4 +1,4 @@
-"""Commands that advise on a run before and while it is trained: ``advise``."""
+"""Commands that advise on a run before, while and after it is trained: ``advise``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import typer
 
 from isoflop.cli.app import AsJson, Level, app
 from isoflop.cli.console import emit
+from isoflop.cli.fits import read_runs
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
-    from isoflop.fitting import Curve
+    from isoflop.fitting import Curve, Fit
 
-advise_app = typer.Typer(help="Advice on a run: its rates and schedule, when to stop.", no_args_is_help=True)
+advise_app = typer.Typer(
+    help="Advice on a run: its rates and schedule, when to stop, and what its tasks' scores will be.",
+    no_args_is_help=True,
+)
 app.add_typer(advise_app, name="advise")
 
 Params = Annotated[float, typer.Option(help="Parameters, N.", metavar="N")]
@@ -73,6 +77,46 @@ def stop(
         emit({"continuing": going.to_dict(), "overfitting": over.to_dict()}, as_json)
     else:
         emit(f"{going}\n\n{over}", as_json)
+
+
+@advise_app.command(epilog="Example: isoflop advise downstream --params 1.4e9 --tokens 2.8e10")
+def downstream(
+    params: Params,
+    tokens: Tokens,
+    loss_law: Annotated[str, typer.Option(help="A set, or a saved fit, of a loss of N and D.")] = "gadre-c4",
+    link: Annotated[str, typer.Option(help="A set, or a saved fit, of a score of that loss.")] = "gadre-error-c4",
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Error or accuracy on tasks that is expected of a run: N and D to a loss, the loss to the score."""
+    from isoflop.planning import downstream as find
+
+    found = find(params, tokens, loss_law=_saved(loss_law), link=_saved(link), level=level)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
+@advise_app.command(epilog="Example: isoflop advise emergence scores.csv --column scale=C")
+def emergence(
+    scores: Annotated[Path, typer.Argument(help="A file with the columns scale, loss, hits and items.")],
+    column: Annotated[list[str] | None, typer.Option(help="A column of the file by its name here: scale=C.")] = None,
+    alpha: Annotated[float, typer.Option(help="Error level of both tests together.")] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a score's jump with scale is more than its metric: the same runs by loss and by score."""
+    from isoflop.planning import emergence as find
+
+    columns = read_runs(str(scores), column or ()).columns
+    for name in ("scale", "loss", "hits", "items"):
+        if name not in columns:
+            raise PlanError(f"{scores} has no column {name!r}", hint=f"--column {name}=NAME, of {', '.join(columns)}")
+    found = find(columns["scale"], columns["loss"], columns["hits"], columns["items"], alpha=alpha)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
+def _saved(name: str) -> str | Fit:
+    from isoflop.fitting import Fit
+
+    return Fit.load(name) if name.endswith(".json") else name
 
 
 def _curve(path: Path, steps: int | None, schedule: str, warmup: int, peak: float) -> Curve:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.continuing import Continuing, continuing
+from isoflop.planning.downstream import Downstream, downstream
+from isoflop.planning.emergence import Emergence, emergence
 from isoflop.planning.frontier import frontier
+from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
 from isoflop.planning.overfitting import Overfitting, overfitting
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.rates import Rates, rates
@@ -17,9 +20,13 @@ from isoflop.planning.trunk import Trunk, trunk
 
 __all__ = [
     "THRESHOLDS",
+    "Answers",
     "Bill",
+    "Choices",
     "Continuing",
     "Crossing",
+    "Downstream",
+    "Emergence",
     "Overfitting",
     "Plan",
     "Price",
@@ -35,6 +42,10 @@ __all__ = [
     "continuing",
     "crossings",
     "data_wall",
+    "downstream",
+    "edit_distance",
+    "emergence",
+    "exact_match",
     "frontier",
     "implied_serving",
     "overfitting",
@@ -43,6 +54,8 @@ __all__ = [
     "plan",
     "rates",
     "repeat",
+    "score_answers",
+    "score_choices",
     "serve",
     "split_systems",
     "trunk",

@@ -49,7 +49,10 @@ BATCHES = (
 
 @dataclass(frozen=True)
 class WarmUp:
-    """A practice of warming up: so many steps, tokens, or tokens a parameter; one of them is not zero; ``verified`` in the paper's text."""
+    """A practice of warming up: so many steps, tokens, or tokens a parameter; one of them is not zero.
+
+    ``verified`` says whether it was read in the text of its paper.
+    """
 
     name: str
     source: str
