@@ -45,7 +45,7 @@ def _adamw_square(
 
 @triton.jit
 def _adamw_scalars(PARTIAL, HYPER, STEP, NORM, SCALARS, blocks, BLOCK: tl.constexpr):
-    """Grid (K,): |g| to NORM, STEP + 1, and the float32 scalars of the update, from float64, to SCALARS (K, 8)."""
+    """Grid (K,): |g| to NORM, STEP + 1, and the float32 scalars of the update, from float64, to SCALARS (8, K)."""
     model = tl.program_id(0).to(tl.int64)
     lanes = tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), tl.float64)
@@ -61,36 +61,40 @@ def _adamw_scalars(PARTIAL, HYPER, STEP, NORM, SCALARS, blocks, BLOCK: tl.conste
     lr, b1, b2 = tl.load(HYPER + model), tl.load(HYPER + models + model), tl.load(HYPER + 2 * models + model)
     decay, clip = tl.load(HYPER + 4 * models + model), tl.load(HYPER + 5 * models + model)
     past = step.to(tl.float64)
-    OUT = SCALARS + model * 8
+    OUT = SCALARS + model
     tl.store(OUT, tl.where(norm > clip, clip / norm, 1.0).to(tl.float32))
-    tl.store(OUT + 1, b1.to(tl.float32))
-    tl.store(OUT + 2, (1.0 - b1).to(tl.float32))
-    tl.store(OUT + 3, b2.to(tl.float32))
-    tl.store(OUT + 4, (1.0 - b2).to(tl.float32))
-    tl.store(OUT + 5, (lr / (1.0 - tl.exp(past * tl.log(b1)))).to(tl.float32))
-    tl.store(OUT + 6, (1.0 / tl.sqrt(1.0 - tl.exp(past * tl.log(b2)))).to(tl.float32))
-    tl.store(OUT + 7, (lr * decay).to(tl.float32))
+    tl.store(OUT + models, b1.to(tl.float32))
+    tl.store(OUT + 2 * models, (1.0 - b1).to(tl.float32))
+    tl.store(OUT + 3 * models, b2.to(tl.float32))
+    tl.store(OUT + 4 * models, (1.0 - b2).to(tl.float32))
+    tl.store(OUT + 5 * models, (lr / (1.0 - tl.exp(past * tl.log(b1)))).to(tl.float32))
+    tl.store(OUT + 6 * models, (1.0 / tl.sqrt(1.0 - tl.exp(past * tl.log(b2)))).to(tl.float32))
+    tl.store(OUT + 7 * models, (lr * decay).to(tl.float32))
 
 
 @triton.jit
 def _adamw_update(
-    PARAMS, GRADS, FIRST, SECOND, MASTER, TENSOR, START, NUMEL, DECAYED, HYPER, SCALARS,
+    PARAMS, GRADS, FIRST, SECOND, MASTER, TENSOR, START, NUMEL, DECAYED, FACTORS, HYPER, SCALARS,
     PARAM: tl.constexpr, GRAD: tl.constexpr, BLOCK: tl.constexpr, ALIGN: tl.constexpr,
 ):  # fmt: skip
-    """Grid (blocks, K): BLOCK elements of one tensor of one model. MASTER may be None."""
-    model = tl.program_id(1).to(tl.int64)
+    """Grid (blocks, K): BLOCK elements of one tensor of one model. MASTER and FACTORS (tensors, 2, K) may be None."""
+    model, models = tl.program_id(1).to(tl.int64), tl.num_programs(1)
     tensor, at, live = elements(TENSOR, START, NUMEL, model, BLOCK, ALIGN)
     params = address(PARAMS, tensor, PARAM) + at
     first, second = address(FIRST, tensor, tl.float32) + at, address(SECOND, tensor, tl.float32) + at
-    S = SCALARS + model * 8
+    S = SCALARS + model
     g = tl.load(address(GRADS, tensor, GRAD) + at, mask=live, other=0.0).to(tl.float32) * tl.load(S)
-    m = tl.load(S + 1) * tl.load(first, mask=live, other=0.0) + tl.load(S + 2) * g
-    v = tl.load(S + 3) * tl.load(second, mask=live, other=0.0) + tl.load(S + 4) * (g * g)
+    m = tl.load(S + models) * tl.load(first, mask=live, other=0.0) + tl.load(S + 2 * models) * g
+    v = tl.load(S + 3 * models) * tl.load(second, mask=live, other=0.0) + tl.load(S + 4 * models) * (g * g)
     tl.store(first, m, mask=live)
     tl.store(second, v, mask=live)
-    eps = tl.load(HYPER + 3 * tl.num_programs(1) + model).to(tl.float32)
-    change = tl.load(S + 5) * m / (tl.sqrt_rn(v) * tl.load(S + 6) + eps)
-    shrink = tl.load(S + 7) * tl.load(DECAYED + tensor)
+    eps = tl.load(HYPER + 3 * models + model).to(tl.float32)
+    change = tl.load(S + 5 * models) * m / (tl.sqrt_rn(v) * tl.load(S + 6 * models) + eps)
+    shrink = tl.load(S + 7 * models) * tl.load(DECAYED + tensor)
+    if FACTORS is not None:
+        rate = tl.load(FACTORS + 2 * tensor * models + model)
+        change *= rate
+        shrink *= rate * tl.load(FACTORS + (2 * tensor + 1) * models + model)
     if MASTER is not None:
         master = address(MASTER, tensor, tl.float32) + at
         p = tl.load(master, mask=live, other=0.0)
@@ -112,27 +116,34 @@ class AdamW:
             ``beta2``, ``eps``, ``weight_decay``, ``clip`` (infinity clips nothing); they are rows of ``hyper`` from
             here on: write there.
         decayed: which tensors decay.
+        others: further gradients that are part of |g|; what they belong to is moved by another optimizer.
+        factors: (tensors, 2, K) float32, what multiplies the learning rate and the decay of each tensor; 1 where None.
 
-    ``norm`` (K,) float32 holds |g| of the last update, before clipping. Raises KernelError for tensors that
+    Of the last update ``norm`` (K,) float32 holds |g| before clipping, ``clipped`` (K,) what gradients were multiplied
+    by. Raises KernelError for tensors that
     ``signatures.check`` refuses, that are not on a GPU or not aligned to 16 bytes, or a ``decayed`` of another length.
     """
 
     def __init__(
         self, params: Sequence[Tensor], grads: Sequence[Tensor], first: Sequence[Tensor], second: Sequence[Tensor], *,
-        decayed: Sequence[bool], step: Tensor, master: Sequence[Tensor] | None = None, **hyper: Tensor,
+        decayed: Sequence[bool], step: Tensor, master: Sequence[Tensor] | None = None, others: Sequence[Tensor] = (),
+        factors: Tensor | None = None, **hyper: Tensor,
     ) -> None:  # fmt: skip
         tensors = {"params": params, "grads": grads, "first": first, "second": second, "master": master}
         self.models = check("adamw", **tensors, step=step, **hyper)["K"]
-        device = params[0].device
-        refuse_host("adamw", "params[0]", params[0])
+        found = [*grads, *others]
+        device, widest = step.device, params[0].dtype if params else found[0].dtype
+        refuse_host("adamw", "grads[0]", found[0])
         if len(decayed) != len(params):
             raise KernelError(f"adamw: decayed has {len(decayed)} entries for {len(params)} tensors")
+        tensors["grads"] = found
         refuse_unaligned("adamw", tensors)
-        self.kept, self.step = tensors, step
+        self.kept, self.step, self.factors = tensors, step, factors
         self.hyper = torch.stack([hyper[name] for name in OPS["adamw"].hyper])
-        numel = [param.numel() // self.models for param in params]
-        self.tile = configuration("adamw", width=max(numel), dtype=params[0].dtype, chip=chip_of(device))
+        numel = [each.numel() // self.models for each in found]
+        self.tile = configuration("adamw", width=max(numel), dtype=widest, chip=chip_of(device))
         blocks = [(i, start) for i, n in enumerate(numel) for start in range(0, n, self.tile["block"])]
+        self.moved = sum(i < len(params) for i, _ in blocks)
         self.blocks, self.align = len(blocks), ALIGNED if all(n % ALIGNED == 0 for n in numel) else 1
 
         def table(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
@@ -142,9 +153,10 @@ class AdamW:
         self.where = [table([i for i, _ in blocks]), table([start for _, start in blocks]), table(numel)]
         self.decayed = table([float(each) for each in decayed], torch.float32)
         self.partial = torch.empty(self.models, self.blocks, dtype=torch.float32, device=device)
-        self.scalars = torch.empty(self.models, 8, dtype=torch.float32, device=device)
+        self.scalars = torch.empty(8, self.models, dtype=torch.float32, device=device)
+        self.clipped = self.scalars[0]
         self.norm = torch.empty(self.models, dtype=torch.float32, device=device)
-        self.types = {"PARAM": TYPES[params[0].dtype], "GRAD": TYPES[grads[0].dtype]}
+        self.types = {"PARAM": TYPES[widest], "GRAD": TYPES[found[0].dtype]}
 
     def update(self, *, measured: bool = False) -> None:
         """One optimizer step of every model from the gradients as they are now.
@@ -159,7 +171,11 @@ class AdamW:
         _adamw_scalars[(self.models,)](
             self.partial, self.hyper, self.step, self.norm, self.scalars, self.blocks, **tile
         )  # fmt: skip
-        _adamw_update[grid](*self.addresses, *self.where, self.decayed, self.hyper, self.scalars, **self.types, **table)
+        if self.moved:
+            _adamw_update[self.moved, self.models](
+                *self.addresses, *self.where, self.decayed, self.factors, self.hyper, self.scalars,
+                **self.types, **table,
+            )  # fmt: skip
 
 
 def least_bytes(elements: int, size: int, *, master: bool = False) -> int:

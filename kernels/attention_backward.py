@@ -25,6 +25,7 @@ from isoflop.kernels.attention import LOG2E, settings
 from isoflop.kernels.attention_tiles import (
     block_of_queries,
     edge_block,
+    kept_weights,
     keys_seen,
     load_tile,
     queries_that_see,
@@ -34,14 +35,15 @@ from isoflop.kernels.attention_tiles import (
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
+from isoflop.kernels.each import of_model
 from isoflop.kernels.launch import admit
 from isoflop.kernels.products import add_product
-from isoflop.kernels.signatures import check, check_heads, check_mask
+from isoflop.kernels.signatures import Chance, check, check_heads, check_mask
 
 
 @triton.jit
 def _add_dq(
-    dq, q, dy, K, V, lse, delta, rows, n, T, window, scale,
+    dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
     MASKED: tl.constexpr, CAUSAL: tl.constexpr, COLUMNS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """What the block of keys from n adds to dq / scale."""
@@ -50,17 +52,22 @@ def _add_dq(
     s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale - lse[:, None]
     if MASKED:
         s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
-    ds = tl.exp2(s * LOG2E) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
+    dp = tl.dot(dy, tl.trans(v), input_precision="ieee")
+    if RATE is not None:
+        columns = n + tl.arange(0, COLUMNS)
+        dp *= kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[:, None], columns[None, :])
+    ds = tl.exp2(s * LOG2E) * (dp - delta[:, None])
     return add_product(ds.to(k.dtype), k, dq)
 
 
 @triton.jit
 def _attention_dq(
-    DY, Q, K, V, Y, LSE, DQ, DELTA, heads, group, T, window, scale,
+    DY, Q, K, V, Y, LSE, DQ, DELTA, heads, group, T, window, scale, SCALES, RATE, SEED, STEP, START, op,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
     row, head = block_of_queries(heads, T, ROWS)
+    scale = of_model(scale, SCALES, tl.program_id(1))
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
@@ -73,16 +80,22 @@ def _attention_dq(
     dq = tl.zeros((ROWS, WIDTH), tl.float32)
     first, whole, stop, end = keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
     for n in range(whole, stop, COLUMNS):
-        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, False, CAUSAL, COLUMNS, C, WIDTH)
+        dq = _add_dq(
+            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
+            False, CAUSAL, COLUMNS, C, WIDTH,
+        )  # fmt: skip
     for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
         n = edge_block(i, first, whole, stop, COLUMNS)
-        dq = _add_dq(dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, True, CAUSAL, COLUMNS, C, WIDTH)
+        dq = _add_dq(
+            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
+            True, CAUSAL, COLUMNS, C, WIDTH,
+        )  # fmt: skip
     store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
 
 
 @triton.jit
 def _add_dk_dv(
-    dk, dv, k, v, Q, DY, LSE, DELTA, columns, m, T, window, scale,
+    dk, dv, k, v, Q, DY, LSE, DELTA, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
     MASKED: tl.constexpr, CAUSAL: tl.constexpr, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """What the block of queries from m adds to dk / scale and dv; queries past T are zeros and add nothing."""
@@ -98,18 +111,24 @@ def _add_dk_dv(
     if MASKED:
         s = tl.where(visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
     p = tl.exp2(s * LOG2E)
-    dv = add_product(p.to(dy.dtype), dy, dv)
-    ds = p * (tl.dot(v, tl.trans(dy), input_precision="ieee") - delta[None, :])
+    dp = tl.dot(v, tl.trans(dy), input_precision="ieee")
+    stays = p
+    if RATE is not None:
+        of_weights = kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[None, :], columns[:, None])
+        stays, dp = p * of_weights, dp * of_weights
+    dv = add_product(stays.to(dy.dtype), dy, dv)
+    ds = p * (dp - delta[None, :])
     return add_product(ds.to(q.dtype), q, dk), dv
 
 
 @triton.jit
 def _attention_dkdv(
-    DY, Q, K, V, LSE, DELTA, DK, DV, heads, group, T, window, scale,
+    DY, Q, K, V, LSE, DELTA, DK, DV, heads, group, T, window, scale, SCALES, RATE, SEED, STEP, START, op,
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, COLUMNS) heads // group, K), the longest columns first; shapes as in ``_attention_dq``."""
     program, shared = tl.program_id(0), heads // group
+    scale = of_model(scale, SCALES, tl.program_id(1))
     column = program // shared * COLUMNS
     kv = tl.program_id(1).to(tl.int64) * shared + program % shared
     columns = column + tl.arange(0, COLUMNS)
@@ -122,13 +141,15 @@ def _attention_dkdv(
         q, dy, lse, delta = Q + head * T * C, DY + head * T * C, LSE + head * T, DELTA + head * T
         for m in range(whole, stop, ROWS):
             dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, False, CAUSAL, ROWS, C, WIDTH
-            )
+                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
+                False, CAUSAL, ROWS, C, WIDTH,
+            )  # fmt: skip
         for i in range((whole - first) // ROWS + tl.cdiv(end - stop, ROWS)):
             m = edge_block(i, first, whole, stop, ROWS)
             dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, True, CAUSAL, ROWS, C, WIDTH
-            )
+                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
+                True, CAUSAL, ROWS, C, WIDTH,
+            )  # fmt: skip
     store_tile(DK + kv * T * C, dk * scale, column, T, COLUMNS, C, WIDTH)
     store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)
 
@@ -144,7 +165,8 @@ class Gradients(NamedTuple):
 
 def backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor | None, *,
-    causal: bool = True, window: int | None = None, scale: float | None = None, out: Gradients | None = None,
+    causal: bool = True, window: int | None = None, scale: float | Tensor | None = None, chance: Chance | None = None,
+    out: Gradients | None = None,
 ) -> Gradients:  # fmt: skip
     """Gradients from ``dy``, the inputs of :func:`attention.forward` and its results, in ``out`` of an earlier call.
 
@@ -165,7 +187,7 @@ def backward(
         dq, dk, dv = attention_sdpa.backward(dy, q, k, v, causal=causal, window=window, scale=scale)
         return Gradients(made.dq.copy_(dq), made.dk.copy_(dk), made.dv.copy_(dv), None)
     heads, group, seq = sizes["B"] * sizes["H"], sizes["H"] // sizes["G"], sizes["T"]
-    told = settings(sizes, causal, window, scale)
+    told = settings(sizes, causal, window, scale, chance, q)
     by_row, by_column = (
         configuration(op, width=sizes["C"], dtype=q.dtype, chip=chip_of(q.device))
         for op in ("attention_dq", "attention_dkdv")

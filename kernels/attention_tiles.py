@@ -10,6 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from isoflop.kernels.chance import kept
+
 
 @triton.jit
 def block_of_queries(heads, T, ROWS: tl.constexpr):
@@ -17,6 +19,13 @@ def block_of_queries(heads, T, ROWS: tl.constexpr):
     program = tl.program_id(0)
     row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
     return row, tl.program_id(1).to(tl.int64) * heads + program % heads
+
+
+@triton.jit
+def kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows, columns):
+    """What the weights of ``rows`` and ``columns`` of a ``head`` among all heads of K models are multiplied by."""
+    of_model = head - tl.program_id(1).to(tl.int64) * heads
+    return kept(RATE, SEED, STEP, START, op, of_model * T * T, rows * T + columns)
 
 
 @triton.jit

@@ -27,6 +27,7 @@ from isoflop.errors import KernelError
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.cross_entropy_join import Loss, add_weights, join
+from isoflop.kernels.each import of_model, one_or_each
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import read_labels, read_tile, tile_of_logits
 from isoflop.kernels.products import add_product
@@ -38,13 +39,13 @@ PROGRAMS = 128  # of a model: fewer tiles of rows than that share out the vocabu
 
 @triton.jit
 def _xent_fwd(
-    X, W, T, WEIGHTS, TOTAL, TOP, SUM, OWN, BEST, DX, M, V, D, steps, ignored, zeta,
+    X, W, T, WEIGHTS, TOTAL, TOP, SUM, OWN, BEST, DX, M, V, D, steps, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS), S, K), ``steps`` tiles of vocabulary a program.
 
     X (K, M, D), W (K, V, D), T (K, M); TOP, SUM, OWN float32 and BEST int32 or None (K, S, M). DX (K, M, D) or None; it
-    asks for S = PIECES = 1 and for TOTAL (K,), the sum of the weights.
+    asks for S = PIECES = 1 and for TOTAL (K,), the sum of the weights. ZETAS (K,) float64, or None: zeta is of all.
     """
     model, row = tl.program_id(2).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
     rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
@@ -79,6 +80,7 @@ def _xent_fwd(
         tl.store(BEST + at, best, mask=row + rows < M)
     if DX is not None:
         lse = top + tl.log(total)
+        zeta = of_model(zeta, ZETAS, model)
         depth = tl.arange(0, DEPTH)[None, :]
         named = (label >= 0)[:, None] & (depth < D)
         target = tl.load(W + (model * V + label)[:, None] * D + depth, mask=named, other=0.0).to(tl.float32)
@@ -89,15 +91,16 @@ def _xent_fwd(
 
 
 def forward(
-    x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *, z_loss: float = 0.0,
-    ignore_index: int = IGNORED, hits: bool = False, gradient: bool = False, check_labels: bool = False,
-    out: Loss | None = None,
+    x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None = None, *,
+    z_loss: float | Tensor = 0.0, ignore_index: int = IGNORED, hits: bool = False, gradient: bool = False,
+    check_labels: bool = False, out: Loss | None = None,
 ) -> Loss:  # fmt: skip
     """Losses in nats of ``targets`` (K, M) int64 by the logits of x (K, M, D) and weight (K, V, D).
 
     Args:
         weights: (K, M) float32, of the positions in the mean; 1 where None.
-        z_loss: zeta, the weight of the square of the log-sum-exp in the loss of a position.
+        z_loss: zeta, the weight of the square of the log-sum-exp in the loss of a position; (K,) float64 where models
+            have their own, which may then be written between launches.
         ignore_index: the label of positions that have no loss and no part in the mean.
         hits, gradient: whether to find argmax hits; whether to give the gradient of the mean by x from the same pass.
         check_labels: read the labels on the host first, which waits for the device, to refuse those out of range;
@@ -108,6 +111,7 @@ def forward(
     gradient that one pass cannot give (:func:`gives_gradient`), and for ``out`` of other sizes.
     """
     sizes = check("linear_cross_entropy", x=x, weight=weight, targets=targets, weights=weights)
+    zeta = one_or_each("linear_cross_entropy: z_loss", z_loss, x)
     admit("linear_cross_entropy", "x", x)
     if gradient:
         _refuse_two_passes(x, weight)
@@ -122,6 +126,7 @@ def forward(
         *buffers(
             "linear_cross_entropy", x.device, out,
             mean=(model, torch.float32), total=(model, torch.float32),
+            entropy=(model, torch.float32) if zeta[0] or zeta[1] is not None else None,
             losses=(row, torch.float32), lse=(row, torch.float32), hits=(row, torch.bool) if hits else None,
             dx=((*row, width), x.dtype) if gradient else None,
             parts=((3, *part), torch.float32), best=(part, torch.int32) if hits else None,
@@ -131,10 +136,10 @@ def forward(
         add_weights(targets, weights, made.total, vocabulary, ignore_index)
     _xent_fwd[(height, splits, models)](
         x, weight, targets, weights, made.total, *made.parts.unbind(), made.best, made.dx,
-        rows, vocabulary, width, steps, ignore_index, z_loss,
+        rows, vocabulary, width, steps, ignore_index, *zeta,
         PIECES=triton.cdiv(width, tile["depth"]), **tile.constants, **tile.launch,
     )  # fmt: skip
-    join(targets, weights, made, vocabulary, ignore_index, z_loss)
+    join(targets, weights, made, vocabulary, ignore_index, zeta)
     return made
 
 

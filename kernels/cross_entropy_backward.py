@@ -28,6 +28,7 @@ from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.cross_entropy import share_out
 from isoflop.kernels.cross_entropy_join import Gradients
 from isoflop.kernels.dispatch import record
+from isoflop.kernels.each import of_model, one_or_each
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import gradient_of_logits, read_tile, scale_of_mean, tile_of_logits, weights_of_rows
 from isoflop.kernels.partial import add_partials
@@ -37,7 +38,7 @@ from isoflop.kernels.signatures import IGNORED, check
 
 @triton.jit
 def _xent_dx(
-    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DX, M, V, D, steps, ignored, zeta,
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DX, M, V, D, steps, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS), PIECES S, K), ``steps`` tiles of vocabulary a program. DX (K, S, M, D)."""
@@ -49,6 +50,7 @@ def _xent_dx(
     x = read_tile(X, rows, M - row, piece * DEPTH, D, DEPTH)
     label, weight = weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored)
     lse = tl.load(LSE + at, mask=live, other=0.0)
+    zeta = of_model(zeta, ZETAS, model)
     dx = tl.zeros((ROWS, DEPTH), tl.float32)
     start = split * steps * COLUMNS
     for v in range(start, tl.minimum(start + steps * COLUMNS, V), COLUMNS):
@@ -65,7 +67,7 @@ def _xent_dx(
 
 @triton.jit
 def _xent_dw(
-    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DW, M, V, D, steps, ignored, zeta,
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, DW, M, V, D, steps, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(V, COLUMNS), PIECES S, K), ``steps`` tiles of rows a program. DW (K, S, V, D)."""
@@ -74,6 +76,7 @@ def _xent_dw(
     rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
     W += (model * V + v) * D
     w = read_tile(W, cols, V - v, piece * DEPTH, D, DEPTH)
+    zeta = of_model(zeta, ZETAS, model)
     dw = tl.zeros((COLUMNS, DEPTH), tl.float32)
     start = split * steps * ROWS
     for row in range(start, tl.minimum(start + steps * ROWS, M), ROWS):
@@ -93,8 +96,8 @@ def _xent_dw(
 
 def backward(
     x: Tensor, weight: Tensor, targets: Tensor, lse: Tensor, total: Tensor, weights: Tensor | None = None, *,
-    dmean: Tensor | None = None, dlosses: Tensor | None = None, z_loss: float = 0.0, ignore_index: int = IGNORED,
-    want_dx: bool = True, out: Gradients | None = None,
+    dmean: Tensor | None = None, dlosses: Tensor | None = None, z_loss: float | Tensor = 0.0,
+    ignore_index: int = IGNORED, want_dx: bool = True, out: Gradients | None = None,
 ) -> Gradients:  # fmt: skip
     """Gradients by x and weight of the mean, times ``dmean`` (K,) float32 where given, or of the losses by ``dlosses``.
 
@@ -105,12 +108,13 @@ def backward(
     given = {"x": x, "weight": weight, "targets": targets, "lse": lse, "total": total, "weights": weights}
     sizes = check("linear_cross_entropy_backward", **given, dmean=dmean, dlosses=dlosses)
     admit("linear_cross_entropy_backward", "x", x)
+    zeta = one_or_each("linear_cross_entropy: z_loss", z_loss, x)
     if dmean is not None and dlosses is not None:
         raise KernelError("linear_cross_entropy: the gradient is of the mean or of the losses: dmean or dlosses")
     if is_wide(x):
         return cross_entropy_library.backward(
             x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses, ignore_index,
-            z_loss, want_dx, out,
+            zeta, want_dx, out,
         )  # fmt: skip
     models, rows, width, vocabulary = (sizes[axis] for axis in "KMDV")
     tile = configuration("cross_entropy_backward", width=width, dtype=x.dtype, chip=chip_of(x.device))
@@ -128,7 +132,7 @@ def backward(
         )
     )  # fmt: skip
     tensors = x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses
-    numbers = ignore_index, z_loss
+    numbers = ignore_index, *zeta
     constants = {"PIECES": pieces} | tile.constants | tile.launch
     for kernel, gradient, parts, grid, steps in (
         (_xent_dx, made.dx, made.dx_parts, (height, pieces * x_parts, models), x_steps),

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from isoflop.kernels.each import OneOrEach, of_model
 from isoflop.kernels.logits import read_labels
 
 BLOCK, WARPS = 1024, 8  # rows of a program, and its warps
@@ -21,7 +22,7 @@ BLOCK, WARPS = 1024, 8  # rows of a program, and its warps
 
 @triton.jit
 def _xent_join(
-    TOP, SUM, OWN, BEST, T, WEIGHTS, LOSS, LSE, HITS, M, V, S, ignored, zeta, BLOCK: tl.constexpr
+    TOP, SUM, OWN, BEST, T, WEIGHTS, LOSS, LSE, HITS, M, V, S, ignored, zeta, ZETAS, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Grid (cdiv(M, BLOCK), K): the S parts of each row to LOSS, LSE float32 and HITS bool or None, all (K, M)."""
     model, row = tl.program_id(1).to(tl.int64), tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -40,6 +41,7 @@ def _xent_join(
         top = higher
     label, weight = read_labels(T, WEIGHTS, model * M + row, live, V, ignored)
     lse = top + tl.log(total)
+    zeta = of_model(zeta, ZETAS, model)
     loss = tl.where(weight == 0.0, 0.0, weight * (lse - own + zeta * lse * lse))
     tl.store(LOSS + model * M + row, loss, mask=live)
     tl.store(LSE + model * M + row, lse, mask=live)
@@ -48,20 +50,33 @@ def _xent_join(
 
 
 @triton.jit
-def _xent_mean(LOSS, T, WEIGHTS, MEAN, TOTAL, M, V, ignored, BLOCK: tl.constexpr):
-    """Grid (K,): the sum of the weights to TOTAL (K,), and of LOSS over it to MEAN (K,); no MEAN where LOSS is None."""
+def _xent_mean(
+    LOSS, LSE, T, WEIGHTS, MEAN, ENTROPY, TOTAL, M, V, ignored, zeta, ZETAS, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Grid (K,): the sum of the weights to TOTAL (K,), and of LOSS over it to MEAN (K,); no MEAN where LOSS is None.
+
+    ENTROPY (K,), or None: what MEAN is without the squares of LSE.
+    """
     model, lanes = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
-    loss, total = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
+    loss, total, square = (
+        tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
+    )  # fmt: skip
     for start in range(0, M, BLOCK):
         row = start + lanes
         _, weight = read_labels(T, WEIGHTS, model * M + row, row < M, V, ignored)
         total += tl.where(weight == weight, weight, 0.0)
         if LOSS is not None:
             loss += tl.load(LOSS + model * M + row, mask=row < M, other=0.0)
+        if ENTROPY is not None:
+            lse = tl.load(LSE + model * M + row, mask=row < M, other=0.0)
+            square += tl.where(weight == 0.0, 0.0, weight * lse * lse)
     weights = tl.sum(total, 0)
     tl.store(TOTAL + model, weights)
     if LOSS is not None:
         tl.store(MEAN + model, tl.sum(loss, 0) / weights)
+    if ENTROPY is not None:
+        entropy = tl.sum(loss, 0) - of_model(zeta, ZETAS, model) * tl.sum(square, 0)
+        tl.store(ENTROPY + model, entropy / weights)
 
 
 class Loss(NamedTuple):
@@ -69,11 +84,12 @@ class Loss(NamedTuple):
 
     ``mean`` and ``total``, the sum of the weights of the positions not ignored, (K,); ``losses`` and ``lse``, the
     log-sum-exp of the logits, (K, M); ``hits`` (K, M) bool, whether the label is the argmax; ``dx`` (K, M, D) of the
-    dtype of x, the gradient of the mean.
+    dtype of x, the gradient of the mean; ``entropy`` (K,), the mean without the z-loss, where there is one.
     """
 
     mean: Tensor
     total: Tensor
+    entropy: Tensor | None
     losses: Tensor
     lse: Tensor
     hits: Tensor | None
@@ -96,20 +112,24 @@ class Gradients(NamedTuple):
 
 
 def join(
-    targets: Tensor, weights: Tensor | None, made: Loss, vocabulary: int, ignored: int, z_loss: float
+    targets: Tensor, weights: Tensor | None, made: Loss, vocabulary: int, ignored: int, zeta: OneOrEach
 ) -> None:  # fmt: skip
-    """Losses, log-sum-exps, hits, mean and total of ``made`` from its parts."""
+    """Losses, log-sum-exps, hits, mean, entropy and total of ``made`` from its parts."""
     _, models, splits, rows = made.parts.shape
     _xent_join[(triton.cdiv(rows, BLOCK), models)](
         *made.parts.unbind(), made.best, targets, weights, made.losses, made.lse, made.hits,
-        rows, vocabulary, splits, ignored, z_loss, BLOCK=BLOCK, num_warps=WARPS,
+        rows, vocabulary, splits, ignored, *zeta, BLOCK=BLOCK, num_warps=WARPS,
     )  # fmt: skip
     _xent_mean[(models,)](
-        made.losses, targets, weights, made.mean, made.total, rows, vocabulary, ignored, BLOCK=BLOCK, num_warps=WARPS
+        made.losses, made.lse, targets, weights, made.mean, made.entropy, made.total, rows, vocabulary, ignored, *zeta,
+        BLOCK=BLOCK, num_warps=WARPS,
     )  # fmt: skip
 
 
 def add_weights(targets: Tensor, weights: Tensor | None, total: Tensor, vocabulary: int, ignored: int) -> None:
     """``total`` (K,): the sum of the ``weights`` (K, M), 1 where None, of the positions not ignored."""
     models, rows = targets.shape
-    _xent_mean[(models,)](None, targets, weights, None, total, rows, vocabulary, ignored, BLOCK=BLOCK, num_warps=WARPS)
+    _xent_mean[(models,)](
+        None, None, targets, weights, None, None, total, rows, vocabulary, ignored, 0.0, None,
+        BLOCK=BLOCK, num_warps=WARPS,
+    )  # fmt: skip

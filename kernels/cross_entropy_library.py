@@ -19,6 +19,7 @@ from torch import Tensor
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.cross_entropy_join import Gradients
+from isoflop.kernels.each import OneOrEach, of_model
 from isoflop.kernels.logits import gradient_of_logits, read_tile, scale_of_mean, tile_of_logits, weights_of_rows
 
 ELEMENTS = 2**26
@@ -29,7 +30,7 @@ _ALIGNED = 64  # columns that parts are a multiple of, so that rows of q begin w
 
 @triton.jit
 def _xent_gradient(
-    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, Q, M, V, D, first, end, stride, ignored, zeta,
+    X, W, T, LSE, WEIGHTS, DMEAN, TOTAL, DLOSS, Q, M, V, D, first, end, stride, ignored, zeta, ZETAS,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS), cdiv(end - first, COLUMNS), K): Q (K, M, ``stride``) of entries ``first`` to ``end``."""
@@ -44,6 +45,7 @@ def _xent_gradient(
     label, weight = weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored)
     weight *= scale_of_mean(DMEAN, TOTAL, model)
     lse = tl.load(LSE + at, mask=live, other=0.0)
+    zeta = of_model(zeta, ZETAS, model)
     q = weight[:, None] * gradient_of_logits(z, lse, label, v + cols, zeta)
     places = Q + at[:, None] * stride + (v - first + cols)[None, :]
     tl.store(places, q.to(Q.dtype.element_ty), mask=live[:, None] & (v + cols < end)[None, :])
@@ -57,7 +59,7 @@ def part(rows: int, vocabulary: int) -> int:
 
 def backward(
     x: Tensor, weight: Tensor, targets: Tensor, lse: Tensor, weights: Tensor | None, dmean: Tensor | None,
-    total: Tensor | None, dlosses: Tensor | None, ignore_index: int, z_loss: float, want_dx: bool,
+    total: Tensor | None, dlosses: Tensor | None, ignore_index: int, zeta: OneOrEach, want_dx: bool,
     out: Gradients | None,
 ) -> Gradients:  # fmt: skip
     """As ``cross_entropy_backward.backward``, of tensors that it has looked at."""
@@ -78,7 +80,7 @@ def backward(
         end = min(first + step, vocabulary)
         _xent_gradient[(triton.cdiv(rows, tile["rows"]), triton.cdiv(end - first, tile["columns"]), models)](
             x, weight, targets, lse, weights, dmean, total, dlosses, made.q, rows, vocabulary, width, first, end, step,
-            ignore_index, z_loss, **form,
+            ignore_index, *zeta, **form,
         )  # fmt: skip
         q, own = made.q[:, :, : end - first], weight[:, first:end]
         torch.bmm(q.mT, x, out=made.dweight[:, first:end])

@@ -24,12 +24,17 @@ from isoflop.kernels.signatures import OPS, check
 
 
 @triton.jit
-def _muon_momentum(G, FIRST, U, HYPER, N, NESTEROV: tl.constexpr, BLOCK: tl.constexpr):
-    """Grid (cdiv(N, BLOCK), K). G, FIRST, U (K, N); HYPER (3, K) float64: lr, momentum, weight decay."""
+def _muon_momentum(G, FIRST, U, HYPER, CLIPPED, N, NESTEROV: tl.constexpr, BLOCK: tl.constexpr):
+    """Grid (cdiv(N, BLOCK), K). G, FIRST, U (K, N); HYPER (3, K) float64: lr, momentum, weight decay.
+
+    CLIPPED (K,) float32, or None: what G is multiplied by.
+    """
     model, at = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     live, at = at < N, model * N + at
     mu = tl.load(HYPER + tl.num_programs(1) + model).to(tl.float32)
     g = tl.load(G + at, mask=live, other=0.0).to(tl.float32)
+    if CLIPPED is not None:
+        g *= tl.load(CLIPPED + model)
     m = mu * tl.load(FIRST + at, mask=live, other=0.0) + g
     tl.store(FIRST + at, m, mask=live)
     tl.store(U + at, g + mu * m if NESTEROV else m, mask=live)
@@ -57,6 +62,8 @@ class Muon:
             ``first`` are float32. ``master``, float32, where given, is what is updated and ``params`` its rounded copy.
         lr, momentum, weight_decay: (K,) float64 arrays, rows of ``hyper`` from here on: write there.
         nesterov, scaled, steps: as in ``reference.muon``; ``dtype`` is that of the iterations.
+        rms: where given, changes have this root mean square at a learning rate of 1, whatever ``scaled``.
+        clipped: (K,) float32, what gradients are multiplied by, such as that of an ``AdamW``; 1 where None.
 
     Raises KernelError for tensors that ``signatures.check`` refuses, that are on no GPU, or that are no matrices.
     """
@@ -64,7 +71,7 @@ class Muon:
     def __init__(
         self, params: Sequence[Tensor], grads: Sequence[Tensor], first: Sequence[Tensor], *,
         master: Sequence[Tensor] | None = None, nesterov: bool = True, scaled: bool = True, steps: int = 5,
-        dtype: torch.dtype = torch.bfloat16, **hyper: Tensor,
+        dtype: torch.dtype = torch.bfloat16, rms: float | None = None, clipped: Tensor | None = None, **hyper: Tensor,
     ) -> None:  # fmt: skip
         check("muon", params=params, grads=grads, first=first, master=master, **hyper)
         for index, param in enumerate(params):
@@ -78,6 +85,7 @@ class Muon:
         self.tensors = list(zip(params, grads, first, masters, strict=True))
         self.hyper = torch.stack([hyper[name] for name in OPS["muon"].hyper])
         self.nesterov, self.scaled, self.steps, self.dtype = nesterov, scaled, steps, dtype
+        self.rms, self.clipped = rms, clipped
         self._room: dict[torch.Size, tuple[Tensor, Room | None]] = {
             param.shape: (torch.empty(*param.shape, dtype=torch.float32, device=param.device), None) for param in params
         }
@@ -89,8 +97,13 @@ class Muon:
             (models, height, width), (u, room) = param.shape, self._room[param.shape]
             elements, tile = height * width, block_tile(param)
             grid, form = (triton.cdiv(elements, tile["block"]), models), tile.constants | tile.launch
-            _muon_momentum[grid](grad, first, u, self.hyper, elements, NESTEROV=self.nesterov, **form)
+            _muon_momentum[grid](grad, first, u, self.hyper, self.clipped, elements, NESTEROV=self.nesterov, **form)
             room = orthogonalise(u, steps=self.steps, dtype=self.dtype, out=room)
             self._room[param.shape] = u, room
-            size = max(1.0, height / width) ** 0.5 if self.scaled else 1.0
-            _muon_update[grid](param, master, room.x, self.hyper, elements, size, **form)
+            _muon_update[grid](param, master, room.x, self.hyper, elements, self._size(height, width), **form)
+
+    def _size(self, height: int, width: int) -> float:
+        """Of a change, as a multiple of the orthogonal matrix, whose root mean square is max(O, I)^(-1/2)."""
+        if self.rms is not None:
+            return float(self.rms * max(height, width) ** 0.5)
+        return float(max(1.0, height / width) ** 0.5) if self.scaled else 1.0

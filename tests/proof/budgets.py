@@ -28,6 +28,7 @@ from proof.jobs import (
     attention,
     block,
     cross_entropy,
+    dropout,
     embed,
     hidden,
     linear,
@@ -80,6 +81,7 @@ OPS = (
     attention.jobs,
     mlp.jobs,
     block.jobs,
+    dropout.jobs,
     hidden.jobs,
 )
 

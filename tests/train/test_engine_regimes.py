@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from isoflop import Shape, _core
 from isoflop.kernels.native.call import ENVIRONMENT
 from isoflop.train import spec as specs_module
 from isoflop.train.engine_step import EngineStep
+from isoflop.train.layers import Experts
 from isoflop.train.plain import PlainStep
 from isoflop.train.spec import TrainSpec
 from isoflop.train.step import Step
@@ -43,8 +45,7 @@ REGIMES: dict[str, tuple[Shape, list[dict[str, Any]]]] = {
     "adafactor": (LLAMA, [{"optimizer": "adafactor"}, {"optimizer": "adafactor", "weight_decay": 0.5}]),
     "muon, mup, averages": (LLAMA, [MUP | {"optimizer": "muon"}, {"optimizer": "muon", "averaging": "ema"}]),
     "adafactor, mup, dropout": (LLAMA, [MUP | {"optimizer": "adafactor", "dropout": 0.1}]),
-    # A row whose choice is even to the last bit goes by rounding, and its model with it: none of these meets one.
-    "experts": (MIXTURE, [{"balance_loss": 1.0}, {"balance_loss": 0.5}, {"balance_loss": 0.0}]),
+    "experts": (MIXTURE, [{"balance_loss": 1.0}, {}, {"balance_loss": 0.0}]),
     "experts, noise": (MIXTURE, [{"balance_loss": 0.4, "measurements": ["noise"]}]),
     "experts in parts": (MIXTURE, [{"accumulate": 4, "balance_loss": 0.5}]),
     "experts, mup, dropout": (EXPERTS, [MUP | {"dropout": 0.1, "balance_loss": 0.1}, {"dropout": 0.3}]),
@@ -53,7 +54,11 @@ REGIMES: dict[str, tuple[Shape, list[dict[str, Any]]]] = {
     "all of it": (LLAMA, [MUP | {"z_loss": 0.1, "dropout": 0.1, "averaging": "ema", "base_head": 24}]),
 }
 MODELS, BATCH, STEPS = 7, 8, 50
-CLOSE = 2e-4  # what fifty steps make of a float32's rounding
+CLOSE = 2e-5  # what fifty steps make of a float32's rounding
+EVEN = 1e-5  # between scores of experts: less is within what two that compute the same differ by
+EPS = 1e-5
+"""Of AdamW. Beside the usual 1e-8 a gradient that is nought but for rounding, of 1e-9, moves its parameter by a tenth
+of the rate; what two engines choose of experts then parts, by 2e-4 of a score, and their losses by 5e-3."""
 regimes = pytest.mark.parametrize("regime", REGIMES)
 
 
@@ -95,17 +100,48 @@ def judged(step: Step, models: list[int]) -> tuple[Tensor, Tensor]:
     return step.evaluate(*(each[models] for each in given)), step.hits(*(each[models] for each in given))
 
 
+def give_eps(plain: PlainStep, made: EngineStep) -> None:
+    """To what of either divides by one: Adafactor has its own."""
+    made.hyper["eps"].fill_(EPS)
+    for learner in plain.learners:
+        for group in learner._optimizer.param_groups:
+            group.update({"eps": EPS} if "eps" in group else {})
+
+
+def note_margins(plain: PlainStep) -> list[list[float]]:
+    """Of each model the margins, layer by layer and pass by pass, by which the least sure row chooses its experts."""
+
+    def noting(margins: list[float], experts: Experts, given: tuple[Tensor, ...], _: object) -> None:
+        scores = (given[0].detach().flatten(0, -2) @ experts.router.detach().T).sort(-1, descending=True).values
+        margins.append(float((scores[:, experts.top_k - 1] - scores[:, experts.top_k]).min()))
+
+    noted: list[list[float]] = [[] for _ in plain.learners]
+    for margins, learner in zip(noted, plain.learners, strict=True):
+        for each in learner.model.modules():
+            if isinstance(each, Experts):
+                each.register_forward_hook(partial(noting, margins))
+    return noted
+
+
 @regimes
 def test_a_stack_trains_as_the_plain_models_do(make_spec: MakeSpec, regime: str, engine: str) -> None:
+    """Each model to the step at which rounding may choose its experts: seldom one before the last."""
     steps, models = range(STEPS if engine == "native" else 10), list(range(MODELS))
     plain = PlainStep(specs_of(make_spec, regime, "torch", MODELS))
     made = EngineStep(specs_of(make_spec, regime, engine, MODELS))
-    torch.testing.assert_close(trained(made, models, steps), trained(plain, models, steps), atol=CLOSE, rtol=0)
+    give_eps(plain, made)
+    noted = note_margins(plain)
+    losses, expected = trained(made, models, steps), trained(plain, models, steps)
+    margins = torch.tensor(noted).view(MODELS, len(steps), -1) if any(noted) else torch.ones(MODELS, len(steps), 1)
+    sure = margins.amin(2).cummin(1).values.T > EVEN
+    assert float(sure.float().mean()) > 0.5
+    torch.testing.assert_close(losses[sure], expected[sure], atol=CLOSE, rtol=0)
+    kept = sure[-1]
     (losses, hits), (expected, expected_hits) = judged(made, models), judged(plain, models)
-    torch.testing.assert_close(losses, expected, atol=10 * CLOSE, rtol=0)
-    assert float((hits == expected_hits).float().mean()) > 0.99
+    torch.testing.assert_close(losses[kept], expected[kept], atol=10 * CLOSE, rtol=0)
+    assert float((hits == expected_hits)[kept].float().mean()) > 0.99
     if made.parts > 1:
-        torch.testing.assert_close(made.squares, plain.squares, rtol=0.02, atol=1e-9)
+        torch.testing.assert_close(made.squares[kept], plain.squares[kept], rtol=0.02, atol=1e-9)
 
 
 @regimes

@@ -199,7 +199,7 @@ def _spec(asked: Asked, least: float, ruling: float, drawn_from: int, source: st
         patience=settings.patience,
         early_stop=settings.early_stop,
         **said,
-        engine=settings.engine or default_engine(shape, said),
+        engine=settings.engine or default_engine(shape),
     )
 
 

@@ -100,12 +100,12 @@ def _by_triton(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     """All models at once, without logits; 16-bit parameters are copies, and micro-batches are added up apart."""
     width, parts = _WIDTHS[spec.precision], spec.micro_batches
     kept = memory(
-        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=False, activation_bytes=width
+        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=spec.dropout > 0, activation_bytes=width
     )  # fmt: skip
     of_params = models * spec.shape.n_params
     return {
         "parameters": of_params * (_FLOAT + (width if width < _FLOAT else 0)),
-        "optimizer": of_params * 2 * _FLOAT,
+        "optimizer": models * _FLOAT * _moments(spec),
         "gradients": of_params * (width + (_FLOAT if parts > 1 else 0)),
         "activations": models * kept.activations,
     }

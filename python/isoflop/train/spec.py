@@ -122,9 +122,8 @@ class TrainSpec:
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
         allowed = ENGINES[self.engine]
         demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
-        for name, only in beyond(self.engine, self.shape, asdict(self)).items():
-            given = getattr(self.shape, name) if hasattr(self.shape, name) else getattr(self, name)
-            demand(False, name, given, f"{only!r} with engine {self.engine!r}")
+        for name, only in beyond(self.engine, self.shape).items():
+            demand(False, name, getattr(self.shape, name), f"{only!r} with engine {self.engine!r}")
 
     @property
     def n_steps(self) -> int:

@@ -22,33 +22,20 @@ ENGINES: dict[str, tuple[str, ...]] = {
 ENGINE, PRECISION = "torch", "float32"
 """Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
 
-_SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "triton": {
-        "optimizer": "adamw",
-        "parametrisation": "standard",
-        "dropout": 0.0,
-        "z_loss": 0.0,
-        "averaging": "none",
-    },
-}
 _SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every", *OF_EXPERTS)}
 _SHAPES: Mapping[str, Mapping[str, object]] = {"triton": _SHAPE | {name: OPTIONAL[name] for name in OF_EXPERTS}}
-# What engines but torch's are without: settings of a spec, and fields of a shape, by the values they must have.
+# What engines but torch's are without: fields of a shape, by the values they must have.
 
 
-def beyond(engine: str, shape: Shape, settings: Mapping[str, object]) -> dict[str, object]:
-    """What of ``shape`` and of the ``settings`` of a spec the engine does not train, by the values that it does."""
-    if engine == "torch":
-        return {}
-    without = _SETTINGS.get(engine, {})
-    fields = _SHAPES.get(engine, _SHAPE)
-    of_shape = {name: only for name, only in fields.items() if getattr(shape, name) != only}
-    return of_shape | {name: only for name, only in without.items() if settings.get(name, only) != only}
+def beyond(engine: str, shape: Shape) -> dict[str, object]:
+    """What of ``shape`` the engine does not train, by the values that it does."""
+    fields = {} if engine == "torch" else _SHAPES.get(engine, _SHAPE)
+    return {name: only for name, only in fields.items() if getattr(shape, name) != only}
 
 
-def default_engine(shape: Shape, settings: Mapping[str, object]) -> str:
-    """The C++ engine where it trains ``shape`` with these settings of a spec, torch's autograd where it does not."""
-    return "torch" if beyond("native", shape, settings) else "native"
+def default_engine(shape: Shape) -> str:
+    """The C++ engine where it trains ``shape``, torch's autograd where it does not."""
+    return "torch" if beyond("native", shape) else "native"
 
 
 def refuse_untrainable(shape: Shape) -> None:

@@ -94,6 +94,37 @@ def test_updates_match_the_definition_for_every_model(dtype: torch.dtype, shapes
     torch.testing.assert_close(actual["norm"][0].double(), exact["norm"][0], rtol=1e-6, atol=0)
 
 
+def test_each_tensor_has_factors_of_its_own_and_others_are_part_of_the_norm() -> None:
+    given, (other,) = state([(16, 3), (5,)], torch.float32), state([(7, 7)], torch.float32)["grads"]
+    factors = torch.tensor([[[0.5, 1.0, 2.0], [2.0, 1.0, 0.5]], [[0.25, 3.0, 0.1], [0.0, 0.0, 0.0]]])
+    held = {name: [fenced(each) for each in tensors] for name, tensors in given.items()}
+    step, kept = torch.zeros(3, dtype=torch.int64), other.clone()
+    optimizer = AdamW(**held, others=[other], decayed=[True, True], step=step, factors=factors, **hyper(slice(0, 3)))
+    optimizer.update()
+    norm = sum(each.double().square().flatten(1).sum(1) for each in [*given["grads"], other]).sqrt()
+    clipped = (hyper(slice(0, 3))["clip"] / norm).clamp(max=1.0)
+    torch.testing.assert_close(optimizer.norm.double(), norm)
+    torch.testing.assert_close(optimizer.clipped.double(), clipped)
+    assert torch.equal(other, kept)
+    for index, (rate, decay) in enumerate(factors.double()):
+        own = hyper(slice(0, 3)) | {"clip": torch.full((3,), math.inf, dtype=torch.float64)}
+        own |= {"lr": own["lr"] * rate, "weight_decay": own["weight_decay"] * decay}
+        params, grads, first, second = ([tensors[index].double()] for tensors in given.values())
+        grads = [grads[0] * clipped.view(3, *[1] * (grads[0].ndim - 1))]
+        moved = reference.on_models(reference.adamw)(params, grads, first, second, decayed=[True], step=1, **own)
+        for name, [expected] in zip(("params", "first", "second"), moved[:3], strict=True):
+            torch.testing.assert_close(held[name][index].double(), expected, rtol=2e-6, atol=1e-6)
+
+
+def test_one_that_moves_nothing_measures_what_others_move() -> None:
+    others, step = state([(16, 3), (5,)], torch.float32)["grads"], torch.zeros(3, dtype=torch.int64)
+    optimizer = AdamW([], [], [], [], others=others, decayed=[], step=step, **hyper(slice(0, 3)))
+    optimizer.update()
+    norm = sum(each.double().square().flatten(1).sum(1) for each in others).sqrt()
+    torch.testing.assert_close(optimizer.norm.double(), norm)
+    assert step.tolist() == [1, 1, 1]
+
+
 def test_updates_of_one_model_match_torch() -> None:
     given = state(EDGES, torch.float32, slice(0, 1))
     actual = run(given, slice(0, 1))

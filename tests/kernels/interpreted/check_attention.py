@@ -123,6 +123,16 @@ def test_a_given_scale_takes_the_place_of_one_over_the_root_of_the_width(scale: 
     assert_right(inputs(20, 8), scale=scale)
 
 
+def test_a_scale_of_its_own_gives_each_model_the_bits_it_has_alone() -> None:
+    given, scales = inputs(33, 24, models=2, heads=2), torch.tensor([0.3, 0.05], dtype=torch.float64)
+    together = by_kernels(given, scale=scales)
+    for k, scale in enumerate(scales.tolist()):
+        alone = by_kernels(given.of(slice(k, k + 1)), scale=scale)
+        assert all(torch.equal(value, together[name][k : k + 1]) for name, value in alone.items())
+    with pytest.raises(KernelError, match="'sdpa' has one scale for all models"):
+        attention.forward(given.q, given.k, given.v, scale=scales, backend="sdpa")
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [16, 24])
 def test_scores_beyond_the_range_of_exp_are_as_accurate(width: int, dtype: torch.dtype) -> None:

@@ -101,6 +101,35 @@ def test_every_form_matches_its_definition(dtype: torch.dtype, one_pass: bool, w
     assert_right(given, one_pass=one_pass, z_loss=z_loss)
 
 
+@pytest.mark.parametrize("way", ["two passes", "one pass", "library"])
+def test_a_z_loss_of_its_own_gives_each_model_the_bits_it_has_alone(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, weights = inputs(3, 70, 75, 24, torch.float32), torch.tensor([0.1, 0.0, 0.3], dtype=torch.float64)
+    widest = {"cross_entropy_backward": 8 if way == "library" else 64}
+    monkeypatch.setattr(cross_entropy_backward, "library_past", widest.__getitem__)
+    together = by_kernels(given, one_pass=way == "one pass", z_loss=weights)
+    for k, weight in enumerate(weights.tolist()):
+        alone = by_kernels(given.of(slice(k, k + 1)), one_pass=way == "one pass", z_loss=weight)
+        assert all(torch.equal(value, together[name][k : k + 1]) for name, value in alone.items())
+
+
+def test_the_entropy_is_the_mean_without_the_z_loss() -> None:
+    given = inputs(2, 70, 75, 24, torch.float32, weighted=True)
+    given.targets[:, 3::5] = -100
+    without, scaled = (cross_entropy.forward(*given, z_loss=each) for each in (0.0, 0.3))
+    assert without.entropy is None
+    assert scaled.entropy is not None
+    torch.testing.assert_close(scaled.entropy, without.mean)
+    assert (scaled.mean > without.mean + 0.3).all()
+
+
+def test_z_losses_of_another_form_are_refused() -> None:
+    given = inputs(2, 16, 16, 16, torch.float32)
+    with pytest.raises(KernelError, match=r"z_loss is \(3,\) float64 .* needed: one number, or \(2,\) float64"):
+        cross_entropy.forward(*given, z_loss=torch.zeros(3, dtype=torch.float64))
+    with pytest.raises(KernelError, match="z_loss has gaps in memory"):
+        cross_entropy.forward(*given, z_loss=torch.zeros(2, 2, dtype=torch.float64)[:, 0])
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("of_mean", [True, False])

@@ -16,6 +16,7 @@ from isoflop.kernels import last_dispatch
 from isoflop.kernels.gpt_parameters import first_values
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
+from isoflop.train.parametrisation import Parametrisation
 from proof.graph_safety import NotReplayed, graph_safe
 from proof.interpreter import make_bfloat16_honest
 from proof.tiles import tiles
@@ -200,7 +201,15 @@ def test_bfloat16_parameters_are_copies_of_float32_ones() -> None:
         assert torch.equal(narrow.params[name], master.bfloat16()), name
 
 
-@pytest.mark.parametrize("settings", [{}, {"micro_batches": 2, "dtype": torch.bfloat16}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"micro_batches": 2, "dtype": torch.bfloat16},
+        {"optimizer": "muon", "averaged": True, "dtype": torch.bfloat16},
+        {"optimizer": "adafactor", "parametrisations": [Parametrisation("mup", base_width=4, base_head=2)]},
+    ],
+)
 def test_no_step_allocates_or_waits_for_the_device(settings: dict[str, Any]) -> None:
     shape = iso.Shape(**SMALL | {"n_layer": 2}, position="rope", tied_embeddings=False)
     step = TrainStep(shape, models=1, batch=2, device="cpu", **settings)

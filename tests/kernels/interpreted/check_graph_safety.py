@@ -18,6 +18,7 @@ from isoflop.kernels import (
     block_backward,
     cross_entropy,
     cross_entropy_backward,
+    dropout,
     embed,
     embed_backward,
     heads,
@@ -61,6 +62,7 @@ STATISTIC, TOTAL, POSITIONS = draw(K, M).square() + 0.5, torch.full((K,), float(
 TARGETS, TOKENS = torch.arange(K * M).view(K, M) % V, torch.arange(K * B * T).view(K, B, T) % V
 ROUTER, EXPERTS = draw(K, 3, D), (draw(K, 3, F, D), draw(K, 3, D, F))
 MIXTURE = moe.forward(ROWS, ROUTER, *EXPERTS, kind="gelu", top_k=2)
+NUMBERS, RATE = torch.arange(K), torch.full((K,), 0.5, dtype=torch.float64)
 MLP_SETTINGS = {"kind": "gelu", "norm": "layer", "residual": True}
 BLOCK_SETTINGS = {"kind": "gelu", "norm": "layer", "n_head": H, "n_kv_head": G}
 
@@ -77,6 +79,7 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
     ),
     "attention": partial(attention.forward, Q, KEY, KEY, window=3),
     "attention_backward": partial(attention_backward.backward, Q, Q, KEY, KEY, Q, LSE, window=3),
+    "dropout": partial(dropout.forward, ROWS, NUMBERS, NUMBERS, ROWS, NUMBERS, rate=RATE, op=3),
     "activation": partial(hidden.forward, GATED, kind="swiglu"),
     "activation_backward": partial(hidden.backward, ROWS, GATED, kind="swiglu"),
     "mlp": partial(mlp.forward, ROWS, *MLP_WEIGHTS, VECTOR, VECTOR, **MLP_SETTINGS),
@@ -101,7 +104,7 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 OPTIMIZERS = {"adamw", "muon", "accumulate"}
 FUSED_INTO_OTHERS = {"rope"}
-OF_THE_CPU = {"dropout", "scale"}
+OF_THE_CPU = {"scale"}
 
 
 SMALL = {"rows": 16, "columns": 16, "depth": 16}

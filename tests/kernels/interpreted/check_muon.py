@@ -134,6 +134,21 @@ def test_updates_match_the_definition_for_every_model(how: dict[str, Any]) -> No
             assert_accurate(name, actual[name][index], plain[name][index], exact[name][index])
 
 
+def test_changes_of_a_given_size_follow_clipped_gradients() -> None:
+    """As the definition moves them at a rate times, and a decay over, that size."""
+    shape, rms, clipped = (17, 9), 0.2, torch.tensor([0.5, 1.0, 0.01])
+    actual = optimised([shape], torch.float32, rms=rms, clipped=clipped)
+    given = {name: tensor.double() for name, [tensor] in state([shape], torch.float32, slice(0, 3)).items()}
+    params, first = [given["params"]], [given["first"]]
+    grads, size = [given["grads"] * clipped.double()[:, None, None]], rms * max(shape) ** 0.5
+    hyper = {name: torch.tensor(values, dtype=torch.float64) for name, values in HYPER.items()}
+    hyper |= {"lr": hyper["lr"] * size, "weight_decay": hyper["weight_decay"] / size}
+    for _ in range(2):
+        params, first = reference.on_models(reference.muon)(params, grads, first, **hyper, scaled=False)
+    torch.testing.assert_close(actual["params"][0].double(), params[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual["first"][0].double(), first[0], rtol=1e-6, atol=1e-6)
+
+
 def test_a_master_is_updated_and_parameters_are_its_rounded_copy() -> None:
     shapes = [(17, 9)]
     actual = optimised(shapes, torch.bfloat16, master=True)

@@ -22,7 +22,9 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     yield "adamw_scalars", Job(adamw._adamw_scalars, types, tile)
     types = dict.fromkeys(("PARAMS", "GRADS", "FIRST", "SECOND"), "*i64") | WHERE
     types |= {"DECAYED": "*fp32", "HYPER": "*fp64", "SCALARS": "*fp32"}
-    full = align | {"PARAM": tl.float32, "GRAD": tl.float32, "MASTER": None}
+    full = align | {"PARAM": tl.float32, "GRAD": tl.float32, "MASTER": None, "FACTORS": None}
     yield "adamw_update float32", Job(adamw._adamw_update, types, tile, full)
-    mixed = align | half | {"PARAM": tl.bfloat16}
+    mixed = align | half | {"PARAM": tl.bfloat16, "FACTORS": None}
     yield "adamw_update master", Job(adamw._adamw_update, types | {"MASTER": "*i64"}, tile, mixed)
+    own = {name: value for name, value in full.items() if name != "FACTORS"}
+    yield "adamw_update factors", Job(adamw._adamw_update, types | {"FACTORS": "*fp32"}, tile, own)

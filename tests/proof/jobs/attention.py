@@ -10,6 +10,7 @@ from isoflop.kernels.configurations import table
 from proof.job import Job
 
 SIZES = {"heads": "i32", "group": "i32", "T": "i32:16", "scale": "fp32"}
+OWN = {"SCALES": "*fp64", "RATE": "*fp64", "SEED": "*i64", "STEP": "*i64", "START": "*i64", "op": "i32"}
 KERNELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "attention": (attention._attention_fwd, ("Q", "K", "V", "Y")),
     "attention_dq": (attention_backward._attention_dq, ("DY", "Q", "K", "V", "Y", "DQ")),
@@ -23,5 +24,8 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
             width, element = row.width or attention.WIDEST, "bf16" if row.bits == 16 else "fp32"
             types = dict.fromkeys(tensors, f"*{element}") | SIZES
             types |= {name: "*fp32" for name in ("LSE", "DELTA") if name in kernel.arg_names}
-            shape = {"CAUSAL": True, "C": width, "WIDTH": width, "window": None}
+            shape = {"CAUSAL": True, "C": width, "WIDTH": width, "window": None} | dict.fromkeys(OWN)
             yield f"{op} {element} {width}", Job(kernel, types, row, shape)
+            if width == 64:
+                own = {name: value for name, value in shape.items() if name not in OWN}
+                yield f"{op} {element} {width} by chance", Job(kernel, types | OWN, row, own)

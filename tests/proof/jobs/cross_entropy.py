@@ -18,10 +18,10 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     for tile in table("cross_entropy", chip):
         kind, name = _named(tile)
         types = COMMON | dict.fromkeys(("X", "W", "DX"), kind)
-        whole = {"PIECES": 1 if tile.width else 4}
+        whole = {"PIECES": 1 if tile.width else 4, "ZETAS": None}
         yield f"xent_fwd {name}", Job(cross_entropy._xent_fwd, types, tile, whole | {"DX": None})
         if tile.width:
-            both = {"PIECES": 1, "BEST": None, "WEIGHTS": None}
+            both = {"PIECES": 1, "BEST": None, "WEIGHTS": None, "ZETAS": None}
             yield f"xent_fwd {name} with gradient", Job(cross_entropy._xent_fwd, types, tile, both)
         else:  # of rows so wide that torch's products go on from the gradient of the logits
             types |= dict.fromkeys(("first", "end", "stride"), "i32:16") | {"Q": kind}
@@ -31,12 +31,16 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
             )
     for tile in table("cross_entropy_backward", chip):
         kind, name = _named(tile)
-        whole = {"PIECES": 1 if tile.width else 4, "DLOSS": None}
+        whole = {"PIECES": 1 if tile.width else 4, "DLOSS": None, "ZETAS": None}
         types = COMMON | dict.fromkeys(("X", "W", "DX", "DW"), kind)
         for kernel in (cross_entropy_backward._xent_dx, cross_entropy_backward._xent_dw):
             yield f"{kernel.__name__[1:]} {name}", Job(kernel, types, tile, whole)
-    yield "xent_join", Job(cross_entropy_join._xent_join, COMMON | {"S": "i32"}, BLOCK)
-    yield "xent_mean", Job(cross_entropy_join._xent_mean, COMMON, BLOCK)
+    yield "xent_join", Job(cross_entropy_join._xent_join, COMMON | {"S": "i32"}, BLOCK, {"ZETAS": None})
+    plain = {"LSE": None, "ENTROPY": None, "ZETAS": None}
+    yield "xent_mean", Job(cross_entropy_join._xent_mean, COMMON, BLOCK, plain)
+    each = COMMON | {"ZETAS": "*fp64", "ENTROPY": "*fp32"}
+    yield "xent_join each", Job(cross_entropy_join._xent_join, each | {"S": "i32"}, BLOCK)
+    yield "xent_mean each", Job(cross_entropy_join._xent_mean, each, BLOCK)
 
 
 def _named(tile: Configuration) -> tuple[str, str]:

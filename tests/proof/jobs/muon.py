@@ -15,7 +15,8 @@ SHORT = {"M": "i32:16", "N": "i32:16", "D": "i32:16", "by_row": "i32:16", "depth
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     (tile,) = table("adamw", chip)
     held = {"G": "*bf16", "FIRST": "*fp32", "U": "*fp32", "HYPER": "*fp64", "N": "i32:16"}
-    yield "muon_momentum", Job(muon._muon_momentum, held, tile, {"NESTEROV": True})
+    yield "muon_momentum", Job(muon._muon_momentum, held, tile, {"NESTEROV": True, "CLIPPED": None})
+    yield "muon_momentum clipped", Job(muon._muon_momentum, held | {"CLIPPED": "*fp32"}, tile, {"NESTEROV": True})
     yield "muon_square", Job(orthogonal._orthogonal_square, {"U": "*fp32", "PARTIAL": "*fp32", "N": "i32:16"}, tile)
     types = {"U": "*fp32", "SQUARE": "*fp32", "X": "*bf16", "N": "i32:16"}
     yield "muon_scale", Job(orthogonal._orthogonal_scale, types, tile, {"EPS": MUON["eps"]})

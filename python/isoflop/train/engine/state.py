@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -37,16 +38,14 @@ class State:
         self.moments = {kind: (flat, torch.zeros(models, flat.numbers)) for kind, flat in kept.items()}
         self.steps, self.seeds = (
             torch.zeros(models, dtype=torch.int64),
-            torch.tensor([_signed(seed) for seed in regime.seeds]),
+            seeds_of(regime),
         )
         self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
         given = regime.parametrisations
         self.factors = _doubles([[(of.rate(kind, shape), of.decay(kind, shape)) for kind in KINDS] for of in given])
-        usual = shape.d_head**-0.5
-        self.scales = _doubles([[of.forward("output", shape), of.attention_scale(shape) or usual] for of in given])
+        self.scales = scales_of(shape, given)
         named = self.flat.views(self.params)
-        for k, (seed, of) in enumerate(zip(regime.seeds, given, strict=True)):  # one by one: no copy of the stack
-            begun = first_values(shape, [seed], scale=partial(_spread, of, shape))
+        for k, begun in enumerate(begin(shape, regime)):  # one by one: no copy of the stack
             for name, value in begun.items():
                 named[name][k] = value[0]
         self.judged = self.params.clone() if regime.averaged else self.params
@@ -79,14 +78,13 @@ class State:
         balance: Tensor | None = None,
     ) -> Network:  # fmt: skip
         """Some of the models with ``weights`` (their number, numbers); nothing is scaled that all multiply by 1."""
-        of_logits, of_scores = (each[models] for each in self.scales.unbind(1))
-        given = self.regime.parametrisations
+        of_logits, of_scores = used_scales(self.shape, self.regime.parametrisations, self.scales[models])
         return Network(
             self.shape,
             self.flat.views(weights),
             ops,
-            logit_scale=of_logits if any(each.forward("output", self.shape) != 1 for each in given) else None,
-            score_scale=of_scores if any(each.base_head is not None for each in given) else None,
+            logit_scale=of_logits,
+            score_scale=of_scores,
             dropout=dropout,
             balance=balance,
         )
@@ -98,21 +96,48 @@ class State:
 
     @property
     def sequence_numbers(self) -> tuple[int, int]:
-        """Elements of the residual stream, and weights of attention in one layer, of a sequence."""
-        shape = self.shape
-        return shape.n_ctx * shape.d_model, shape.n_head * shape.n_ctx**2
+        """See :func:`sequence_numbers`."""
+        return sequence_numbers(self.shape)
 
     def changed(self) -> None:
         """Nothing is derived from parameters between steps."""
 
 
-def _signed(seed: int) -> int:
-    """The int64 of the same 64 bits."""
-    return ((seed & (2**64 - 1)) ^ 2**63) - 2**63
+def sequence_numbers(shape: Shape) -> tuple[int, int]:
+    """Elements of the residual stream, and weights of attention in one layer, of a sequence."""
+    return shape.n_ctx * shape.d_model, shape.n_head * shape.n_ctx**2
+
+
+def seeds_of(regime: Regime) -> Tensor:
+    """(K,) int64, the same 64 bits as the seeds have."""
+    return torch.tensor([((seed & (2**64 - 1)) ^ 2**63) - 2**63 for seed in regime.seeds])
+
+
+def begin(shape: Shape, regime: Regime) -> Iterator[dict[str, Tensor]]:
+    """The first parameters (1, ...) of each model, float32 on the host, by name."""
+    for seed, of in zip(regime.seeds, regime.parametrisations, strict=True):
+        yield first_values(shape, [seed], scale=partial(_spread, of, shape))
 
 
 def _spread(of: Parametrisation, shape: Shape, name: str) -> float:
     return of.std(kind_of(name), shape)
+
+
+def scales_of(shape: Shape, given: Sequence[Parametrisation]) -> Tensor:
+    """(K, 2) float64, of logits and of attention scores, by the parametrisation of each model."""
+    usual = shape.d_head**-0.5
+    return _doubles([[of.forward("output", shape), of.attention_scale(shape) or usual] for of in given])
+
+
+def used_scales(
+    shape: Shape, given: Sequence[Parametrisation], scales: Tensor
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """The columns of ``scales``: None where no model of the stack has another one than the usual."""
+    of_logits, of_scores = scales.unbind(1)
+    return (
+        of_logits if any(each.forward("output", shape) != 1 for each in given) else None,
+        of_scores if any(each.base_head is not None for each in given) else None,
+    )
 
 
 def refuse_sizes(**sizes: int) -> None:

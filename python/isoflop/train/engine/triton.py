@@ -1,4 +1,4 @@
-"""A whole training step of K decoders of one shape on a GPU: forward, backward and AdamW over kernels in Triton.
+"""A whole training step of K decoders of one shape on a GPU: forward, backward and update over kernels in Triton.
 
 No autograd. Every activation, gradient and workspace is a tensor that the step holds: it is rehearsed when it is made,
 which compiles its kernels, and from then on nothing is allocated (but the workspace of torch's sort of the tokens, on a
@@ -10,26 +10,35 @@ squares of their gradients, from which the noise scale follows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels.adamw import AdamW
-from isoflop.kernels.gpt_parameters import first_values
 from isoflop.kernels.launch import refuse_host
 from isoflop.kernels.noise import GradientNoise
 from isoflop.kernels.parameter_sizes import refuse_shape
 from isoflop.kernels.rotary import turns
-from isoflop.kernels.signatures import DTYPES, OPS
+from isoflop.kernels.signatures import DTYPES
 from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
-from isoflop.train.engine.network import Network
-from isoflop.train.engine.regime import ADAMW, Values, by_model
+from isoflop.train.engine.network import Dropout, Network
+from isoflop.train.engine.regime import OF_DENSE, Regime, Values, by_model
 from isoflop.train.engine.room import Room
-from isoflop.train.engine.state import refuse_form, refuse_sizes
+from isoflop.train.engine.state import (
+    begin,
+    refuse_form,
+    refuse_sizes,
+    scales_of,
+    seeds_of,
+    sequence_numbers,
+    used_scales,
+)
 from isoflop.train.engine.triton_launchers import OWN, holds_mlp, launchers
+from isoflop.train.engine.triton_updates import Updates
+from isoflop.train.parametrisation import STANDARD, Parametrisation
 
 
 class TrainStep:
@@ -44,14 +53,16 @@ class TrainStep:
         device: where; a GPU, but where Triton interprets its kernels.
         micro_batches: equal parts of the batch that go through the model one after the other; ``noise`` then measures.
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
-        hyper: those of ``regime.ADAMW``, a number or one a model. Gains and biases do not decay; ``clip`` may be
+        parametrisations: one a model; the standard one if None.
+        optimizer: "adamw", "muon" or "adafactor"; ``averaged``: whether averages of the weights are kept.
+        hyper: those of ``regime.OF_DENSE``, a number or one a model. Gains and biases do not decay; ``clip`` may be
             infinite.
 
     Attributes:
         params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` and ``summed`` likewise.
         hyper: (K,) float64 by name: write there, between steps, also of a captured graph.
         losses: (K,) float32, the mean cross-entropy in nats before the last update; ``grad_norm`` (K,) before clipping.
-        noise: the :class:`~isoflop.kernels.noise.GradientNoise` of micro-batches, None where there is but one.
+        updates: what moves the parameters, with all that it keeps of them.
 
     Raises:
         KernelError: a shape, dtype, device, number of models, batch, hyper-parameter or seeds that do not go.
@@ -60,6 +71,7 @@ class TrainStep:
     def __init__(
         self, shape: Shape, *, models: int, batch: int, dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cuda", micro_batches: int = 1, seeds: Sequence[int] | None = None,
+        parametrisations: Sequence[Parametrisation] | None = None, optimizer: str = "adamw", averaged: bool = False,
         **hyper: Values,
     ) -> None:  # fmt: skip
         refuse_shape(shape)
@@ -67,25 +79,28 @@ class TrainStep:
         seeds = range(models) if seeds is None else seeds
         if len(seeds) != models:
             raise KernelError(f"{len(seeds)} seeds for {models} models")
-        given = by_model(hyper, models, ADAMW)
+        regime = Regime(
+            seeds, by_model(hyper, models, OF_DENSE), parametrisations or [STANDARD] * models, optimizer, averaged
+        )
         _refuse_device(torch.device(device))
         self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
         parts = micro_batches, models, batch // micro_batches, shape.n_ctx
         self._tokens, self._targets = (torch.zeros(parts, dtype=torch.int64, device=device) for _ in range(2))
         self.device = self._tokens.device
-        begun = first_values(shape, seeds)
+        alone = list(begin(shape, regime))
+        begun = {name: torch.cat([each[name] for each in alone]) for name in alone[0]}
         weights = {name: value.to(self.device, dtype, copy=True) for name, value in begun.items()}
-        self._share = torch.full((models,), 1 / micro_batches, device=device)
-        fused = holds_mlp(shape.d_model, dtype, self.device)
-        self._net = Network(shape, weights, launchers(self._share), fused, room=Room(OWN, held=True))
+        self._net, self._steps = self._network(weights, regime), torch.zeros(models, dtype=torch.int64, device=device)
+        self._drops = self._chances(regime)
         # A graph keeps the address of the angles, so their cache must not be the only one to hold them.
         self._angles = turns(shape.n_ctx, shape.d_head, self._net.base, self.device)
         self.losses = torch.zeros(models, device=device)
-        self.noise: GradientNoise | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._pass(0)
-        self.optimizer = self._make_optimizer(given)
-        self.hyper = dict(zip(OPS["adamw"].hyper, self.optimizer.hyper, strict=True))
+        self.updates = Updates(shape, regime, weights, self._net.grads, self._steps, apart=micro_batches > 1)
+        self.hyper = self.updates.hyper | {"z_loss": self._z_loss}
+        if self._drops:
+            self.hyper["dropout"] = self._drops[0].rate
         self._compute()
         self.load(begun)
 
@@ -99,20 +114,19 @@ class TrainStep:
         return self._net.grads
 
     @property
-    def summed(self) -> dict[str, Tensor]:
+    def summed(self) -> Mapping[str, Tensor]:
         """The gradients that the last update read: of the batch, over its micro-batches."""
-        return dict(zip(self.params, self.optimizer.kept["grads"] or (), strict=True))
+        return self.updates.summed
 
     @property
-    def master(self) -> dict[str, Tensor]:
+    def master(self) -> Mapping[str, Tensor]:
         """The parameters that are updated, float32: ``params`` themselves in that dtype."""
-        kept = self.optimizer.kept["master"]
-        return self.params if kept is None else dict(zip(self.params, kept, strict=True))
+        return self.updates.master
 
     @property
     def steps(self) -> Tensor:
         """(K,) int64, updates made so far."""
-        return self.optimizer.step
+        return self.updates.steps
 
     @property
     def activations(self) -> int:
@@ -121,7 +135,12 @@ class TrainStep:
 
     @property
     def grad_norm(self) -> Tensor:
-        return self.optimizer.norm
+        return self.updates.norm
+
+    @property
+    def noise(self) -> GradientNoise | None:
+        """Of micro-batches, None where there is but one."""
+        return self.updates.noise
 
     def step(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """One update of every model on ``tokens`` and ``targets``, (K, batch, n_ctx) int64, on any device.
@@ -161,44 +180,52 @@ class TrainStep:
         for name, held in self.params.items():
             if params[name].shape != held.shape:
                 raise KernelError(f"{name} is {tuple(params[name].shape)}; needed: {tuple(held.shape)}")
-        for group in (self.params, self.master):
-            for name, held in group.items():
-                held.copy_(params[name])
-        for moments in (self.optimizer.kept["first"], self.optimizer.kept["second"], [self.steps]):
-            for held in moments or ():
-                held.zero_()
+        self.updates.begin(params)
 
     def _compute(self) -> None:
         for part in range(self.micro_batches):
             self._pass(part)
-            if self.noise is not None:
-                self.noise.add(first=part == 0)
-        self.optimizer.update(measured=self.noise is not None)
+            if self.updates.noise is not None:
+                self.updates.noise.add(first=part == 0)
+        self.updates.update()
 
     def _pass(self, part: int) -> None:
         batch = self._tokens[part], self._targets[part]
-        loss, inputs = forward(self._net, *batch, gradient=self.micro_batches == 1)
-        backward(self._net, *batch, loss, inputs)
+        net = replace(self._net, dropout=self._drops[part]) if self._drops else self._net
+        loss, inputs = forward(net, *batch, gradient=self.micro_batches == 1)
+        backward(net, *batch, loss, inputs)
         if part == 0:
             self.losses.zero_()
-        self.losses.add_(loss.mean, alpha=1 / self.micro_batches)
+        self.losses.add_(loss.entropy, alpha=1 / self.micro_batches)
 
-    def _make_optimizer(self, hyper: dict[str, Tensor]) -> AdamW:
-        params, found = list(self.params.values()), [self.grads[name] for name in self.params]
+    def _network(self, weights: dict[str, Tensor], regime: Regime) -> Network:
+        self._share = torch.full((self.models,), 1 / self.micro_batches, device=self.device)
+        self._z_loss = regime.hyper["z_loss"].to(self.device)
+        given = regime.parametrisations
+        of_logits, of_scores = used_scales(self.shape, given, scales_of(self.shape, given).to(self.device))
+        return Network(
+            self.shape,
+            weights,
+            launchers(self._share, self._z_loss),
+            fused=holds_mlp(self.shape.d_model, next(iter(weights.values())).dtype, self.device),
+            room=Room(OWN, held=True),
+            logit_scale=None if of_logits is None else of_logits.float(),
+            score_scale=None if of_scores is None else of_scores.contiguous(),
+        )
 
-        def wide() -> list[Tensor]:
-            return [torch.zeros_like(each, dtype=torch.float32) for each in params]
+    def _chances(self, regime: Regime) -> list[Dropout]:
+        """By which each micro-batch is dropped; none where no model drops anything."""
+        rate, seeds = (each.to(self.device) for each in (regime.hyper["dropout"], seeds_of(regime)))
+        numbers = [each * self.batch // self.micro_batches for each in sequence_numbers(self.shape)]
+        begun = [[torch.full_like(seeds, part * each) for each in numbers] for part in range(self.micro_batches)]
+        return [Dropout(rate, seeds, self._steps, *each) for each in begun] if bool((rate > 0).any()) else []
 
-        summed = self.micro_batches > 1
-        optimizer = AdamW(
-            params, wide() if summed else found, wide(), wide(), decayed=[each.ndim > 2 for each in params],
-            step=torch.zeros(self.models, dtype=torch.int64, device=self.device),
-            master=None if params[0].dtype == torch.float32 else wide(),
-            **{name: values.to(self.device) for name, values in hyper.items()},
-        )  # fmt: skip
-        if summed:
-            self.noise = GradientNoise(optimizer, found)
-        return optimizer
+    def judging(self) -> Network:
+        """The models as they are judged: the averages, where such are kept, without chance, results of their own."""
+        average = self.updates.average
+        weights = self.params if average is None else {k: each.to(self.params[k].dtype) for k, each in average.items()}
+        ops = launchers(torch.ones(self.models, device=self.device))
+        return replace(self._net, weights=weights, ops=ops, grads={}, room=Room())
 
 
 def _refuse_sizes(models: int, batch: int, micro_batches: int, dtype: torch.dtype) -> None:

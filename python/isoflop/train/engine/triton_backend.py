@@ -7,14 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from isoflop.errors import KernelError
-from isoflop.kernels.parameter_sizes import parameter_sizes
 from isoflop.shape import Shape
 from isoflop.train.engine.forward import forward
-from isoflop.train.engine.network import Network
-from isoflop.train.engine.regime import ADAMW, DEFAULTS, Regime
+from isoflop.train.engine.regime import OF_DENSE, Regime
 from isoflop.train.engine.triton import TrainStep
-from isoflop.train.engine.triton_launchers import holds_mlp, launchers
 
 
 class TritonBackend:
@@ -27,11 +23,10 @@ class TritonBackend:
         self, shape: Shape, regime: Regime, *, batch: int, micro_batches: int, dtype: torch.dtype,
         device: torch.device | str,
     ) -> None:  # fmt: skip
-        _refuse(regime)
-        seeds, hyper = regime.seeds, {name: regime.hyper[name] for name in ADAMW}
         self._step = TrainStep(
-            shape, models=len(seeds), batch=batch, dtype=dtype, device=device, micro_batches=micro_batches, seeds=seeds,
-            **hyper,
+            shape, models=len(regime.seeds), batch=batch, dtype=dtype, device=device, micro_batches=micro_batches,
+            seeds=regime.seeds, parametrisations=regime.parametrisations, optimizer=regime.optimizer,
+            averaged=regime.averaged, **{name: regime.hyper[name] for name in OF_DENSE},
         )  # fmt: skip
         if self._step.device.type == "cuda":
             self._step.capture()
@@ -39,9 +34,9 @@ class TritonBackend:
 
     @property
     def named(self) -> Mapping[str, Mapping[str, Tensor]]:
-        kept, names = self._step.optimizer.kept, list(parameter_sizes(self._step.shape))
-        moments = {kind: dict(zip(names, kept[kind] or (), strict=True)) for kind in ("first", "second")}
-        return {"params": self._step.master, **moments}
+        held = self._step.updates
+        averages = {} if held.average is None else {"average": held.average}
+        return {"params": held.master, **held.moments, **averages}
 
     @property
     def steps(self) -> Tensor:
@@ -71,8 +66,8 @@ class TritonBackend:
         copies = 0 if step.master is step.params else sum(each.nbytes for each in step.params.values())
         grads = {each.data_ptr(): each.nbytes for each in (*step.grads.values(), *step.summed.values())}
         return {
-            "parameters": of["params"] + copies,
-            "optimizer": of["first"] + of["second"],
+            "parameters": of["params"] + copies + of.get("average", 0),
+            "optimizer": sum(of[kind] for kind in step.updates.moments),
             "gradients": sum(grads.values()),
             "activations": step.activations - sum(each.nbytes for each in step.grads.values()),
         }
@@ -87,24 +82,11 @@ class TritonBackend:
             each[frozen] = value
 
     def evaluate(self, tokens: Tensor, targets: Tensor, active: Sequence[int]) -> Tensor:
-        step = self._step
-        fused = holds_mlp(step.shape.d_model, next(iter(step.params.values())).dtype, step.device)
-        net = Network(step.shape, step.params, launchers(torch.ones(step.models, device=step.device)), fused)
-        loss, _ = forward(net, tokens.to(step.device), targets.to(step.device), gradient=False)
+        device = self._step.device
+        loss, _ = forward(self._step.judging(), tokens.to(device), targets.to(device), gradient=False)
         losses: Tensor = loss.losses.view(targets.shape)
         return losses
 
     def changed(self) -> None:
         for name, rounded in self._step.params.items():
             rounded.copy_(self._step.master[name])
-
-
-def _refuse(regime: Regime) -> None:
-    """Raise KernelError for what the kernels in Triton are without; experts are refused by their shape."""
-    beyond = DEFAULTS.keys() - ADAMW.keys() - {"balance_loss"}
-    used = [name for name in beyond if bool((regime.hyper[name] != DEFAULTS[name]).any())]
-    used += ["optimizer"] * (regime.optimizer != "adamw")
-    used += ["averaged"] * regime.averaged
-    used += ["parametrisations"] * any(each.name != "standard" for each in regime.parametrisations)
-    if used:
-        raise KernelError(f"the Triton engine is without {', '.join(sorted(used))}", hint="backend='native' has them")

@@ -14,6 +14,7 @@ from isoflop.kernels import (
     attention_backward,
     cross_entropy,
     cross_entropy_backward,
+    dropout,
     embed,
     embed_backward,
     heads,
@@ -44,8 +45,11 @@ OWN = {
 """What blocks have each of their own, of the results of places that they share: gradients of parameters."""
 
 
-def launchers(share: Tensor) -> Launchers:
-    """The gradient of the mean of a micro-batch is weighed by its ``share`` (K,) float32 of the batch."""
+def launchers(share: Tensor, z_loss: Tensor | float = 0.0) -> Launchers:
+    """The gradient of the mean of a micro-batch is weighed by its ``share`` (K,) float32 of the batch.
+
+    ``z_loss`` (K,) float64.
+    """
     return Launchers(
         embed=SimpleNamespace(forward=embed.forward, backward=embed_backward.backward),
         norm=SimpleNamespace(forward=norm.forward, backward=norm_backward.backward),
@@ -57,7 +61,9 @@ def launchers(share: Tensor) -> Launchers:
         linear=SimpleNamespace(forward=linear.forward, backward=linear_backward.backward),
         mlp=SimpleNamespace(forward=mlp.forward, backward=_mlp_backward),
         hidden=hidden,
-        cross_entropy=SimpleNamespace(forward=_loss, backward=partial(_loss_backward, share)),
+        cross_entropy=SimpleNamespace(forward=partial(_loss, z_loss), backward=partial(_loss_backward, share, z_loss)),
+        scale=SimpleNamespace(forward=_scaled),
+        dropout=dropout,
     )
 
 
@@ -66,15 +72,24 @@ def _mlp_backward(*given: Tensor, saved: Tensor, **settings: Any) -> mlp_backwar
     return mlp_backward.backward(*given, **settings)
 
 
-def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Loss | None = None) -> Loss:
+def _loss(
+    z_loss: Tensor | float, x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Loss | None = None
+) -> Loss:
     one_pass = gradient and cross_entropy.gives_gradient(x, weight)
-    return cross_entropy.forward(x, weight, targets, gradient=one_pass, out=out)
+    return cross_entropy.forward(x, weight, targets, gradient=one_pass, z_loss=z_loss, out=out)
 
 
-def _loss_backward(share: Tensor, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any) -> Gradients:
+def _loss_backward(
+    share: Tensor, z_loss: Tensor | float, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any
+) -> Gradients:
     return cross_entropy_backward.backward(
-        x, weight, targets, loss.lse, loss.total, dmean=share, want_dx=loss.dx is None, **settings
+        x, weight, targets, loss.lse, loss.total, dmean=share, want_dx=loss.dx is None, z_loss=z_loss, **settings
     )
+
+
+def _scaled(x: Tensor, *, factor: Tensor, out: Tensor | None = None) -> Tensor:
+    """``x`` (K, M, D) times ``factor`` (K,)."""
+    return torch.mul(x, factor[:, None, None], out=torch.empty_like(x) if out is None else out)
 
 
 def holds_mlp(width: int, dtype: torch.dtype, device: torch.device) -> bool:
