@@ -28,6 +28,8 @@ TRUTHS: dict[str, dict[str, float]] = {
     "farseer": {"a_1": -0.01, "b_1": -1.0, "alpha": 0.2, "a_2": -0.1, "b_2": 8.0, "beta": 0.15, "a_3": -0.05,
                 "b_3": 1.5, "gamma": 0.12},
     "volkova": {"E": 1.7, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.37, "rho_N": 1.3, "rho_D": 1.2},
+    "two-systems": {"E": 1.7, "A": 400.0, "B": 1500.0, "alpha": 0.34, "beta": 0.37, "rho_N": 1.1, "rho_D": 1.4},
+    "two-systems-c": {"E": 1.7, "K": 1500.0, "gamma": 0.15, "rho_C": 1.3},
     "schaipp": {"E": 1.7, "A": 400.0, "B": 60.0, "C": 20.0, "alpha": 0.34, "beta": 0.4, "gamma": 0.4},
     "lovelace": {"E": 1.8, "A": 480.0, "B": 1500.0, "alpha": 0.35, "beta": 0.36, "P": 0.05, "delta": 0.9,
                  "kappa": 0.4},
@@ -61,6 +63,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "k": (1.0, 1e4), "d": (0.5, 6.0), "E": (1.0, 512.0), "G": (1.0, 32.0), "P": (2.0, 8.0), "P_w": (3.0, 12.0),
     "P_a": (3.0, 12.0), "P_kv": (3.0, 12.0), "N_nv": (3e7, 1e9), "N_v": (1e6, 1e8), "H": (1e9, 1e11),
     "D_F": (1e5, 1e9), "L_T": (1.8, 3.0), "x": (1e4, 1e12), "S1": (0.1, 10.0), "S2": (1e-5, 1e-3), "U": (1e8, 1e10),
+    "other": (0.0, 1.0),
 }  # fmt: skip
 """Of inputs, the same in most laws."""
 
@@ -74,7 +77,7 @@ OWN: dict[tuple[str, str], tuple[float, float]] = {
     ("n-opt", "C"): (1e-6, 10.0),
 }
 
-EVEN = {"S", "S2", "L", "L_T", "P", "P_w", "P_a", "P_kv", "d"}
+EVEN = {"S", "S2", "L", "L_T", "P", "P_w", "P_a", "P_kv", "d", "other"}
 """Inputs that a design spaces evenly, not by their logarithm."""
 
 

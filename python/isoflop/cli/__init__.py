@@ -1,6 +1,6 @@
 """The command line: verbs that parse, call the library and print."""
 
-from isoflop.cli import answers, benchmarks, costs, fits, laws, runs, studies
+from isoflop.cli import advice, answers, benchmarks, costs, fits, laws, runs, studies, systems
 from isoflop.cli.app import app, main
 
-__all__ = ["answers", "app", "benchmarks", "costs", "fits", "laws", "main", "runs", "studies"]
+__all__ = ["advice", "answers", "app", "benchmarks", "costs", "fits", "laws", "main", "runs", "studies", "systems"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +74,7 @@ def fit(
         "level": level,
     }
     total = n_convention is NConvention.total
-    data = _read(runs, dict(_split(text, str) for text in column or ()), group, total)
+    data = read_runs(runs, column or (), group=group, total=total)
     if law is None and group is None and not total and not _is_file(runs):
         from isoflop.report.analysis import analyse
 
@@ -127,7 +128,9 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def _read(runs: str, columns: dict[str, str], group: str | None, total: bool) -> Any:
+def read_runs(runs: str, column: Sequence[str] = (), *, group: str | None = None, total: bool = False) -> Any:
+    """The runs of a file, its columns renamed by NAME=COLUMN, or of a store."""
+    columns = dict(_split(text, str) for text in column)
     if _is_file(runs):
         from isoflop.fitting.files import read_file
 

@@ -6,48 +6,78 @@ from isoflop.planning.axes import AXES, Axis, vary
 from isoflop.planning.bill import Bill, bill
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
+from isoflop.planning.continuing import Continuing, continuing
 from isoflop.planning.contours import iso_flop, iso_loss, tolerance
+from isoflop.planning.downstream import Downstream, downstream
+from isoflop.planning.emergence import Emergence, emergence
 from isoflop.planning.frontier import frontier
+from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
+from isoflop.planning.overfitting import Overfitting, overfitting
 from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
 from isoflop.planning.plan import Plan, plan
+from isoflop.planning.rates import Rates, rates
 from isoflop.planning.repeats import Repeats, data_wall, repeat
 from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
 from isoflop.planning.settled import Settled, settle
+from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
 from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
+from isoflop.planning.trunk import Trunk, trunk
 
 __all__ = [
     "AXES",
     "THRESHOLDS",
+    "Answers",
     "Axis",
     "Bill",
+    "Choices",
     "Concrete",
+    "Continuing",
     "Crossing",
+    "Downstream",
+    "Emergence",
     "Fleet",
+    "Overfitting",
     "Pace",
     "Plan",
     "Price",
+    "Rates",
     "Repeats",
     "Serving",
     "Settled",
     "Space",
+    "Systems",
     "Threshold",
+    "Trunk",
     "bill",
     "choose_shape",
+    "compare_all",
+    "compare_systems",
+    "continuing",
     "crossings",
     "data_wall",
+    "downstream",
+    "edit_distance",
+    "emergence",
+    "exact_match",
     "fastest",
     "frontier",
     "implied_serving",
     "iso_flop",
     "iso_loss",
+    "overfitting",
     "overhead",
     "pace",
     "parse_compute",
     "plan",
+    "rates",
     "repeat",
+    "score_answers",
+    "score_choices",
     "serve",
     "settle",
+    "split_systems",
     "tolerance",
+    "trunk",
     "vary",
     "within",
 ]
