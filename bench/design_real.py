@@ -149,7 +149,7 @@ def subsample(seeds: int) -> None:
                 picks = [affordable(pick, runs, budget, seed) for seed in range(seeds)]
                 _print(name, [error_on_others(runs, picked) for picked in picks])
             for misfit in MISFITS:
-                few = range(max(3, seeds // 8))
+                few = range(max(3, seeds // 16))
                 errors = [error_on_others(runs, picked_by_design(runs, budget, seed, misfit)) for seed in few]
                 _print(f"chosen, misfit {misfit:g}", errors)
 
