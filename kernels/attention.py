@@ -30,6 +30,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 FLOPS = (4, 10)  # a visible pair and channel of a head: forward, backward
@@ -53,7 +54,7 @@ def _attend(
     p = tl.exp2((s - higher[:, None]) * LOG2E)
     fade = tl.exp2((peak - higher) * LOG2E)
     v = load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
-    acc = tl.dot(p.to(v.dtype), v, acc * fade[:, None], input_precision="ieee")
+    acc = add_product(p.to(v.dtype), v, acc * fade[:, None])
     return acc, higher, total * fade + tl.sum(p, 1)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from isoflop.kernels import attention_sdpa
 from isoflop.kernels.attention import LOG2E, settings
 from isoflop.kernels.attention_tiles import (
+    block_of_queries,
     edge_block,
     keys_seen,
     load_tile,
@@ -34,6 +35,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check, check_heads, check_mask
 
 
@@ -49,7 +51,7 @@ def _add_dq(
     if MASKED:
         s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
     ds = tl.exp2(s * LOG2E) * (tl.dot(dy, tl.trans(v), input_precision="ieee") - delta[:, None])
-    return tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    return add_product(ds.to(k.dtype), k, dq)
 
 
 @triton.jit
@@ -58,9 +60,7 @@ def _attention_dq(
     CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
-    program = tl.program_id(0)  # as block_of_queries gives, which would cost fp32 a register here
-    row = (tl.cdiv(T, ROWS) - 1 - program // heads) * ROWS
-    head = tl.program_id(1).to(tl.int64) * heads + program % heads
+    row, head = block_of_queries(heads, T, ROWS)
     K += head // group * T * C
     V += head // group * T * C
     rows = row + tl.arange(0, ROWS)
@@ -98,9 +98,9 @@ def _add_dk_dv(
     if MASKED:
         s = tl.where(visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
     p = tl.exp2(s * LOG2E)
-    dv = tl.dot(p.to(dy.dtype), dy, dv, input_precision="ieee")
+    dv = add_product(p.to(dy.dtype), dy, dv)
     ds = p * (tl.dot(v, tl.trans(dy), input_precision="ieee") - delta[None, :])
-    return tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee"), dv
+    return add_product(ds.to(q.dtype), q, dk), dv
 
 
 @triton.jit

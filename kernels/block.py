@@ -31,8 +31,8 @@ from isoflop.kernels.rotary import turns
 from isoflop.kernels.row_norm import normed, read, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
-LONGEST = 128
-"""Positions of a sequence that one program holds."""
+LONGEST = {16: 128, 32: 32}
+"""Positions of a sequence that one program holds, by the bits of an element: matrix units do not take 32."""
 
 
 @triton.jit
@@ -93,6 +93,7 @@ def forward(
     sizes = check("block", **given)
     check_mlp("block", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
+    refuse_length(x)
     admit("block", "x", x)
     tile = fitting("block", x)
     size = tuple(x.shape), x.dtype
@@ -130,7 +131,7 @@ LOG2_E = 1.4426950408889634
 
 
 def refuse_heads(sizes: dict[str, int], n_head: int, n_kv_head: int, *, rotary: bool) -> int:
-    """The width of a head; KernelError where heads are at odds with the tensors, or sequences too long."""
+    """The width of a head; KernelError where heads are at odds with the tensors."""
     width = sizes["S"] // n_head
     if width * n_head != sizes["S"] or width * (n_head + 2 * n_kv_head) != sizes["R"] or n_head % n_kv_head:
         raise KernelError(
@@ -140,9 +141,14 @@ def refuse_heads(sizes: dict[str, int], n_head: int, n_kv_head: int, *, rotary: 
         )
     if rotary and width % 2:
         raise KernelError(f"block: rotary positions turn pairs, and a head has {width} columns")
-    if sizes["T"] > LONGEST:
+    return width
+
+
+def refuse_length(x: Tensor) -> None:
+    """KernelError where a program does not hold the sequences of ``x`` (K, B, T, D)."""
+    most = LONGEST[8 * x.dtype.itemsize]
+    if x.shape[2] > most:
         raise KernelError(
-            f"block: x has sequences of {sizes['T']}; a program holds {LONGEST} positions",
+            f"block: x has sequences of {x.shape[2]}; a program holds {most} positions of {str(x.dtype)[6:]}",
             hint="isoflop.kernels.attention and isoflop.kernels.mlp take any length",
         )
-    return width

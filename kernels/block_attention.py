@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from isoflop.kernels.mlp_tiles import project, write_columns
+from isoflop.kernels.products import add_product
 from isoflop.kernels.row_norm import read
 
 
@@ -62,7 +63,7 @@ def attend(
             p = causal_weights(q, k, scale, LENGTH).to(u.dtype)
             o = tl.dot(p, v, input_precision="ieee").to(u.dtype)
             w = tl.load(W_PROJ + wide * (H * C) + head * C + deep, mask=(wide < D) & (deep < C), other=0.0)
-            y = tl.dot(o, w, y, input_precision="ieee")
+            y = add_product(o, w, y)
     return y
 
 
@@ -77,7 +78,7 @@ def _head_gradient(
     dz16 = dz.to(u.dtype)
     dw = tl.dot(tl.trans(dz16), u, input_precision="ieee")
     write_columns(DW, DB, head * C, dw, tl.sum(dz, 0)[None, :], 0, C, D, tl.arange(0, WIDTH)[None, :], HEAD)
-    return tl.dot(dz16, tl.trans(w), du, input_precision="ieee")
+    return add_product(dz16, tl.trans(w), du)
 
 
 @triton.jit
@@ -100,11 +101,11 @@ def attention_gradient(
             w = tl.load(W_PROJ + at, mask=inside, other=0.0)
             tl.store(DW_PROJ + at, tl.dot(tl.trans(o), g, input_precision="ieee"), mask=inside)
             do = tl.dot(g, tl.trans(w), input_precision="ieee").to(u.dtype)
-            dv = tl.dot(tl.trans(p), do, dv, input_precision="ieee")
+            dv = add_product(tl.trans(p), do, dv)
             ds = tl.dot(do, tl.trans(v), input_precision="ieee")
             shared = tl.sum(p.to(tl.float32) * ds, 1)[:, None]
             ds = (p.to(tl.float32) * (ds - shared) * root).to(u.dtype)
-            dk = tl.dot(tl.trans(ds), q, dk, input_precision="ieee")
+            dk = add_product(tl.trans(ds), q, dk)
             dq = tl.dot(ds, k, input_precision="ieee")
             du = _head_gradient(
                 du, dq, u, w_q, head, DW_QKV, DB_QKV, COS, SIN, T, D, C, ROTARY, LENGTH, WIDTH, HEAD

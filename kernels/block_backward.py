@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import mlp_backward
-from isoflop.kernels.block import LOG2_E, refuse_heads
+from isoflop.kernels.block import LOG2_E, refuse_heads, refuse_length
 from isoflop.kernels.block_attention import attention_gradient
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.launch import admit
@@ -108,6 +108,7 @@ def backward(
     sizes = check("block_backward", dy=dy, middle=middle, **given, **last)
     check_mlp("block_backward", sizes, kind=kind, norm=norm, gain=gain1, bias=bias1)
     d_head = refuse_heads(sizes, n_head, n_kv_head, rotary=rope_base is not None)
+    refuse_length(x)
     admit("block_backward", "dy", dy)
     tile, models, batch = fitting("block_backward", x), sizes["K"], sizes["B"]
     behind = mlp_backward.backward(

@@ -29,6 +29,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.cross_entropy_join import Loss, add_weights, join
 from isoflop.kernels.launch import admit
 from isoflop.kernels.logits import read_labels, read_tile, tile_of_logits
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import IGNORED, check, refuse_labels
 
 ONE_PASS = 8192  # entries of a vocabulary that one program streams over, keeping the gradient of its rows
@@ -68,7 +69,7 @@ def _xent_fwd(
         total = total * shrink + tl.sum(share, 1)
         own += tl.sum(tl.where(label[:, None] == (v + cols)[None, :], z, 0.0), 1)
         if DX is not None:
-            average = tl.dot(share.to(w.dtype), w, average * shrink[:, None], input_precision="ieee")
+            average = add_product(share.to(w.dtype), w, average * shrink[:, None])
         top = higher
     at = (model * tl.num_programs(1) + tl.program_id(1)) * M + row + rows
     tl.store(TOP + at, top, mask=row + rows < M)

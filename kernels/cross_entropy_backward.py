@@ -10,12 +10,11 @@ read, s (M D + V D) written. Arithmetic intensity at V >> M and two bytes: 2 M F
 
 A program of the first holds rows of x and streams over the vocabulary, one of the second holds a part of the vocabulary
 and streams over the rows. Too few tiles to fill a GPU share the stream out among several programs, whose parts are
-added in a fixed order: no atomics, the same bits every time, whatever K.
+added in a fixed order: no atomics, the same bits every time, whatever K. Rows wider than ``library_past`` of the table,
+but those in float16, whose range the mean leaves, go to torch's own products: ``cross_entropy_library``.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 import triton
@@ -23,32 +22,17 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
+from isoflop.kernels import cross_entropy_library
 from isoflop.kernels.buffers import buffers
-from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.cross_entropy import share_out
+from isoflop.kernels.cross_entropy_join import Gradients
+from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
-from isoflop.kernels.logits import gradient_of_logits, read_labels, read_tile, tile_of_logits
+from isoflop.kernels.logits import gradient_of_logits, read_tile, scale_of_mean, tile_of_logits, weights_of_rows
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import IGNORED, check
-
-
-@triton.jit
-def _scale(DMEAN, TOTAL, model):
-    """What all rows of a model are multiplied by, apart from those sums that a narrow type would lose."""
-    scale = 1.0
-    if TOTAL is not None:
-        scale = 1.0 / tl.load(TOTAL + model)
-        if DMEAN is not None:
-            scale *= tl.load(DMEAN + model)
-    return scale
-
-
-@triton.jit
-def _weights(T, WEIGHTS, DLOSS, at, live, V, ignored):
-    label, weight = read_labels(T, WEIGHTS, at, live, V, ignored)
-    if DLOSS is not None:
-        weight *= tl.load(DLOSS + at, mask=live, other=0.0)
-    return label, weight
 
 
 @triton.jit
@@ -63,7 +47,7 @@ def _xent_dx(
     live, at = row + rows < M, model * M + row + rows
     X += (model * M + row) * D
     x = read_tile(X, rows, M - row, piece * DEPTH, D, DEPTH)
-    label, weight = _weights(T, WEIGHTS, DLOSS, at, live, V, ignored)
+    label, weight = weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored)
     lse = tl.load(LSE + at, mask=live, other=0.0)
     dx = tl.zeros((ROWS, DEPTH), tl.float32)
     start = split * steps * COLUMNS
@@ -72,8 +56,8 @@ def _xent_dx(
         w = read_tile(tile, cols, V - v, piece * DEPTH, D, DEPTH)
         z = tile_of_logits(x, w, X, tile, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
         q = gradient_of_logits(z, lse, label, v + cols, zeta)
-        dx = tl.dot(q.to(w.dtype), w, dx, input_precision="ieee")
-    dx *= (weight * _scale(DMEAN, TOTAL, model))[:, None]
+        dx = add_product(q.to(w.dtype), w, dx)
+    dx *= (weight * scale_of_mean(DMEAN, TOTAL, model))[:, None]
     DX += ((model * (tl.num_programs(1) // PIECES) + split) * M + row) * D
     depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]
     tl.store(DX + rows[:, None] * D + depth, dx.to(DX.dtype.element_ty), mask=live[:, None] & (depth < D))
@@ -96,24 +80,15 @@ def _xent_dw(
         live, at = row + rows < M, model * M + row + rows
         tile = X + (model * M + row) * D
         x = read_tile(tile, rows, M - row, piece * DEPTH, D, DEPTH)
-        label, weight = _weights(T, WEIGHTS, DLOSS, at, live, V, ignored)
+        label, weight = weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored)
         lse = tl.load(LSE + at, mask=live, other=0.0)
         z = tile_of_logits(x, w, tile, W, rows, cols, M - row, V - v, piece, D, DEPTH, PIECES)
         q = weight[:, None] * gradient_of_logits(z, lse, label, v + cols, zeta)
-        dw = tl.dot(tl.trans(q.to(x.dtype)), x, dw, input_precision="ieee")
-    dw *= _scale(DMEAN, TOTAL, model)
+        dw = add_product(tl.trans(q.to(x.dtype)), x, dw)
+    dw *= scale_of_mean(DMEAN, TOTAL, model)
     DW += ((model * (tl.num_programs(1) // PIECES) + split) * V + v) * D
     depth = piece * DEPTH + tl.arange(0, DEPTH)[None, :]
     tl.store(DW + cols[:, None] * D + depth, dw.to(DW.dtype.element_ty), mask=(v + cols < V)[:, None] & (depth < D))
-
-
-class Gradients(NamedTuple):
-    """Gradients by x (K, M, D) and weight (K, V, D), of their dtype, and the float32 parts they are sums of, if any."""
-
-    dx: Tensor | None
-    dweight: Tensor
-    dx_parts: Tensor | None
-    dweight_parts: Tensor | None
 
 
 def backward(
@@ -132,6 +107,11 @@ def backward(
     admit("linear_cross_entropy_backward", "x", x)
     if dmean is not None and dlosses is not None:
         raise KernelError("linear_cross_entropy: the gradient is of the mean or of the losses: dmean or dlosses")
+    if is_wide(x):
+        return cross_entropy_library.backward(
+            x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses, ignore_index,
+            z_loss, want_dx, out,
+        )  # fmt: skip
     models, rows, width, vocabulary = (sizes[axis] for axis in "KMDV")
     tile = configuration("cross_entropy_backward", width=width, dtype=x.dtype, chip=chip_of(x.device))
     height, breadth = triton.cdiv(rows, tile["rows"]), triton.cdiv(vocabulary, tile["columns"])
@@ -144,7 +124,7 @@ def backward(
             "linear_cross_entropy", x.device, out,
             dx=((models, *of_x), x.dtype) if want_dx else None, dweight=((models, *of_weight), x.dtype),
             dx_parts=((models, x_parts, *of_x), torch.float32) if want_dx and x_parts > 1 else None,
-            dweight_parts=((models, w_parts, *of_weight), torch.float32) if w_parts > 1 else None,
+            dweight_parts=((models, w_parts, *of_weight), torch.float32) if w_parts > 1 else None, q=None,
         )
     )  # fmt: skip
     tensors = x, weight, targets, lse, weights, dmean, None if dlosses is not None else total, dlosses
@@ -160,6 +140,14 @@ def backward(
             if parts is not None:
                 add_partials(parts, gradient)
     return made
+
+
+def is_wide(x: Tensor) -> bool:
+    """Whether torch's products give the gradients, of which a note is made."""
+    wide = x.shape[-1] > library_past("cross_entropy_backward") and x.dtype != torch.float16
+    if wide:
+        record("linear_cross_entropy_backward", "library")
+    return wide
 
 
 def flops(rows: int, vocabulary: int, width: int, *, pieces: int = 1) -> int:

@@ -82,6 +82,19 @@ class Loss(NamedTuple):
     best: Tensor | None
 
 
+class Gradients(NamedTuple):
+    """Gradients by x (K, M, D) and weight (K, V, D), of their dtype, and the float32 parts they are sums of, if any.
+
+    ``q`` is room for a part of the gradient of the logits, where torch's products are used.
+    """
+
+    dx: Tensor | None
+    dweight: Tensor
+    dx_parts: Tensor | None
+    dweight_parts: Tensor | None
+    q: Tensor | None = None
+
+
 def join(
     targets: Tensor, weights: Tensor | None, made: Loss, vocabulary: int, ignored: int, z_loss: float
 ) -> None:  # fmt: skip

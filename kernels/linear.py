@@ -22,6 +22,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check
 
 
@@ -44,7 +45,7 @@ def _linear_rows(
         x = tl.load(X + rows * D + depth[None, :], mask=live & (d + depth < D)[None, :], other=0.0)
         at = depth[:, None] * N + columns if BACK else columns * D + depth[:, None]
         w = tl.load(W + at, mask=inside & (d + depth < D)[:, None], other=0.0)
-        total = tl.dot(x, w, total, input_precision="ieee")
+        total = add_product(x, w, total)
         X += DEPTH
         W += DEPTH * N if BACK else DEPTH
     if B is not None:

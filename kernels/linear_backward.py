@@ -26,6 +26,7 @@ from isoflop.kernels.configurations import Configuration, chip_of, configuration
 from isoflop.kernels.launch import admit
 from isoflop.kernels.linear import is_wide, rows_by_weight
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check
 
 PROGRAMS = 128  # of a model that share out the sum over rows: enough to fill a GPU with one model
@@ -51,7 +52,7 @@ def _linear_weight(
         live = m + depth < M
         dy = tl.load(DY + depth * N + rows, mask=live & (row + rows < N), other=0.0)
         x = tl.load(X + depth * D + columns, mask=live & (column + columns < D), other=0.0)
-        total = tl.dot(tl.trans(dy), x, total, input_precision="ieee")
+        total = add_product(tl.trans(dy), x, total)
         if DB is not None:
             bias += tl.sum(dy.to(tl.float32), 0)[None, :]
         DY += DEPTH * N

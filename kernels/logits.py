@@ -10,6 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from isoflop.kernels.products import add_product
+
 
 @triton.jit
 def read_tile(P, lanes, left, column, D, DEPTH: tl.constexpr):
@@ -29,7 +31,7 @@ def tile_of_logits(x, w, X, W, rows, cols, height, breadth, piece, D, DEPTH: tl.
         column = (piece + step) % PIECES * DEPTH
         x_piece = read_tile(X, rows, height, column, D, DEPTH)
         w_piece = read_tile(W, cols, breadth, column, D, DEPTH)
-        z = tl.dot(x_piece, tl.trans(w_piece), z, input_precision="ieee")
+        z = add_product(x_piece, tl.trans(w_piece), z)
     return tl.where((cols < breadth)[None, :], z, float("-inf"))
 
 
@@ -43,6 +45,26 @@ def read_labels(T, WEIGHTS, at, live, V, ignored):
     counted, known = live & (t != ignored), (t >= 0) & (t < V)
     weight = tl.where(counted, tl.where(known, weight, float("nan")), 0.0)
     return tl.where(counted & known, t, -1).to(tl.int32), weight
+
+
+@triton.jit
+def scale_of_mean(DMEAN, TOTAL, model):
+    """What all rows of a model are multiplied by, apart from those sums that a narrow type would lose."""
+    scale = 1.0
+    if TOTAL is not None:
+        scale = 1.0 / tl.load(TOTAL + model)
+        if DMEAN is not None:
+            scale *= tl.load(DMEAN + model)
+    return scale
+
+
+@triton.jit
+def weights_of_rows(T, WEIGHTS, DLOSS, at, live, V, ignored):
+    """As ``read_labels``, the weight times the gradient by the loss of each row where that is given."""
+    label, weight = read_labels(T, WEIGHTS, at, live, V, ignored)
+    if DLOSS is not None:
+        weight *= tl.load(DLOSS + at, mask=live, other=0.0)
+    return label, weight
 
 
 @triton.jit

@@ -29,6 +29,7 @@ from isoflop.kernels.launch import admit
 from isoflop.kernels.mlp import fitting, padded
 from isoflop.kernels.mlp_tiles import feed_forward_gradient, hidden_gradient, write_columns, write_sum
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.row_norm import normed, normed_gradient, read, read_first, scaled
 from isoflop.kernels.signatures import check, check_mlp
 
@@ -90,11 +91,11 @@ def _mlp_bwd_columns(
         u = scaled(n, G, B, model * D + cols, inside).to(X.dtype.element_ty)
         dy = tl.load(DY + at, mask=live, other=0.0)
         a, dz, dvalue, _, _ = hidden_gradient(u, dy, W_IN, B_IN, W_OUT, h, D, F, KIND, WIDTH, HIDDEN)
-        dw_out = tl.dot(tl.trans(a), dy, dw_out, input_precision="ieee")
-        dw_in = tl.dot(tl.trans(dz.to(u.dtype)), u, dw_in, input_precision="ieee")
+        dw_out = add_product(tl.trans(a), dy, dw_out)
+        dw_in = add_product(tl.trans(dz.to(u.dtype)), u, dw_in)
         db_in += tl.sum(dz, 0)[None, :]
         if KIND == "swiglu":
-            dw_value = tl.dot(tl.trans(dvalue.to(u.dtype)), u, dw_value, input_precision="ieee")
+            dw_value = add_product(tl.trans(dvalue.to(u.dtype)), u, dw_value)
             db_value += tl.sum(dvalue, 0)[None, :]
     partial = model * tl.num_programs(1) + part
     write_columns(DW_IN, DB_IN, partial * gated * F, dw_in, db_in, h, F, D, cols, HIDDEN)

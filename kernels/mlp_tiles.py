@@ -6,6 +6,7 @@ import triton
 import triton.language as tl
 
 from isoflop.kernels.activation import activate, activation_gradient
+from isoflop.kernels.products import add_product
 from isoflop.kernels.row_norm import read
 
 
@@ -34,7 +35,7 @@ def feed_forward(
         a = activate(z, value, KIND).to(u.dtype)
         columns = h + tl.arange(0, HIDDEN)[:, None]
         w = tl.load(W_OUT + wide * F + columns, mask=(columns < F) & (wide < D), other=0.0)
-        y = tl.dot(a, w, y, input_precision="ieee")
+        y = add_product(a, w, y)
     return y
 
 
@@ -62,9 +63,9 @@ def feed_forward_gradient(
     du = tl.zeros(u.shape, tl.float32)
     for h in range(0, F, HIDDEN):
         _, dz, dvalue, w, w_value = hidden_gradient(u, dy, W_IN, B_IN, W_OUT, h, D, F, KIND, WIDTH, HIDDEN)
-        du = tl.dot(dz.to(u.dtype), tl.trans(w), du, input_precision="ieee")
+        du = add_product(dz.to(u.dtype), tl.trans(w), du)
         if KIND == "swiglu":
-            du = tl.dot(dvalue.to(u.dtype), tl.trans(w_value), du, input_precision="ieee")
+            du = add_product(dvalue.to(u.dtype), tl.trans(w_value), du)
     return du
 
 

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 
 from isoflop.kernels.activation import activate, activation_gradient
+from isoflop.kernels.products import add_product
 
 
 @triton.jit
@@ -50,7 +51,7 @@ def _times_weight(
         left = tl.load(x + deep[None, :], mask=live & (deep < D)[None, :], other=0.0)
         at = deep[:, None].to(tl.int64) * N + columns if BACK else columns.to(tl.int64) * D + deep[:, None]
         w = tl.load(W + at, mask=(columns < N) & (deep < D)[:, None], other=0.0)
-        total = tl.dot(left, w, total, input_precision="ieee")
+        total = add_product(left, w, total)
     return total
 
 
@@ -145,7 +146,7 @@ def _moe_weight(
         if LEFT:
             gate = tl.load(GATES + model * M * TOP + route, mask=live, other=0.0)
             left = (left.to(tl.float32) * gate).to(L.dtype.element_ty)
-        total = tl.dot(tl.trans(left), right, total, input_precision="ieee")
+        total = add_product(tl.trans(left), right, total)
     at = ((model * E + expert) * N + tl.trans(rows)) * D + columns
     tl.store(DW + at, total.to(DW.dtype.element_ty), mask=(tl.trans(rows) < N) & (columns < D))
 

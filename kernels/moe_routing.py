@@ -25,6 +25,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
 from isoflop.kernels.launch import admit
 from isoflop.kernels.moe_slots import PARTS, _moe_place, _moe_plan, count_slots
+from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import check, expert_capacity
 
 MOST_EXPERTS, MOST_CHOSEN = 256, 8
@@ -50,7 +51,7 @@ def _moe_route(
     for d in range(0, D, DEPTH):
         x = tl.load(X + rows * D + depth[None, :], mask=live & (d + depth < D)[None, :], other=0.0)
         r = tl.load(R + experts * D + depth[:, None], mask=inside & (d + depth < D)[:, None], other=0.0)
-        z = tl.dot(x, r, z, input_precision="ieee")
+        z = add_product(x, r, z)
         X += DEPTH
         R += DEPTH
     z = tl.where(inside, z, float("-inf"))

@@ -27,7 +27,7 @@ from isoflop.kernels.partial import add_partials
 from isoflop.kernels.row_norm import read
 from isoflop.kernels.signatures import check
 
-PROGRAMS = 128  # of a model: more would write more partial rows than they save time
+PROGRAMS = 512  # of a model: more would write more partial rows than they save time
 
 
 @triton.jit

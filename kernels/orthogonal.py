@@ -27,6 +27,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import Configuration, chip_of, configuration
 from isoflop.kernels.launch import admit
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.reference import MUON
 from isoflop.kernels.signatures import DTYPES, check
 
@@ -67,7 +68,7 @@ def _orthogonal_product(
             deep = d + tl.arange(0, DEPTH).to(tl.int64)
             left = tl.load(a + deep[None, :] * by_depth, mask=(rows < M) & (deep < D)[None, :], other=0.0)
             right = tl.load(b + deep[:, None] * depth_by, mask=(deep < D)[:, None] & (columns < N), other=0.0)
-            total = tl.dot(left, right, total, input_precision="ieee")
+            total = add_product(left, right, total)
         total *= SCALE
         inside = (rows < M) & (columns < N)
         at = model * M * N + rows.to(tl.int64) * N + columns

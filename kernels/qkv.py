@@ -28,6 +28,7 @@ from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration, library_past
 from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import admit
+from isoflop.kernels.products import add_product
 from isoflop.kernels.qkv_tiles import (
     angles,
     half,
@@ -80,9 +81,9 @@ def _qkv_fwd(
         n = normed(X, GAIN, SHIFT, base + at + d, model * D + d + along, live, d + along < D, mean, rstd)
         down = d + depth[:, None]
         w = tl.load(W + left * D + down, mask=(left < width) & (down < D), other=0.0)
-        a = tl.dot(n, w, a, input_precision="ieee")
+        a = add_product(n, w, a)
         w = tl.load(W + right * D + down, mask=(right < width) & (down < D), other=0.0)
-        b = tl.dot(n, w, b, input_precision="ieee")
+        b = add_product(n, w, b)
     if B is not None:
         a += read(B, model * outputs + first + left, left < width)
         b += read(B, model * outputs + first + right, right < width)

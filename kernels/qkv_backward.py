@@ -25,6 +25,7 @@ from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import admit
 from isoflop.kernels.linear_backward import shared_out
 from isoflop.kernels.partial import add_partials
+from isoflop.kernels.products import add_product
 from isoflop.kernels.qkv import is_wide
 from isoflop.kernels.qkv_backward_rows import rows_gradient
 from isoflop.kernels.qkv_tiles import half, left_columns, normed, part_of, tiles_of, turned_back
@@ -54,8 +55,8 @@ def _qkv_weight(
         rstd = tl.load(RSTD + model * M + r, mask=live, other=0.0)
         n = normed(X, GAIN, SHIFT, (model * M + r) * D + columns, model * D + columns, live, columns < D, mean, rstd)
         a, b = turned_back(DP, COS, SIN, model, r, left, M, T, width, turns, C, HALF)
-        lefts = tl.dot(tl.trans(a.to(n.dtype)), n, lefts, input_precision="ieee")
-        rights = tl.dot(tl.trans(b.to(n.dtype)), n, rights, input_precision="ieee")
+        lefts = add_product(tl.trans(a.to(n.dtype)), n, lefts)
+        rights = add_product(tl.trans(b.to(n.dtype)), n, rights)
         left_bias += tl.sum(a, 0)[None, :]
         right_bias += tl.sum(b, 0)[None, :]
     right, outputs = left + HALF, (heads + 2 * groups) * C

@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels.configurations import chip_of, configuration
+from isoflop.kernels.products import add_product
 from isoflop.kernels.qkv_tiles import half, left_columns, turned_back
 
 
@@ -28,9 +29,9 @@ def _add_part(
         a, b = turned_back(DP, COS, SIN, model, r, left[None, :], M, T, width, turns, C, HALF)
         left = left[:, None]
         w = tl.load(W + left * D + columns, mask=(left < width) & (columns < D), other=0.0)
-        total = tl.dot(a.to(w.dtype), w, total, input_precision="ieee")
+        total = add_product(a.to(w.dtype), w, total)
         w = tl.load(W + (left + HALF) * D + columns, mask=(left + HALF < width) & (columns < D), other=0.0)
-        total = tl.dot(b.to(w.dtype), w, total, input_precision="ieee")
+        total = add_product(b.to(w.dtype), w, total)
     return total
 
 

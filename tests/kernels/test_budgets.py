@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ast
+import re
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
-from proof.budgets import CHIPS, budget, jobs, measure, measure_chip, worse
+from isoflop.kernels import launch
+from isoflop.kernels.configurations import ops, table
+from proof.budgets import CHIPS, budget, compiled, jobs, measure, measure_chip, worse
+from proof.machine_code import MATRIX_AMD, MATRIX_NVIDIA, by_name
 
 QUICK = ("sm_90", "gfx942")
 PRODUCTS = (
@@ -16,6 +24,29 @@ PRODUCTS = (
 )
 STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd", "activation")
 NO_NORM = {"NORM": "none", "G": None, "B": None}
+
+
+class Units(NamedTuple):
+    """Matrix instructions that a chip must use, as regular expressions: of 16-bit floats, and of float32, if any.
+
+    ``few_rows`` may stand beside the first in products of fewer rows than those multiply at once, 64.
+    """
+
+    bfloat16: str
+    float32: str = "none"
+    few_rows: str = "none"
+
+
+MMA = r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.bf16\.bf16\.f32"
+UNITS = {
+    **dict.fromkeys(("sm_80", "sm_86", "sm_89", "sm_120"), Units(MMA)),
+    "sm_90": Units(r"wgmma\.mma_async\.sync\.aligned\.m64n\d+k16\.f32\.bf16\.bf16", few_rows=MMA),
+    "sm_100": Units(r"tcgen05\.mma\.cta_group::1\.kind::f16", few_rows=MMA),
+    "gfx942": Units("v_mfma_f32_(32x32x8|16x16x16)_bf16", "v_mfma_f32_(32x32x2|16x16x4)_f32"),
+    "gfx950": Units("v_mfma_f32_(32x32x16|16x16x32)_bf16", "v_mfma_f32_(32x32x2|16x16x4)_f32"),
+}
+FEW_ROWS = r"\S+ (16|32)x.*|xent_dw \d+x32x.*|block_backward .*"
+"""Tiles of so few rows, of so few entries of the vocabulary, and heads 32 wide."""
 
 
 @pytest.mark.timeout(900)  # two cores that others use compile a chip in minutes
@@ -37,6 +68,24 @@ def test_budgets_fit_the_chip(chip: str) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS)
+def test_every_kernel_that_is_launched_and_every_row_of_its_table_is_compiled(chip: str) -> None:
+    measured = jobs(chip).values()
+    assert {job.kernel.fn.__name__ for job in measured} == set(_with_a_grid())
+    for op in ops():
+        rows = table(op, chip)
+        compiled_rows = [dict(row) for row in rows if any(job.configuration is row for job in measured)]
+        assert all(dict(row) in compiled_rows for row in rows), op
+
+
+def _with_a_grid() -> Iterator[str]:
+    """Device code that is launched, and not only called, says its grid first."""
+    for path in Path(launch.__file__).parent.glob("*.py"):
+        for each in ast.parse(path.read_text()).body:
+            if isinstance(each, ast.FunctionDef) and (ast.get_docstring(each) or "").startswith("Grid "):
+                yield each.name
+
+
+@pytest.mark.parametrize("chip", CHIPS)
 def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
     streams = {name: of_job for name, of_job in budget(chip).items() if name.startswith(STREAMS)}
     assert len(streams) > 10
@@ -44,10 +93,73 @@ def test_kernels_that_stream_read_128_bits_at_a_time(chip: str) -> None:
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-def test_products_in_bfloat16_use_the_matrix_units(chip: str) -> None:
+def test_products_in_bfloat16_use_the_matrix_unit_of_their_chip(chip: str) -> None:
     products = {name: of_job for name, of_job in budget(chip).items() if name.startswith(PRODUCTS) and "bf16" in name}
     assert all(any(name.startswith(of) for name in products) for of in PRODUCTS)
-    assert all(of_job["matrix"] > 0 and of_job["wide_loads"] > 0 for of_job in products.values())
+    for name, of_job in products.items():
+        few = re.fullmatch(FEW_ROWS, name)
+        allowed = [UNITS[chip].bfloat16] + ([UNITS[chip].few_rows] if few else [])
+        assert of_job["matrix"], name
+        assert all(re.fullmatch("|".join(allowed), kind) for kind in of_job["matrix"]), (name, of_job["matrix"])
+        assert of_job["wide_loads"] > 0, name
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_products_in_float32_are_not_rounded_to_fewer_bits(chip: str) -> None:
+    products = {name: of_job for name, of_job in budget(chip).items() if name.startswith(PRODUCTS) and "fp32" in name}
+    assert len(products) > 10
+    for name, of_job in products.items():
+        assert bool(of_job["matrix"]) == (UNITS[chip].float32 != "none"), name
+        assert all(re.fullmatch(UNITS[chip].float32, kind) for kind in of_job["matrix"]), (name, of_job["matrix"])
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_what_has_no_products_uses_no_matrix_unit(chip: str) -> None:
+    assert not any(of_job["matrix"] for name, of_job in budget(chip).items() if not name.startswith(PRODUCTS))
+
+
+@pytest.mark.parametrize("chip", QUICK)
+@pytest.mark.parametrize("job", ["linear_fwd 64x64x32 bf16", "attention bf16 64", "mlp 64x64x64 bf16"])
+def test_float16_uses_the_instructions_of_bfloat16_in_its_own_dtype(chip: str, job: str) -> None:
+    base = jobs(chip)[job]
+    half = base._replace(types={name: kind.replace("bf16", "fp16") for name, kind in base.types.items()})
+    wanted = {kind.replace("bf16", "f16"): count for kind, count in budget(chip)[job]["matrix"].items()}
+    assert measure(chip, half)["matrix"] == wanted
+
+
+@pytest.mark.parametrize("chip", QUICK)
+@pytest.mark.parametrize("job", ["norm_fwd 16x64", "linear_fwd 64x64x32 bf16"])
+def test_a_kernel_that_moves_in_its_file_compiles_to_the_same_code(chip: str, job: str, tmp_path: Path) -> None:
+    base = jobs(chip)[job]
+    original = Path(base.kernel.fn.__code__.co_filename)
+    (tmp_path / "moved.py").write_text("\n" * 70 + original.read_text())
+    spec = spec_from_file_location(base.kernel.fn.__module__, tmp_path / "moved.py")
+    moved = module_from_spec(spec)
+    spec.loader.exec_module(moved)
+    kernel = getattr(moved, base.kernel.fn.__name__)
+    assert kernel.starting_line_number == base.kernel.starting_line_number + 70
+    code = "ptx" if chip.startswith("sm") else "amdgcn"
+    assert compiled(chip, base._replace(kernel=kernel)).asm[code] == compiled(chip, base).asm[code]
+
+
+def test_matrix_instructions_are_read_by_name() -> None:
+    ptx = """
+        mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%r1}, {%r2}, {%r3}, {%r4};
+        @%p1 wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r1}, %rd1, %rd2, 1, 1, 1, 0, 0;
+        wgmma.fence.sync.aligned;
+        @%p2 tcgen05.mma.cta_group::1.kind::f16 [ %r1 + 0 ], %rd1, %rd2, %r2, %p3;
+        tcgen05.mma.cta_group::1.kind::f16 [ %r1 + 0 ], %rd1, %rd2, %r2, %p3;
+        tcgen05.commit.cta_group::1.mbarrier::arrive::one.b64 [%r1];"""
+    assert by_name(MATRIX_NVIDIA, ptx) == {
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32": 1,
+        "tcgen05.mma.cta_group::1.kind::f16": 2,
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16": 1,
+    }
+    amdgcn = """
+        v_mfma_f32_32x32x8_bf16 v[0:15], v[16:17], v[18:19], v[0:15]
+        v_wmma_f32_16x16x16_f16 v[0:7], v[8:15], v[16:23], v[0:7]
+        v_fma_f32 v0, v1, v2, v0"""
+    assert by_name(MATRIX_AMD, amdgcn) == {"v_mfma_f32_32x32x8_bf16": 1, "v_wmma_f32_16x16x16_f16": 1}
 
 
 @pytest.mark.parametrize("chip", QUICK)
@@ -114,16 +226,20 @@ def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[st
 
 def test_worse_names_every_difference_that_costs() -> None:
     before = {
-        "a": {"registers": 32, "wide_loads": 4, "spills": 0},
-        "b": {"registers": 16, "wide_loads": 1, "spills": 0},
+        "a": {"registers": 32, "wide_loads": 4, "spills": 0, "matrix": {"wgmma.bf16": 2}},
+        "b": {"registers": 16, "wide_loads": 1, "spills": 0, "matrix": {}},
     }
-    after = {"a": {"registers": 40, "wide_loads": 2, "spills": 0}, "c": {"registers": 16, "wide_loads": 1, "spills": 0}}
+    after = {
+        "a": {"registers": 40, "wide_loads": 2, "spills": 0, "matrix": {"mma.bf16": 8}},
+        "c": {"registers": 16, "wide_loads": 1, "spills": 0, "matrix": {}},
+    }
     assert worse(before, before) == []
     assert worse(before, after) == [
         "a: registers 32 -> 40",
+        "a: wgmma.bf16 2 -> 0",
         "a: wide_loads 4 -> 2",
         "b: is no longer compiled",
         "c: has no budget",
     ]
-    cheaper = {"a": {"registers": 30, "wide_loads": 8, "spills": 0}}
+    cheaper = {"a": {"registers": 30, "wide_loads": 8, "spills": 0, "matrix": {"wgmma.bf16": 4}}}
     assert worse({"a": before["a"]}, cheaper) == []

@@ -11,7 +11,7 @@ class Job(NamedTuple):
     """A kernel, its types by argument, what it is launched with, and further constants: None for what is absent.
 
     Pointers are aligned to 16 bytes; "i32:16" is a size divisible by 16, as a launch finds most widths. ``because``
-    says why registers may spill, where they may.
+    says why registers may spill, where they may; ``spills`` the most seen, where compiles of one source differ.
     """
 
     kernel: Any
@@ -19,3 +19,4 @@ class Job(NamedTuple):
     configuration: Configuration
     constants: dict[str, Any] = {}  # noqa: RUF012
     because: str = ""
+    spills: int = 0

@@ -1,12 +1,13 @@
-"""What a GPU needs before it can be timed, in many processes: kernels compiled, and checked on the way.
+"""What a GPU needs before it can be timed, in many processes: all that is compiled, and kernels checked on the way.
 
-Triton keeps what it compiles on disk, where the process that times finds it.
+Triton and torch keep what they compile on disk, where the process that times finds it.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -16,10 +17,10 @@ from isoflop.benchmark import correctness, steps
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.plan import Plan
 from isoflop.benchmark.sizes import Size
-from isoflop.benchmark.variants import by_kernels
+from isoflop.benchmark.variants import by_definition, by_kernels
 from isoflop.hardware import cores
 
-_MOST = 8  # processes: each has a context of its own on the GPU
+_MOST = 12  # processes: each has a context of its own on the GPU
 _MEMORY = 2**33  # bytes that a step made ahead may need, beside those of the other processes
 
 
@@ -53,6 +54,33 @@ class Compile(NamedTuple):
         by_kernels(case, case.draw(self.size, self.dtype, device), both=True)()
 
 
+class CompileTorchs(NamedTuple):
+    """The definition of an op to be called under ``torch.compile``, as it will be timed."""
+
+    op: str
+    dtype: torch.dtype
+    size: Size
+    both: bool
+
+    def run(self, device: torch.device) -> None:
+        """Of one model."""
+        torch.compiler.reset()
+        case, one = CASES[self.op], self.size._replace(models=1)
+        define = torch.compile(case.define_one(self.size), dynamic=False)
+        by_definition(case, case.draw(one, self.dtype, device), define, both=self.both)()
+
+
+class StepOfTorchs(NamedTuple):
+    """A training step of the plain model to be made under ``torch.compile``."""
+
+    rung: steps.Rung
+    dtype: torch.dtype
+
+    def run(self, device: torch.device) -> None:
+        """Once."""
+        steps.by_torch(self.rung, self.dtype, device, compiled=True)()
+
+
 class Step(NamedTuple):
     """A training step to be made as it will be timed; of one model, and of two for any other number."""
 
@@ -65,11 +93,11 @@ class Step(NamedTuple):
         steps.by_kernels(self.rung, self.models, self.dtype, device, captured=False)()
 
 
-Job = Check | Compile | Step
+Job = Check | Compile | Step | CompileTorchs | StepOfTorchs
 
 
 def jobs(plan: Plan, device: torch.device, *, kernels: bool) -> Iterator[Job]:
-    """Of a plan: all that is checked, then all kernels that are timed."""
+    """Of a plan: all that is checked, then all kernels that are timed, then what torch compiles beside them."""
     for op, case in CASES.items():
         for dtype in case.dtypes:
             yield Check(op, dtype, plan.checks, kernels)
@@ -85,15 +113,27 @@ def jobs(plan: Plan, device: torch.device, *, kernels: bool) -> Iterator[Job]:
             for models in {min(models, 2) for models in plan.models}:
                 if steps.needed(rung, models) < _MEMORY:
                     yield Step(rung, models, plan.dtype)
+    if plan.compiled:
+        yield from (StepOfTorchs(rung, plan.dtype) for rung in plan.ladder if steps.needed(rung, 1) < _MEMORY)
+        for size in plan.sizes:
+            for op, case in CASES.items():
+                dtype = plan.dtype if plan.dtype in case.dtypes else case.dtypes[0]
+                if case.serves(size, dtype, device):
+                    for both in (False, True)[: 1 if case.backward is None else 2]:
+                        yield CompileTorchs(op, dtype, size, both)
 
 
 def run_all(todo: Sequence[Job], device: torch.device, seconds: float) -> dict[Job, correctness.Verdict | None]:
-    """What was done within so many seconds, by processes beside each other; what failed is missing, as what is late."""
-    pool = ProcessPoolExecutor(max(1, min(_MOST, int(cores()) // 2)), mp_context=get_context("spawn"))
-    futures = {pool.submit(_run, job, device.type): job for job in todo}
-    done, _ = wait(futures, timeout=seconds)
-    pool.shutdown(cancel_futures=True)
-    return {futures[each]: each.result() for each in done if each.exception() is None}
+    """What was done within so many seconds, by processes beside each other; what failed is missing, as what is late.
+
+    Processes that are not done by then are ended: a compiler can take minutes.
+    """
+    end = time.monotonic() + seconds
+    with get_context("spawn").Pool(max(1, min(_MOST, int(cores() * 0.75)))) as pool:
+        asked = {job: pool.apply_async(_run, (job, device.type)) for job in todo}
+        for result in asked.values():
+            result.wait(max(0.0, end - time.monotonic()))
+        return {job: result.get() for job, result in asked.items() if result.ready() and result.successful()}
 
 
 def first_line(error: Exception) -> str:
@@ -103,4 +143,5 @@ def first_line(error: Exception) -> str:
 
 def _run(job: Job, kind: str) -> correctness.Verdict | None:
     torch.set_num_threads(1)
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # the processes are many enough
     return job.run(torch.device(kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -40,7 +40,7 @@ class Case:
         drawn: (tensors as drawn, dtype) to the tensors that the call takes.
         dtypes: that it is checked in.
         table: of tiles, which may end at some width: wider rows are others' to compute.
-        longest: positions of a sequence that it takes.
+        longest: positions of a sequence that it takes, by the bits of an element; absent: any.
         definition: of one model, in place of the one of that name.
         at_once: the backward pass computes all that the forward pass does: both are one call.
     """
@@ -60,12 +60,12 @@ class Case:
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16)
     definition: Callable[..., Any] | None = None
     table: str | None = None
-    longest: int | None = None
+    longest: Mapping[int, int] = field(default_factory=dict)
     at_once: bool = False
 
     def serves(self, size: Size, dtype: torch.dtype, device: torch.device) -> bool:
         """Whether its kernels take rows so wide and sequences so long."""
-        if size.seq > (self.longest or size.seq):
+        if size.seq > self.longest.get(8 * dtype.itemsize, size.seq):
             return False
         rows = () if self.table is None else table(self.table, chip_of(device), user=folder())
         return not rows or any(row.serves(chip_of(device), 8 * dtype.itemsize, size.width) for row in rows)

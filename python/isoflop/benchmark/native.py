@@ -66,7 +66,7 @@ def _side_by_side(grads: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
 
 def _made(op: str, forward: Callable[[Tensors, Any], Any], backward: _Backward, *, at_once: bool = False) -> Case:
     made = replace(CASES[op], forward=forward, backward=backward, dtypes=(torch.float32,), at_once=at_once)
-    return replace(made, table=None, longest=None)
+    return replace(made, table=None, longest={})
 
 
 NATIVE: dict[str, Case] = {

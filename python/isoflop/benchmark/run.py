@@ -60,8 +60,15 @@ def bench(
     )  # fmt: skip
     _check(made, chosen, device, budget.part(limit * _SHARES["check"]), say)
     clock = clock_of(device)
-    _time(made, chosen, device, clock, budget.part(limit * _SHARES["time"]), say)
-    _step(made, chosen, device, clock, budget, say)
+    phases: dict[str, Callable[[], None]] = {
+        "times of ops": lambda: _time(made, chosen, device, clock, budget.part(limit * _SHARES["time"]), say),
+        "training steps": lambda: _step(made, chosen, device, clock, budget, say),
+    }
+    for phase, run in phases.items():
+        try:
+            run()
+        except RuntimeError as error:  # a GPU that met an error takes no more work of its process: what there is stays
+            budget.skip(f"the rest of the {phase}", f"failed: {first_line(error)}")
     made.seconds = budget.spent
     return made
 

@@ -118,6 +118,8 @@ def ways(
 
 def by_torch(rung: Rung, dtype: torch.dtype, device: torch.device, *, compiled: bool) -> Call:
     """A step of the plain model, float32 parameters under autocast, with torch's own fused AdamW."""
+    if compiled:
+        torch.compiler.reset()  # it compiles one function a few times and then no more
     model = Transformer(rung.shape, torch.Generator().manual_seed(0)).to(device)
     run = torch.compile(model, dynamic=False) if compiled else model
     optimizer = torch.optim.AdamW(

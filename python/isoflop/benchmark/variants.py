@@ -42,6 +42,7 @@ def variants(
     define = case.define_one(size)
     yield "eager", lambda: by_definition(case, tensors, define, both=both)
     if compiled:
+        torch.compiler.reset()  # it compiles one function, as all definitions are to it, a few times and then no more
         made = torch.compile(define, dynamic=False)
         yield "compile", lambda: by_definition(case, tensors, made, both=both)
         if graphs:
@@ -89,7 +90,7 @@ def by_definition(
 
 
 def graph(call: Call) -> Call:
-    """``call`` as a CUDA graph, captured after three calls on a stream of its own."""
+    """``call`` as a CUDA graph, captured after three calls on a stream of its own; it keeps what ``call`` keeps."""
     side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -99,4 +100,8 @@ def graph(call: Call) -> Call:
     captured = torch.cuda.CUDAGraph()
     with torch.cuda.graph(captured):
         call()
-    return captured.replay
+
+    def replay(owner: Call = call) -> None:  # whose tensors the graph reads and writes where they lie
+        captured.replay()
+
+    return replay

@@ -75,5 +75,9 @@ def _tune(device: str, op: list[str] | None, limit: float, as_json: bool) -> Non
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    with stderr().status("") as status:
+    console = stderr()
+    if not console.is_terminal:  # a log: one line each
+        yield lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return
+    with console.status("") as status:
         yield lambda text: status.update(text)

@@ -86,7 +86,8 @@ def _torch_jobs() -> Iterator[_Job]:
 
     def matmul(place: str, name: str, dtype: str) -> _Job:
         def product(n: int) -> Callable[[], object]:
-            a = torch.ones((n, n), dtype=getattr(torch, dtype), device=place)
+            column, row = (torch.rand(size, device=place) - 0.5 for size in ((n, 1), (1, n)))
+            a = (column * row).to(getattr(torch, dtype))  # a GPU is faster on ones
             out = torch.empty_like(a)
 
             def once() -> None:
@@ -122,6 +123,7 @@ def _gpu_copy(torch: Any, name: str, share: float) -> Ceiling:
 def _best_product(
     product: Callable[[int], Callable[[], object]], share: float, where: str, library: str, dtype: str
 ) -> Ceiling:
+    product(_SIZES[0])()  # what a library does at its first product can take seconds
     begun = time.perf_counter()
     for n in _SIZES:
         once = product(n)

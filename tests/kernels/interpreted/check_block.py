@@ -111,9 +111,10 @@ def test_heads_round_the_edge_of_a_tile(d_head: int) -> None:
     assert_right(inputs(2, 1, 9, 20, d_head, 8, torch.bfloat16, MODERN), MODERN)
 
 
-def test_the_longest_sequence_of_the_widest_rows_fits_a_program() -> None:
-    settings = MODERN | {"n_head": 2, "n_kv_head": 1}
-    assert_right(inputs(1, 1, block.LONGEST, 64, 32, 64, torch.float32, settings), settings)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_longest_sequence_of_the_widest_rows_fits_a_program(dtype: torch.dtype) -> None:
+    settings, longest = MODERN | {"n_head": 2, "n_kv_head": 1}, block.LONGEST[8 * dtype.itemsize]
+    assert_right(inputs(1, 1, longest, 64, 32, 64, dtype, settings), settings)
 
 
 def test_the_order_of_programs_changes_no_bit() -> None:
@@ -189,7 +190,7 @@ def test_counted_bytes_are_those_of_the_formula(settings: dict[str, Any]) -> Non
         ),
         (
             {"x": torch.ones(1, 1, 129, 16)},
-            r"sequences of 129; a program holds 128 positions\n  hint: isoflop.kernels.att",
+            r"sequences of 129; a program holds 32 positions of float32\n  hint: isoflop.kernels.att",
         ),
         ({"gain1": torch.ones(2, 16)}, r"block: axis K is 2 in gain1 and 1 in x"),
         ({"norm": "none"}, r"block: gain or bias is given, and there is no norm"),

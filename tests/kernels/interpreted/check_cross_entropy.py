@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import cross_entropy, cross_entropy_backward, reference
+from isoflop.kernels import cross_entropy, cross_entropy_backward, cross_entropy_library, last_dispatch, reference
 from isoflop.kernels.configurations import configuration
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
@@ -99,6 +99,22 @@ def test_every_form_matches_its_definition(dtype: torch.dtype, one_pass: bool, w
     given = inputs(2, 70, 75, 24, dtype, weighted=weighted)
     given.targets[:, 3::5] = -100
     assert_right(given, one_pass=one_pass, z_loss=z_loss)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("of_mean", [True, False])
+def test_gradients_of_wide_rows_are_the_librarys_and_say_so(
+    dtype: torch.dtype, parts: int, of_mean: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = inputs(2, 170, 330, 40, dtype, weighted=True)
+    given.targets[:, 3::5] = -100
+    monkeypatch.setattr(cross_entropy_library, "ELEMENTS", 170 * (128 if parts == 3 else 384))
+    dlosses = None if of_mean else torch.randn(2, 170, generator=torch.Generator().manual_seed(2))
+    for widest, ran in ((40, "triton"), (39, "triton" if dtype == torch.float16 else "library")):
+        monkeypatch.setattr(cross_entropy_backward, "library_past", {"cross_entropy_backward": widest}.__getitem__)
+        assert_right(given, z_loss=0.1, dlosses=dlosses)
+        assert last_dispatch()["linear_cross_entropy_backward"] == ran
 
 
 @pytest.mark.parametrize(("dtype", "rows", "vocabulary", "width"), EDGES)
@@ -250,7 +266,10 @@ def test_counted_products_and_bytes_of_the_forward_pass_are_those_of_the_formula
 
 
 @pytest.mark.parametrize(("width", "pieces"), [(64, 1), (512, 4)])
-def test_counted_products_and_bytes_of_the_backward_pass_are_those_of_the_formula(width: int, pieces: int) -> None:
+def test_counted_products_and_bytes_of_the_backward_pass_are_those_of_the_formula(
+    width: int, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy_backward, "library_past", lambda op: width)
     given = inputs(1, 64, 128, width, torch.bfloat16)
     loss = cross_entropy.forward(*given)
     with counted() as counts:

@@ -145,9 +145,11 @@ def test_a_launcher_given_the_room_of_an_earlier_call_allocates_nothing(op: str)
     assert_fills_its_room(op)
 
 
-@pytest.mark.parametrize("op", ["linear", "linear_backward", "norm_qkv", "norm_qkv_backward"])
+@pytest.mark.parametrize(
+    "op", ["linear", "linear_backward", "norm_qkv", "norm_qkv_backward", "linear_cross_entropy_backward"]
+)
 def test_a_launcher_of_torchs_products_allocates_nothing_either(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (linear, qkv):
+    for module in (linear, qkv, cross_entropy_backward):
         monkeypatch.setattr(module, "library_past", lambda op: 0)
     assert_fills_its_room(op)
     assert last_dispatch()[op] == "library"

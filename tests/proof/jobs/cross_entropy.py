@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isoflop.kernels import cross_entropy, cross_entropy_backward, cross_entropy_join
+from isoflop.kernels import cross_entropy, cross_entropy_backward, cross_entropy_join, cross_entropy_library
 from isoflop.kernels.configurations import Configuration, table
 from proof.job import Job
 
@@ -23,6 +23,12 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         if tile.width:
             both = {"PIECES": 1, "BEST": None, "WEIGHTS": None}
             yield f"xent_fwd {name} with gradient", Job(cross_entropy._xent_fwd, types, tile, both)
+        else:  # of rows so wide that torch's products go on from the gradient of the logits
+            types |= dict.fromkeys(("first", "end", "stride"), "i32:16") | {"Q": kind}
+            yield (
+                f"xent_gradient {name}",
+                Job(cross_entropy_library._xent_gradient, types, tile, whole | {"DLOSS": None}),
+            )
     for tile in table("cross_entropy_backward", chip):
         kind, name = _named(tile)
         whole = {"PIECES": 1 if tile.width else 4, "DLOSS": None}

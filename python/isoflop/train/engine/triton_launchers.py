@@ -27,8 +27,8 @@ from isoflop.kernels import (
     qkv,
     qkv_backward,
 )
-from isoflop.kernels.configurations import chip_of, folder, table
-from isoflop.kernels.cross_entropy_join import Loss
+from isoflop.kernels.configurations import chip_of, folder, library_past, table
+from isoflop.kernels.cross_entropy_join import Gradients, Loss
 from isoflop.train.engine.network import Launchers
 
 _OF_WEIGHTS, _OF_NORM = ("dweight", "dbias"), ("dgain", "dbias")
@@ -71,18 +71,16 @@ def _loss(x: Tensor, weight: Tensor, targets: Tensor, *, gradient: bool, out: Lo
     return cross_entropy.forward(x, weight, targets, gradient=one_pass, out=out)
 
 
-def _loss_backward(
-    share: Tensor, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any
-) -> cross_entropy_backward.Gradients:
+def _loss_backward(share: Tensor, x: Tensor, weight: Tensor, targets: Tensor, loss: Loss, **settings: Any) -> Gradients:
     return cross_entropy_backward.backward(
         x, weight, targets, loss.lse, loss.total, dmean=share, want_dx=loss.dx is None, **settings
     )
 
 
 def holds_mlp(width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the tables of the MLP in one kernel, forward and backward, have a row for rows so wide."""
+    """Whether the MLP in one kernel is for rows so wide: its tables have a row, and torch's products are no faster."""
     chip = chip_of(device)
-    return all(
+    return width <= library_past("mlp") and all(
         any(row.serves(chip, 8 * dtype.itemsize, width) for row in table(op, chip, user=folder()))
         for op in ("mlp", "mlp_backward_rows", "mlp_backward_columns")
     )
