@@ -89,6 +89,15 @@ def test_a_run_that_was_made_is_repeated_with_another_seed(fitted: iso.Fit) -> N
         again.to_toml()
 
 
+def test_a_floor_that_was_fitted_to_zero_is_not_taken_for_known() -> None:
+    n, d = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e8, 4), np.geomspace(1e8, 1e10, 4)))
+    loss = 400 / n**0.34 + 400 / d**0.28
+    fitted = iso.fit("chinchilla", {"N": n, "D": d, "L": loss * np.exp(0.02 * np.sin(7 * np.arange(16)))})
+    found = iso.design(fitted, 1e17, "E", space=iso.Space(n_params=(1e6, 1e8)), runs=4, draws=8)
+    assert fitted.params["E"] < 0.2
+    assert found.aims[0].spread_before > 0.1
+
+
 def test_no_run_takes_longer_than_its_slot(fitted: iso.Fit) -> None:
     alone, beside = (
         iso.design(fitted, 1e20, "L_opt(1e22)", space=SPACE, runs=12, draws=8, machine=iso.Machine(slots=slots))

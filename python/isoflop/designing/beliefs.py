@@ -24,6 +24,9 @@ Array = NDArray[np.float64]
 DOUBT = 0.3
 """Of constants that are only presumed, unless another doubt is given."""
 
+_FLOOR = 0.3
+"""A floor, in nats per token, that is doubted like one of this size where it is found or presumed to be smaller."""
+
 _VAGUE = 10.0
 """How many times the doubt the prior of the analysis is: runs are chosen as if next to nothing were known."""
 
@@ -182,8 +185,10 @@ def _of_fit(fit: Fit, doubt: float, draws: int, seed: int) -> Beliefs:
 
 def _doubted(law: Law, coordinates: Coordinates, middle: Array, doubt: float) -> Array:
     """Standard deviation of each free coordinate."""
-    log = np.array([law.code.LOG[members[0]] for members in coordinates.members])
-    return np.asarray(doubt * np.where(log, 1.0, np.maximum(np.abs(middle), 1e-3)))
+    first = [members[0] for members in coordinates.members]
+    log = np.array([law.code.LOG[i] for i in first])
+    least = np.array([_FLOOR if law.parameters[i].role == "floor" else 1e-3 for i in first])
+    return np.asarray(doubt * np.where(log, 1.0, np.maximum(np.abs(middle), least)))
 
 
 def _inside(coordinates: Coordinates, drawn: Array) -> Array:
