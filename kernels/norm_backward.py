@@ -38,7 +38,7 @@ def _norm_bwd(
     model, program = tl.program_id(1).to(tl.int64), tl.program_id(0)
     rows, cols = tl.arange(0, ROWS), tl.arange(0, COLUMNS)[None, :]
     tile, partial = rows[:, None] * D + cols, (model * tl.num_programs(0) + program) * D + cols
-    dgain, dbias = tl.zeros((1, COLUMNS), tl.float32), tl.zeros((1, COLUMNS), tl.float32)
+    dgain, dbias = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS, COLUMNS), tl.float32)
     for step in range(steps):
         row = (program.to(tl.int64) * steps + step) * ROWS
         live = (row + rows < M)[:, None]
@@ -49,8 +49,8 @@ def _norm_bwd(
             mean += tl.load(MEAN + model * M + row + rows[:, None], mask=live, other=0.0)
         dy, n = _read_pair(DY, T, base + tile, mean, rstd, live & (cols < D))
         w = dy * read(G, model * D + cols, cols < D)
-        dgain += tl.sum(dy * n, 0)[None, :]
-        dbias += tl.sum(dy, 0)[None, :]
+        dgain += dy * n
+        dbias += dy
         along, across = tl.sum(w, 1)[:, None], tl.sum(w * n, 1)[:, None]
         for c in range(COLUMNS, D, COLUMNS):
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
@@ -67,9 +67,9 @@ def _norm_bwd(
             dy2, n2 = _read_pair(DY, T, base + tile + c, mean, rstd, live & (cols + c < D))
             w2 = dy2 * read(G, model * D + cols + c, cols + c < D)
             _write_gradient(rstd * (w2 - along - n2 * across), DT, DX, base + tile + c, live & (cols + c < D))
-    tl.store(DG + partial, dgain, mask=cols < D)
+    tl.store(DG + partial, tl.sum(dgain, 0)[None, :], mask=cols < D)
     if DB is not None:
-        tl.store(DB + partial, dbias, mask=cols < D)
+        tl.store(DB + partial, tl.sum(dbias, 0)[None, :], mask=cols < D)
 
 
 @triton.jit

@@ -83,3 +83,11 @@ def test_kl_of_the_best_of_n() -> None:
 def test_weight_decay_keeps_the_timescale() -> None:
     decay = c.weight_decay(1e6, 1e-3, 2e10, 0.1)
     assert 1e6 / (1e-3 * decay * 2e10) == pytest.approx(0.1)
+
+
+@given(st.floats(0.1, 2.0), st.floats(0.05, 0.5))
+def test_reward_falls_on_both_sides_of_the_best_divergence(alpha: float, beta: float) -> None:
+    for law, best in (("gao-bon", c.best_kl_of_n), ("gao-rl", c.best_kl_of_rl)):
+        d = np.sqrt(best(alpha, beta)) * np.array([0.9, 1.0, 1.1])
+        below, top, above = get_law(law).predict({"alpha": alpha, "beta": beta}, d=d)
+        assert max(below, above) < top

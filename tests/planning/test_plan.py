@@ -16,6 +16,7 @@ from isoflop.fitting import Fit, fit
 from isoflop.laws import LAWS, PRESETS, Preset
 from isoflop.laws.optimum import has_optimum
 from isoflop.planning import frontier, plan
+from isoflop.planning.frontier import KNOTS
 
 # N* and D/N under C = 6 N D, computed from the published constants
 PLANNED = {
@@ -168,13 +169,24 @@ def test_frontier_agrees_with_plans(fitted: Fit) -> None:
                 assert (curve["L_low"][i], curve["L_high"][i]) == pytest.approx(planned.intervals["loss"])
 
 
-def test_frontier_in_pieces_is_the_frontier(fitted: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    computes = np.geomspace(1e19, 1e24, 11)
-    whole = frontier(fitted, computes)
-    monkeypatch.setattr(sys.modules["isoflop.fitting.allocation"], "_AT_ONCE", 3)
-    pieces = frontier(fitted, computes)
-    for name, values in whole.items():
-        np.testing.assert_allclose(pieces[name], values, rtol=1e-12)
+def test_a_long_frontier_is_the_exact_one_within_its_own_noise(fitted: Fit) -> None:
+    computes = np.geomspace(1e18, 1e25, 4 * KNOTS)
+    long, plain = frontier(fitted, computes), frontier(fitted, computes[::16])
+    assert len(plain["C"]) <= KNOTS < len(computes)
+    for name in ("N", "D", "L", "tokens_per_param"):
+        np.testing.assert_allclose(long[name][::16], plain[name], rtol=1e-12)
+        width = np.log(plain[f"{name}_high"] / plain[f"{name}_low"])
+        for end in ("low", "high"):
+            off = np.log(long[f"{name}_{end}"][::16] / plain[f"{name}_{end}"])
+            assert np.max(np.abs(off) / width) < 0.03  # 1000 draws leave 0.03 of a width unknown themselves
+
+
+def test_frontier_takes_budgets_in_any_order_and_more_than_once(fitted: Fit) -> None:
+    curve, back = frontier(fitted, [1e20, 1e21, 1e20]), frontier(fitted, [1e21, 1e20])
+    assert curve["N_low"][0] == curve["N_low"][2] == back["N_low"][1]
+    assert curve["N_low"][1] == back["N_low"][0]
+    with pytest.raises(PlanError, match="positive and finite"):
+        frontier(fitted, np.array([1e20, np.nan]))
 
 
 def test_plan_as_values_text_and_html(fitted: Fit) -> None:
@@ -228,3 +240,15 @@ def test_planning_from_a_published_set_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_a_published_set_cannot_know_is_said(fitted: Fit) -> None:
+    warned = {
+        name: " ".join(plan(1e22, name).warnings) for name in ("chinchilla-besiroglu", "kaplan-table6", "sardana-100")
+    }
+    for text in warned.values():
+        assert "the tokenizer and the corpus of its paper" in text
+    assert "leave embeddings out" in warned["kaplan-table6"]
+    assert "leave embeddings out" not in warned["chinchilla-besiroglu"]
+    assert "tokenizer" not in " ".join(plan(1e20, fitted).warnings)
+    assert "nobody said which parameters N counts" in plan(1e20, fitted).warnings

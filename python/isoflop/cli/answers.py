@@ -8,24 +8,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.app import AsJson, Level, app
-from isoflop.cli.console import emit, print_table
+from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
+    from isoflop.planning import Plan, Settled
+    from isoflop.planning.page import Page
     from isoflop.report.analysis import Analysis
 
 
 @app.command(epilog="Example: isoflop plan --compute '5.76e23 FLOP' --law chinchilla-besiroglu")
 def plan(
-    compute: Annotated[str, typer.Option(help="The budget: '1e24 FLOP', '300 PF-days'.")],
+    compute: Annotated[str | None, typer.Option(help="The budget: '1e24 FLOP', '300 PF-days'.")] = None,
+    params: Annotated[
+        float | None, typer.Option(help="N is settled: what a budget, tokens or a loss make of it.")
+    ] = None,
+    tokens: Annotated[float | None, typer.Option(help="D is settled.")] = None,
+    loss: Annotated[float | None, typer.Option(help="A loss to reach; alone, with the least compute.")] = None,
     law: Annotated[str | None, typer.Option(help="A published set, or with --store the law to fit.")] = None,
     store: Annotated[str | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
     serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
     unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Days, device-hours and electricity on these devices.")] = None,
+    shape: Annotated[bool, typer.Option("--shape", help="A concrete shape of that size, with what it costs.")] = False,
+    vocab: Annotated[int, typer.Option(help="With --shape: vocabulary.")] = 50_257,
+    ctx: Annotated[int, typer.Option(help="With --shape or --days: context, tokens.")] = 2048,
+    convention: Annotated[str, typer.Option(help="With --shape: how its FLOPs are counted.")] = "exact-causal",
+    field: Annotated[list[str] | None, typer.Option(help="With --shape: a field of it: activation=swiglu.")] = None,
+    device: Annotated[str | None, typer.Option(help="Memory for the shape; with --mfu days and electricity.")] = None,
     count: Annotated[int, typer.Option(help="Of devices.")] = 1,
     mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
+    days: Annotated[
+        float | None, typer.Option(help="End in so many: the fewest devices, one sequence each or more.")
+    ] = None,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
     grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
@@ -33,8 +48,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
+    from isoflop.planning import Fleet, Space, crossings, pace, repeat, settle
     from isoflop.planning import bill as make_bill
-    from isoflop.planning import crossings, repeat
     from isoflop.planning import plan as make_plan
     from isoflop.planning import serve as make_serving
 
@@ -50,24 +65,50 @@ def plan(
         from isoflop.runs import RunStore
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
-    answer = make_plan(compute, basis, level=level)
-    served = make_serving(basis, serve, compute=compute, level=level) if serve else None
-    repeated = repeat(compute, unique, level=level) if unique else None
-    if device is not None and mfu is None:
+    space = Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
+    settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
+    answer: Plan | Settled
+    if any(value is not None for value in settled.values()):
+        answer = settle(basis, compute=compute, **settled, level=level, shape=space)
+    elif compute is None:
+        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
+    else:
+        answer = make_plan(compute, basis, level=level, shape=space)
+    served = make_serving(basis, serve, compute=answer.compute, level=level) if serve else None
+    repeated = repeat(answer.compute, unique, level=level) if unique else None
+    if device is not None and mfu is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
+    paced = None
+    if days is not None:
+        if device is None or mfu is None:
+            raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
+        paced = pace(answer, Fleet(device, mfu, share=ctx), days=days)
+        count = paced.count
     charged = (
         None if device is None or mfu is None
-        else make_bill(answer.compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        else make_bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
     )  # fmt: skip
     above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
-        given = {"serving": served, "repeats": repeated, "bill": charged}
+        given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
-        crossed = {"thresholds": [each.threshold.key for each in above]} if above else {}
-        emit(answer.to_dict() | more | crossed, as_json)
+        named = {"thresholds": [each.threshold.key for each in above]} if above else {}
+        emit(answer.to_dict() | more | named, as_json)
     else:
-        shown = [str(each) for each in (answer, served, repeated, charged) if each is not None]
-        emit("\n\n".join([*shown, *(f"note: {each}" for each in above)]), as_json)
+        show_page(answer.page)
+        for each in (served, repeated, paced, charged):
+            if each is not None:
+                print(f"\n{each}")
+        for crossed in above:
+            print(f"\nnote: {crossed}")
+
+
+def show_page(page: Page) -> None:
+    """A plan to be acted on: its quantities as a table, what follows, whose constants these are, warnings."""
+    print(page.head)
+    print_table(("", "value", "interval", ""), page.rows)
+    for fact in page.facts:
+        print(fact)
 
 
 def show_analysis(analysis: Analysis, as_json: bool) -> None:
@@ -83,4 +124,4 @@ def show_analysis(analysis: Analysis, as_json: bool) -> None:
     for note in notes(analysis):
         print(f"note: {note}")
     print(f"\nplanned from {analysis.best.fit.law.name}: of the joint laws, the best on the largest models held out\n")
-    print(analysis.plan)
+    show_page(analysis.plan.page)

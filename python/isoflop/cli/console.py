@@ -1,9 +1,10 @@
-"""How commands print: data to standard output, progress to standard error."""
+"""How commands print, data to standard output and progress to standard error, and how they read fields of a shape."""
 
 from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from isoflop.errors import ShapeError
 
 _PIPED_WIDTH = 110
 
@@ -32,6 +35,20 @@ def plain(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(str(item) for item in value.values())
     return "unknown" if value is None else str(value)
+
+
+def read_fields(words: Sequence[str]) -> dict[str, Any]:
+    """Fields written NAME=VALUE, values as in TOML; a word that is none of TOML's is text."""
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ShapeError(f"--field {word!r} has no value", hint=f"write --field {word}=VALUE")
+        try:
+            given[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            given[key] = value
+    return given
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

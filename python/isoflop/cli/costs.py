@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from isoflop.cli.app import AsJson, app
-from isoflop.cli.console import emit, plain, print_table
-from isoflop.errors import ShapeError
+from isoflop.cli.console import emit, plain, print_table, read_fields
 
 _PASSES = ("forward", "dgrad", "wgrad")
 
@@ -48,7 +45,7 @@ def count(
     from isoflop.shape.named import get_named
 
     given = {key: value for key, value in locals().items() if key in Shape.__dataclass_fields__ and value is not None}
-    given |= _fields(field or [])
+    given |= read_fields(field or [])
     model = None if name is None else get_named(name)
     shape = Shape.from_dict(given) if model is None else model.shape.replace(**given)
     sheet = cost_sheet(shape, batch=batch, seq=seq, conventions=convention or (), on=device, dtype=dtype)
@@ -70,20 +67,6 @@ def info(as_json: AsJson = False) -> None:
     packages = facts.pop("packages")
     facts |= {name: version or "not installed" for name, version in packages.items()}
     print_table(("", ""), ((name, plain(value)) for name, value in facts.items()))
-
-
-def _fields(words: Sequence[str]) -> dict[str, Any]:
-    """Fields written NAME=VALUE, values as in TOML; a word that is none of TOML's is text."""
-    given: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ShapeError(f"--field {word!r} has no value", hint=f"write --field {word}=VALUE")
-        try:
-            given[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            given[key] = value
-    return given
 
 
 def _show_sheet(sheet: dict[str, Any]) -> None:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_AT_ONCE = 4000
-"""Budgets, each with all draws, that are held at once."""
-
 CURVES = ("N", "D", "tokens_per_param", "L")
 """What changes with the budget."""
 
@@ -47,25 +44,22 @@ def allocate(fit: Fit, compute: float, level: float | None, kind: str | None) ->
     return dict(zip((*CURVES, "a", "b"), intervals(fit, rows, level, kind), strict=True))
 
 
-def along(fit: Fit, computes: Array, level: float | None, kind: str | None) -> dict[str, list[Derived]]:
+def along(
+    fit: Fit, computes: Array, level: float | None, kind: str | None, n_draws: int | None = None
+) -> dict[str, list[Derived]]:
     """N, D, D/N and L at every budget, as :func:`allocate` gives them at one.
 
     Raises:
         PlanError: the law does not trade N against D, or has no optimum at some budget.
     """
     require_optimum(fit.law)
-    found: dict[str, list[Derived]] = {name: [] for name in CURVES}
-    for first in range(0, len(computes), _AT_ONCE):
-        budgets = computes[first : first + _AT_ONCE]
 
-        def rows(draws: Array, budgets: Array = budgets) -> Array:
-            best = optimum(fit.law, draws, budgets)
-            return np.concatenate(_curves(best.n_params, best.n_tokens, best.loss), axis=1)
+    def rows(draws: Array) -> Array:
+        best = optimum(fit.law, draws, computes)
+        return np.concatenate(_curves(best.n_params, best.n_tokens, best.loss), axis=1)
 
-        of_all = intervals(fit, rows, level, kind)
-        for i, name in enumerate(CURVES):
-            found[name] += of_all[i * len(budgets) : (i + 1) * len(budgets)]
-    return found
+    found, size = intervals(fit, rows, level, kind, n_draws), len(computes)
+    return {name: found[i * size : (i + 1) * size] for i, name in enumerate(CURVES)}
 
 
 def _curves(n: Array, d: Array, loss: Array) -> list[Array]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoflop.errors import FitError, nearest
 from isoflop.fitting.covariance import influences, sandwich
 from isoflop.fitting.resampling import KINDS
-from isoflop.fitting.uncertainty import NORMAL, Derived, corrected_interval, percentile_interval, require_level
+from isoflop.fitting.uncertainty import N_DRAWS, NORMAL, Derived, corrected_interval, percentile_interval, require_level
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -111,7 +111,9 @@ def _scatter(fit: Fit, level: float) -> float:
     return float(stdtrit(n - free, 0.5 + level / 2) * np.sqrt(np.average(r**2, weights=fit.problem.w) * n / (n - free)))
 
 
-def intervals(fit: Fit, fn: Vectorised, level: float | None, kind: str | None) -> list[Derived]:
+def intervals(
+    fit: Fit, fn: Vectorised, level: float | None, kind: str | None, n_draws: int | None = None
+) -> list[Derived]:
     """Intervals of every column of ``fn``, of any kind that :meth:`Fit.interval` takes."""
     level = fit.level if level is None else level
     require_level(level)
@@ -131,12 +133,12 @@ def intervals(fit: Fit, fn: Vectorised, level: float | None, kind: str | None) -
     if kind == "sandwich":
         return _robust(fit, fn, own[0], values, level)
     if kind == NORMAL:
-        draws = fn(fit.bootstrap(kind=kind).draws)
+        draws = fn(fit.bootstrap(n_draws or N_DRAWS, kind=kind).draws)
         ends = [percentile_interval(draws[:, i], level) for i in range(values.size)]
         return [Derived(float(v), pair, level, kind) for v, pair in zip(values, ends, strict=True)]
     if kind not in KINDS:
         raise FitError(f"no interval of kind {kind!r}", hint=nearest(kind, (*KINDS, NORMAL, "profile", "sandwich")))
-    draws = fn(fit.bootstrap(kind=kind).draws)
+    draws = fn(fit.bootstrap(n_draws or N_DRAWS, kind=kind).draws)
     groups, dof = _groups(fit, kind)
     pulls = np.zeros((1, len(fit.law.names)))
     if kind in ("case", "cluster"):

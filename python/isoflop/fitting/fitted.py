@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.errors import FitError
 from isoflop.fitting.found import Found
 from isoflop.fitting.starts import starting_points
-from isoflop.fitting.uncertainty import NORMAL, Bootstrap, Derived
+from isoflop.fitting.uncertainty import N_DRAWS, NORMAL, Bootstrap, Derived
 
 if TYPE_CHECKING:
     from isoflop.fitting.holdout import Holdout
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from isoflop.fitting.rollout import LeaveOneOut, Rollout
     from isoflop.laws.presets import Preset
 
-N_DRAWS = 1000
 _OTHER_STARTS = 2
 
 

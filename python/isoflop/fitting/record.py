@@ -15,10 +15,11 @@ from isoflop._core import __version__
 from isoflop.errors import FitError
 from isoflop.fitting.constraints import Constraints
 from isoflop.fitting.data import FitData
-from isoflop.fitting.fitted import N_DRAWS, Fit
+from isoflop.fitting.fitted import Fit
 from isoflop.fitting.identifiability import Doubt
 from isoflop.fitting.objective import OBJECTIVES
 from isoflop.fitting.solve import Certificate
+from isoflop.fitting.uncertainty import N_DRAWS
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
 

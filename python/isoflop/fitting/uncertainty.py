@@ -11,6 +11,9 @@ from isoflop.errors import FitError
 
 Array = NDArray[np.float64]
 
+N_DRAWS = 1000
+"""Resamples that intervals rest on, where nobody says how many."""
+
 
 @dataclass(frozen=True)
 class Derived:

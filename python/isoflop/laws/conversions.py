@@ -120,6 +120,16 @@ def best_of_n_kl(n: ArrayLike) -> Array:
     return np.asarray(np.log(n) - (n - 1) / n)
 
 
+def best_kl_of_n(alpha: ArrayLike, beta: ArrayLike) -> Array:
+    """KL divergence in nats at which gao-bon, d (alpha - beta d), is highest: past it the proxy is over-optimised."""
+    return np.asarray((_array(alpha) / (2 * _array(beta))) ** 2)
+
+
+def best_kl_of_rl(alpha: ArrayLike, beta: ArrayLike) -> Array:
+    """KL divergence in nats at which gao-rl, d (alpha - beta ln d), is highest."""
+    return np.asarray(np.exp(2 * (_array(alpha) / _array(beta) - 1)))
+
+
 def weight_decay(batch: ArrayLike, learning_rate: ArrayLike, tokens: ArrayLike, tau: ArrayLike) -> Array:
     """AdamW's weight decay that averages over a share tau of training: B/(tau lr D) (Bergsma 2025, Power Lines)."""
     return np.asarray(_array(batch) / (_array(tau) * _array(learning_rate) * _array(tokens)))

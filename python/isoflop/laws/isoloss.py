@@ -1,7 +1,7 @@
-"""Models of one loss: the tokens that bring N parameters there, and the cheapest N where models are served too.
+"""Models of one loss: the D that brings an N there, or the N a D, and the cheapest N where models are served too.
 
 In closed form for laws of two terms f = A/N**g + B/D**h inside an outer function: D = (B/(f(L) - A/N**g))**(1/h). Any
-other law is searched along ln D, on which its loss falls.
+other law is searched along ln D, or ln N, on which its loss falls.
 
 A model that serves V tokens costs 6 N D to train and 2 N V to serve (Sardana 2024, arXiv 2401.00448, eq 3). Along a
 curve of equal loss the total is least where V = 3 D (eps_N/eps_D - 1), eps being the elasticities of the loss: so any
@@ -10,12 +10,14 @@ N and D are the best for some V, read off the law alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.laws.law import Law
 from isoflop.laws.lowest import lowest
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, Terms, losses, terms_of
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, terms_of
 
 Array = NDArray[np.float64]
 
@@ -23,32 +25,40 @@ FLOP_PER_PARAM_SERVED = 2.0
 
 _HALVINGS = 80
 _MOST = np.log(1e40)
-"""ln D past which a loss counts as out of reach."""
+"""ln D or ln N past which a loss counts as out of reach."""
 _STEP = 1e-5
 
 
 def log_tokens(law: Law, draws: Array, log_n: Array, loss: Array) -> Array:
     """ln D at which the law gives ``loss`` (draws, ...) at ln N (draws, ...); infinite where no D does."""
-    terms = terms_of(law, draws)
-    found = _searched(law, draws, log_n, loss) if terms is None else _closed(terms, log_n, loss)
+    if (terms := terms_of(law, draws)) is None:
+        return _searched(lambda log_d: losses(law, draws, log_n, log_d), loss)
+    return _closed(terms.at_loss(loss), (terms.log_a, terms.g), log_n, (terms.log_b, terms.h))
+
+
+def log_params(law: Law, draws: Array, log_d: Array, loss: Array) -> Array:
+    """ln N at which the law gives ``loss`` (draws, ...) at ln D (draws, ...); infinite where no N does."""
+    if (terms := terms_of(law, draws)) is None:
+        return _searched(lambda log_n: losses(law, draws, log_n, log_d), loss)
+    return _closed(terms.at_loss(loss), (terms.log_b, terms.h), log_d, (terms.log_a, terms.g))
+
+
+def _closed(total: Array, known: tuple[Array, Array], log_x: Array, other: tuple[Array, Array]) -> Array:
+    """Where the ``other`` of two terms, each its scale's logarithm and its exponent, makes up the ``total``."""
+    log_a, g, log_b, h = (each.reshape(-1, *(1,) * (log_x.ndim - 1)) for each in (*known, *other))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        left = total - np.exp(log_a - g * log_x)
+        found = np.where(left > 0, (log_b - np.log(np.where(left > 0, left, 1.0))) / h, np.inf)
     return np.where(found <= _MOST, found, np.inf)
 
 
-def _closed(terms: Terms, log_n: Array, loss: Array) -> Array:
-    log_a, g, log_b, h = (
-        each.reshape(-1, *(1,) * (log_n.ndim - 1)) for each in (terms.log_a, terms.g, terms.log_b, terms.h)
-    )
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        left = terms.at_loss(loss) - np.exp(log_a - g * log_n)
-        return np.where(left > 0, (log_b - np.log(np.where(left > 0, left, 1.0))) / h, np.inf)
-
-
-def _searched(law: Law, draws: Array, log_n: Array, loss: Array) -> Array:
-    low, high = np.zeros(log_n.shape), np.full(log_n.shape, _MOST)
-    reached = losses(law, draws, log_n, high) <= loss
+def _searched(falling: Callable[[Array], Array], loss: Array) -> Array:
+    """Where a loss that falls with the logarithm of its variable is ``loss``."""
+    low, high = np.zeros(loss.shape), np.full(loss.shape, _MOST)
+    reached = falling(high) <= loss
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = losses(law, draws, log_n, middle) > loss
+        above = falling(middle) > loss
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return np.where(reached, high, np.inf)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import LawError, PlanError, nearest
-from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import SIZES, require_optimum
+from isoflop.laws.optimum import SIZES, losses, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -42,6 +45,40 @@ class Basis:
     n_convention: str
     notes: tuple[str, ...]
 
+    def loss(self, n: float, d: float) -> float:
+        """Of a law in N and D, nats per token."""
+        at = (np.log(np.array([[value]])) for value in (n, d))
+        return float(losses(self.law, self.params, *at)[0, 0])
+
+    def intervals(
+        self, names: Sequence[str], fn: Callable[[Array], Array], level: float
+    ) -> dict[str, tuple[float, float]] | None:
+        """Of every column of ``fn`` over draws of the constants, by name; None where nothing was fitted."""
+        if self.fit is None or not self.fit.bootstrap().draws.size:
+            return None
+        from isoflop.fitting.derived import intervals
+
+        found = intervals(self.fit, fn, level, None)
+        return {name: each.interval for name, each in zip(names, found, strict=True)}
+
+    def label(self, n: float, d: float) -> tuple[str, tuple[str, ...]]:
+        """How far N and D lie beyond the runs, and what to know before acting on it; empty for a published set."""
+        if self.fit is None:
+            return "", self.notes
+        from isoflop.fitting.prediction import INTERPOLATION, labels
+
+        (label,) = labels(self.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
+        outside = () if label == INTERPOLATION else (f"{label}: the intervals hold only if the law does",)
+        return label, (*outside, *self.notes)
+
+    @property
+    def floor(self) -> str:
+        """What the law gives past any model, in words."""
+        low_high = ""
+        if self.fit is not None and "E" in self.law.names and self.fit.bootstrap().draws.size:
+            low_high = " [{:.4g}, {:.4g}]".format(*self.fit.interval("E"))
+        return f"the law falls towards {self.loss(1e30, 1e30):.4g}{low_high}"
+
 
 def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES) -> Basis | Allocation:
     """The basis of a plan, of a law of these ``inputs``.
@@ -60,11 +97,27 @@ def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZE
         shape = LAWS[law.law]
         require_optimum(shape, inputs)
         params = np.array([[law.values[name] for name in shape.names]])
-        notes = (law.note,) if law.note else ()
-        return Basis(law.name, shape, params, None, law.source, law.n_convention, notes)
+        return Basis(law.name, shape, params, None, law.source, law.n_convention, notes_of(law))
+    from isoflop.fitting.fitted import Fit
+
     if isinstance(law, Fit):
         return _of_fit(law, inputs)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")
+
+
+def notes_of(published: Preset | Allocation) -> tuple[str, ...]:
+    """What to know before a published set answers a question of one's own."""
+    own = [published.note] if published.note else []
+    if not published.verified:
+        own.append("these constants were not read in the paper itself")
+    own.append("losses are those of the tokenizer and the corpus of its paper: compare them with none of others")
+    return (*own, *_of_convention(published.n_convention))
+
+
+def _of_convention(counts: str) -> tuple[str, ...]:
+    if not counts:
+        return ("nobody said which parameters N counts",)
+    return ("N and C = 6 N D leave embeddings out",) if counts == "non-embedding" else ()
 
 
 def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
@@ -89,7 +142,8 @@ def _of_fit(fit: Fit, inputs: Sequence[str]) -> Basis:
     params = np.array([[fit.params[name] for name in fit.law.names]])
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
-    notes = (*fit.notes, f"intervals rest on {drawn}") if drawn.failed else fit.notes
+    few = (f"intervals rest on {drawn}",) if drawn.failed else ()
+    notes = (*fit.notes, *few, *_of_convention(fit.data.n_convention))
     return Basis(fit.law.name, fit.law, params, fit, source, fit.data.n_convention, notes)
 
 

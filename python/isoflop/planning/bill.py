@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isoflop.errors import PlanError
-from isoflop.hardware import Device, device
 from isoflop.planning.compute import parse_compute
+
+if TYPE_CHECKING:
+    from isoflop.hardware import Device
 
 POWER = (0.7, 1.0)
 """Shares of the thermal design power that a device at work, with its part of host and network, is taken to draw."""
@@ -89,6 +91,8 @@ def bill(
         PlanError: a number that is not positive and finite, a range that falls, or an unreadable budget.
         SpecError: an unknown device, or one without such a peak.
     """
+    from isoflop.hardware import device
+
     chip = device(on)
     flops = parse_compute(compute)
     given: Mapping[str, float | None] = {

@@ -6,7 +6,6 @@ import math
 import re
 
 from isoflop.errors import PlanError
-from isoflop.hardware import device
 from isoflop.laws.presets import PF_DAY
 
 _HOW = (
@@ -101,6 +100,8 @@ def _of_devices(text: str) -> float:
 
 def _per_unit(unit: str, text: str) -> float:
     """FLOPs of a device's hour or day at its peak."""
+    from isoflop.hardware import device
+
     time = _DEVICE_TIME.fullmatch(unit)
     if time is None:
         raise PlanError(f"unknown unit {unit!r} in {text!r}", hint=_HOW)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isoflop.errors import PlanError
-from isoflop.fitting.fitted import Fit
-from isoflop.fitting.prediction import INTERPOLATION, labels
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
-from isoflop.planning.basis import get_basis
+from isoflop.planning.basis import get_basis, notes_of
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.concrete import Concrete, Space, choose_shape
+from isoflop.planning.page import Page, credits, quantity
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 _LABELS = {
     "n_params": ("N", "parameters"),
@@ -48,6 +49,7 @@ class Plan:
         label: "interpolation", or "extrapolation by 1.3 decades in C" and in whatever else lies outside the runs; empty
             for published sets.
         warnings: what to know before acting on it.
+        shape: a model of that size, where one was asked for.
     """
 
     compute: float
@@ -64,54 +66,51 @@ class Plan:
     n_convention: str
     label: str
     warnings: tuple[str, ...]
+    shape: Concrete | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         record = dict(vars(self))
         record["intervals"] = {k: list(v) for k, v in self.intervals.items()} if self.intervals is not None else None
         record["warnings"] = list(self.warnings)
+        record["shape"] = None if self.shape is None else self.shape.to_dict()
         return record
 
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        rows = []
-        for name, (symbol, meaning) in _LABELS.items():
-            value = f"{getattr(self, name):.4g}"
-            low, high = self.intervals[name] if self.intervals is not None else (math.nan, math.nan)
-            rows.append((symbol, value, "" if math.isnan(low) else f"[{low:.4g}, {high:.4g}]", meaning))
-        return rows
-
-    def _facts(self) -> list[str]:
-        convention = f", N counts {self.n_convention} parameters" if self.n_convention else ""
-        spread = "" if self.intervals is None else f", {self.level:.0%} intervals"
-        inside = f", {self.label}" if self.label == INTERPOLATION else ""  # the opposite is a warning
-        lines = [f"{self.law}: {self.source}{convention}{spread}{inside}"]
-        return lines + [f"warning: {warning}" for warning in self.warnings]
+    @property
+    def page(self) -> Page:
+        """As it is shown."""
+        intervals = self.intervals or {}
+        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in _LABELS.items()]
+        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
+        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
+        if self.label and not any(self.label in warning for warning in warnings):
+            remarks.append(self.label)
+        chosen = [] if self.shape is None else str(self.shape).splitlines()
+        head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
+        return Page(head, rows, chosen + credits(self.law, self.source, self.n_convention, remarks, warnings))
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
-        lines = [f"  {s:<{widths[0]}}  {v:>{widths[1]}}  {i:<{widths[2]}}  {m}" for s, v, i, m in rows]
-        return "\n".join([head, *lines, *self._facts()])
+        return str(self.page)
 
     def _repr_html_(self) -> str:
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows())
-        below = "<br>".join(escape(line) for line in self._facts())
-        return f"<table><caption>{self.compute:.4g} FLOP</caption>{body}</table><p>{below}</p>"
+        return self.page.html
 
 
 def plan(
-    compute: str | float, law: str | Fit | Preset | Allocation = "chinchilla-besiroglu", *, level: float = 0.95
-) -> Plan:
+    compute: str | float, law: str | Fit | Preset | Allocation = "chinchilla-besiroglu", *, level: float = 0.95,
+    shape: Space | None = None,
+) -> Plan:  # fmt: skip
     """The N and D that reach the lowest loss with a compute budget, C = 6 N D, and that loss.
 
     Args:
         compute: FLOPs, or text such as "5.76e23 FLOP" or "300 PF-days".
         law: a fit of a law in N and D, or the name of a published set.
         level: of the intervals that a fit gives.
+        shape: which shapes a concrete one may be chosen from; ``Space()`` for usual ones.
 
     Raises:
-        PlanError: an unreadable budget, or a law that cannot trade N against D.
+        PlanError: an unreadable budget, a law that cannot trade N against D, or no shape that fits.
+        ShapeError, SpecError: a space without shapes, an unknown device or convention.
         LawError: no published set of that name.
     """
     if not 0 < level < 1:
@@ -119,18 +118,14 @@ def plan(
     flops = parse_compute(compute)
     basis = get_basis(law)
     if isinstance(basis, Allocation):
-        return _allocate(flops, basis, level)
+        return _allocate(flops, basis, level, shape)
     best = optimum(basis.law, basis.params, np.array([flops]))
     n, d = float(best.n_params[0, 0]), float(best.n_tokens[0, 0])
-    intervals, label = None, ""
-    if basis.fit is not None:
-        (label,) = labels(basis.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
-        if basis.fit.bootstrap().draws.size:
-            found = basis.fit.allocate(flops, level)
-            intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
-    warnings = basis.notes
-    if label not in ("", INTERPOLATION):
-        warnings = (f"{label}: the intervals hold only if the law does", *warnings)
+    intervals = None
+    if basis.fit is not None and basis.fit.bootstrap().draws.size:
+        found = basis.fit.allocate(flops, level)
+        intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
+    label, warnings = basis.label(n, d)
     return Plan(
         compute=flops,
         n_params=n,
@@ -146,23 +141,23 @@ def plan(
         n_convention=basis.n_convention,
         label=label,
         warnings=warnings,
+        shape=None if shape is None else choose_shape(flops, n, basis.n_convention, shape, basis.loss),
     )
 
 
-def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
+def _allocate(flops: float, preset: Allocation, level: float, space: Space | None) -> Plan:
     """Power laws of the budget as printed; N and D come from separate fits and 6 N D need not return C."""
     units = flops / FLOP_PER_UNIT[preset.c_unit]
     n = preset.n_params[0] * units ** preset.n_params[1]
     d = preset.n_tokens[0] * units ** preset.n_tokens[1]
     spent = FLOP_PER_PARAM_TOKEN * n * d / flops
-    warnings = [f"N and D are separate power laws of C: 6 N D is {spent:.2f} C"]
-    if preset.note:
-        warnings.append(preset.note)
+    warnings = (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C", *notes_of(preset))
+    loss = (preset.loss[0] / units) ** preset.loss[1]
     return Plan(
         compute=flops,
         n_params=n,
         n_tokens=d,
-        loss=(preset.loss[0] / units) ** preset.loss[1],
+        loss=loss,
         tokens_per_param=d / n,
         a=preset.n_params[1],
         b=preset.n_tokens[1],
@@ -172,5 +167,6 @@ def _allocate(flops: float, preset: Allocation, level: float) -> Plan:
         source=preset.source,
         n_convention=preset.n_convention,
         label="",
-        warnings=tuple(warnings),
+        warnings=warnings,
+        shape=None if space is None else choose_shape(flops, n, preset.n_convention, space, lambda _n, _d: loss),
     )

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.derived import intervals
-from isoflop.fitting.fitted import Fit
 from isoflop.laws.law import Law
 from isoflop.laws.lowest import lowest
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import Preset
-from isoflop.planning.basis import Basis, with_constants
+from isoflop.planning.basis import with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.settled import optimal_compute
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -100,8 +102,9 @@ def repeat(
     found = _answers(basis.law, basis.params, flops, unique)[0]
     values = dict(zip(_QUANTITIES, found.tolist(), strict=True))
     return Repeats(
-        compute=flops, unique=unique, **values, intervals=_intervals(basis, flops, unique, level), law=basis.name,
-        source=basis.source, warnings=basis.notes,
+        compute=flops, unique=unique, **values,
+        intervals=basis.intervals(_QUANTITIES, lambda draws: _answers(basis.law, draws, flops, unique), level),
+        law=basis.name, source=basis.source, warnings=basis.notes,
     )  # fmt: skip
 
 
@@ -133,13 +136,6 @@ def _best(law: Law, draws: Array, budgets: Array, unique: float) -> tuple[Array,
     return np.exp(log_n), np.exp(budgets - log_n), loss(log_n)
 
 
-def _intervals(basis: Basis, flops: float, unique: float, level: float) -> dict[str, tuple[float, float]] | None:
-    if basis.fit is None or not basis.fit.bootstrap().draws.size:
-        return None
-    found = intervals(basis.fit, lambda draws: _answers(basis.law, draws, flops, unique), level, None)
-    return {name: each.interval for name, each in zip(_QUANTITIES, found, strict=True)}
-
-
 def data_wall(tokens: float, law: str | Fit | Preset = "chinchilla-besiroglu") -> float:
     """FLOPs whose compute-optimal model sees exactly this stock of tokens once; larger budgets ask for more.
 
@@ -150,9 +146,4 @@ def data_wall(tokens: float, law: str | Fit | Preset = "chinchilla-besiroglu") -
     basis = with_constants(law)
     if not 1 <= tokens < math.inf:
         raise PlanError(f"a stock of {tokens!r} tokens", hint="1 or more, as in 1.5e13")
-    low, high = math.log(FLOP_PER_PARAM_TOKEN * tokens), math.log(FLOP_PER_PARAM_TOKEN * tokens) + 80
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        asked = optimum(basis.law, basis.params, np.array([math.exp(middle)])).n_tokens[0, 0]
-        low, high = (middle, high) if asked < tokens else (low, middle)
-    return math.exp(high)
+    return optimal_compute(basis, "n_tokens", tokens)

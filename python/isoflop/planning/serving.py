@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
-from isoflop.fitting.derived import intervals
-from isoflop.fitting.fitted import Fit
 from isoflop.laws.isoloss import FLOP_PER_PARAM_SERVED, best_for, cheapest, log_tokens
 from isoflop.laws.law import Law
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import Preset
-from isoflop.planning.basis import Basis, with_constants
+from isoflop.planning.basis import with_constants
 from isoflop.planning.compute import parse_compute
+
+if TYPE_CHECKING:
+    from isoflop.fitting.fitted import Fit
 
 Array = NDArray[np.float64]
 
@@ -141,7 +142,7 @@ def serve(
     target = _target(compute, loss)
     n, d, usual_n, usual_d, reached, saving = _models(basis.law, basis.params, target, weighed)[0]
     if not math.isfinite(n):
-        raise PlanError(f"{basis.name} never gives a loss of {reached:.6g}", hint=_floor(basis))
+        raise PlanError(f"{basis.name} never gives a loss of {reached:.6g}", hint=basis.floor)
     served = tokens + generated
     best, usual = (_lifetime(*model, served, weighed, weights[0]) for model in ((n, d), (usual_n, usual_d)))
     return Serving(
@@ -151,7 +152,7 @@ def serve(
         usual=usual,
         saving=saving,
         pays_from=_pays_from(best, usual) * (served / weighed if weighed else 1.0),
-        intervals=_intervals(basis, target, weighed, level),
+        intervals=basis.intervals(_QUANTITIES, lambda draws: _models(basis.law, draws, target, weighed), level),
         law=basis.name,
         source=basis.source,
     )
@@ -198,6 +199,8 @@ def _weights(training: Price | None, prefill: Price | None, decode: Price | None
     return first, second, third
 
 
+_QUANTITIES = ("n_params", "n_tokens", "usual_n_params", "usual_n_tokens", "loss", "saving")
+
 Target = Callable[[Law, Array], Array]
 """The loss (draws,) asked for, at draws of the constants."""
 
@@ -211,16 +214,6 @@ def _target(compute: str | float | None, loss: float | None) -> Target:
     if not 0 < (wanted := float(loss or 0)) < math.inf:
         raise PlanError(f"loss = {loss!r} is no loss in nats per token", hint="a positive number, as in 2.1")
     return lambda _, draws: np.full(len(draws), wanted)
-
-
-def _floor(basis: Basis) -> str:
-    """What the law gives past any model."""
-    far = np.log(np.array([[1e30]]))
-    floor = f"the law falls towards {float(losses(basis.law, basis.params, far, far)[0, 0]):.4g}"
-    if basis.fit is None or "E" not in basis.law.names:
-        return floor
-    low, high = basis.fit.interval("E")
-    return f"{floor} [{low:.4g}, {high:.4g}]"
 
 
 def _models(law: Law, draws: Array, target: Target, weighed: float) -> Array:
@@ -248,11 +241,3 @@ def _pays_from(best: Lifetime, usual: Lifetime) -> float:
     if smaller <= 0:
         return math.inf
     return (best.training - usual.training) / (FLOP_PER_PARAM_SERVED * smaller)
-
-
-def _intervals(basis: Basis, target: Target, weighed: float, level: float) -> dict[str, tuple[float, float]] | None:
-    if basis.fit is None or not basis.fit.bootstrap().draws.size:
-        return None
-    found = intervals(basis.fit, lambda draws: _models(basis.law, draws, target, weighed), level, None)
-    names = ("n_params", "n_tokens", "usual_n_params", "usual_n_tokens", "loss", "saving")
-    return {name: each.interval for name, each in zip(names, found, strict=True)}
