@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from isoflop.counting.layout import Layout
     from isoflop.counting.meter import Meter
     from isoflop.counting.roofline import operations, step_time
+    from isoflop.designing.candidates import Space
+    from isoflop.designing.design import design
+    from isoflop.designing.designed import Design
+    from isoflop.designing.machine import Machine
     from isoflop.fitting.batches import Batches
     from isoflop.fitting.compare import Comparison, compare
     from isoflop.fitting.fit import fit
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Batches": "isoflop.fitting.batches",
     "Comparison": "isoflop.fitting.compare",
+    "Design": "isoflop.designing.designed",
     "Device": "isoflop.hardware.devices",
     "Fit": "isoflop.fitting.fitted",
     "Fits": "isoflop.fitting.targets",
@@ -46,6 +51,7 @@ _HOME = {
     "Law": "isoflop.laws.law",
     "Layout": "isoflop.counting.layout",
     "LeastSquares": "isoflop.fitting.objective",
+    "Machine": "isoflop.designing.machine",
     "Memory": "isoflop.counting.footprint",
     "Meter": "isoflop.counting.meter",
     "Nearby": "isoflop.counting.enumeration",
@@ -54,8 +60,10 @@ _HOME = {
     "Recorder": "isoflop.runs.recorder",
     "RunStore": "isoflop.runs.store",
     "Shape": "isoflop.shape",
+    "Space": "isoflop.designing.candidates",
     "Trace": "isoflop.tracing.trace",
     "compare": "isoflop.fitting.compare",
+    "design": "isoflop.designing.design",
     "device": "isoflop.hardware.devices",
     "fit": "isoflop.fitting.fit",
     "fit_all": "isoflop.fitting.targets",
@@ -79,6 +87,7 @@ __all__ = [
     "LAD",
     "Batches",
     "Comparison",
+    "Design",
     "Device",
     "Fit",
     "Fits",
@@ -86,6 +95,7 @@ __all__ = [
     "Law",
     "Layout",
     "LeastSquares",
+    "Machine",
     "Memory",
     "Meter",
     "Nearby",
@@ -94,9 +104,11 @@ __all__ = [
     "Recorder",
     "RunStore",
     "Shape",
+    "Space",
     "Trace",
     "__version__",
     "compare",
+    "design",
     "device",
     "fit",
     "fit_all",
