@@ -147,9 +147,9 @@ def forward(
     return made
 
 
-def is_wide(op: str, width: int) -> bool:
-    """Whether torch's products run ``op``, of which a note is made."""
-    wide = width > library_past("qkv")
+def is_wide(op: str, width: int, table: str = "qkv") -> bool:
+    """Whether torch's products run ``op``, past ``library_past`` of its table, of which a note is made."""
+    wide = width > library_past(table)
     if wide:
         record(op, "library")
     return wide

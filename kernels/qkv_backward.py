@@ -137,7 +137,7 @@ def product_gradients(
     tile = configuration("qkv_weight", width=width, dtype=x.dtype, chip=chip)
     tiles = tiles_of(heads, groups, d_head, tile["pairs"]) * triton.cdiv(width, tile["columns"])
     shares, span = shared_out(rows, tiles, tile)
-    wide = is_wide("norm_qkv_backward", width)
+    wide = is_wide("norm_qkv_backward", width, "qkv_weight")
     sums = None if wide or shares == 1 else ((models, shares, outputs, width), torch.float32)
     made = Products(*buffers(
         "norm_qkv", x.device, out, dn=(tuple(x.shape), x.dtype), dweight=(tuple(weight.shape), x.dtype),

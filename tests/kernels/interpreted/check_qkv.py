@@ -142,7 +142,7 @@ def test_wide_rows_go_to_the_library_and_say_so(
 ) -> None:
     case = case._replace(dtype=dtype)
     for widest, ran in ((case.width, "triton"), (case.width - 1, "library")):
-        monkeypatch.setattr(qkv, "library_past", {"qkv": widest}.__getitem__)
+        monkeypatch.setattr(qkv, "library_past", dict.fromkeys(("qkv", "qkv_weight"), widest).__getitem__)
         assert_right(case)
         told = last_dispatch()
         assert (told["norm_qkv"], told["norm_qkv_backward"]) == (ran, ran)
