@@ -16,6 +16,7 @@ KERNELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "attention_dq": (attention_backward._attention_dq, ("DY", "Q", "K", "V", "Y", "DQ")),
     "attention_dkdv": (attention_backward._attention_dkdv, ("DY", "Q", "K", "V", "DK", "DV")),
 }
+SPILLS = "the hash of every weight comes beside tiles that are chosen for attention without dropout"
 
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
@@ -28,4 +29,4 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
             yield f"{op} {element} {width}", Job(kernel, types, row, shape)
             if width == 64:
                 own = {name: value for name, value in shape.items() if name not in OWN}
-                yield f"{op} {element} {width} by chance", Job(kernel, types | OWN, row, own)
+                yield f"{op} {element} {width} by chance", Job(kernel, types | OWN, row, own, SPILLS)
