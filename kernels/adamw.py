@@ -49,10 +49,8 @@ def _adamw_scalars(PARTIAL, HYPER, STEP, NORM, SCALARS, blocks, BLOCK: tl.conste
     model = tl.program_id(0).to(tl.int64)
     lanes = tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), tl.float64)
-    for start in range(0, blocks, BLOCK):
-        total += tl.load(PARTIAL + model * blocks + start + lanes, mask=start + lanes < blocks, other=0.0).to(
-            tl.float64
-        )
+    for at in range(0, blocks, BLOCK):
+        total += tl.load(PARTIAL + model * blocks + at + lanes, mask=at + lanes < blocks, other=0.0).to(tl.float64)
     norm = tl.sqrt(tl.sum(total, 0))
     tl.store(NORM + model, norm.to(tl.float32))
     step = tl.load(STEP + model) + 1
@@ -120,8 +118,8 @@ class AdamW:
         factors: (tensors, 2, K) float32, what multiplies the learning rate and the decay of each tensor; 1 where None.
 
     Of the last update ``norm`` (K,) float32 holds |g| before clipping, ``clipped`` (K,) what gradients were multiplied
-    by. Raises KernelError for tensors that
-    ``signatures.check`` refuses, that are not on a GPU or not aligned to 16 bytes, or a ``decayed`` of another length.
+    by. Raises KernelError for tensors that ``signatures.check`` refuses, that are not on a GPU or not aligned to 16
+    bytes, or a ``decayed`` of another length.
     """
 
     def __init__(
@@ -168,9 +166,8 @@ class AdamW:
         table = {"ALIGN": self.align} | tile
         if not measured:
             _adamw_square[grid](self.addresses[1], *self.where, self.partial, GRAD=self.types["GRAD"], **table)
-        _adamw_scalars[(self.models,)](
-            self.partial, self.hyper, self.step, self.norm, self.scalars, self.blocks, **tile
-        )  # fmt: skip
+        sums = self.partial, self.hyper, self.step, self.norm, self.scalars
+        _adamw_scalars[(self.models,)](*sums, self.blocks, **tile)
         if self.moved:
             _adamw_update[self.moved, self.models](
                 *self.addresses, *self.where, self.decayed, self.factors, self.hyper, self.scalars,

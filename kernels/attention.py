@@ -25,15 +25,8 @@ from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
 from isoflop.kernels import attention_sdpa
-from isoflop.kernels.attention_tiles import (
-    block_of_queries,
-    edge_block,
-    kept_weights,
-    keys_seen,
-    load_tile,
-    store_tile,
-    visible,
-)
+from isoflop.kernels.attention_mask import edge_block, keys_seen, pairs, visible
+from isoflop.kernels.attention_tiles import block_of_queries, kept_weights, load_tile, store_tile
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
@@ -168,14 +161,6 @@ def settings(
         "C": width,
         "WIDTH": max(16, triton.next_power_of_2(width)),
     }
-
-
-def pairs(seq: int, *, causal: bool = True, window: int | None = None) -> int:
-    """Visible pairs of a head over ``seq`` positions: seq^2, or the sum of min(i + 1, window) over i < seq."""
-    if not causal:
-        return seq * seq
-    width = min(window or seq, seq)
-    return width * (width + 1) // 2 + (seq - width) * width
 
 
 def flops(sizes: dict[str, int], *, causal: bool = True, window: int | None = None) -> tuple[int, int]:

@@ -17,141 +17,17 @@ from typing import NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 
 from isoflop.kernels import attention_sdpa
-from isoflop.kernels.attention import LOG2E, settings
-from isoflop.kernels.attention_tiles import (
-    block_of_queries,
-    edge_block,
-    kept_weights,
-    keys_seen,
-    load_tile,
-    queries_that_see,
-    store_tile,
-    visible,
-)
+from isoflop.kernels.attention import settings
+from isoflop.kernels.attention_dkdv import _attention_dkdv
+from isoflop.kernels.attention_dq import _attention_dq
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.dispatch import record
-from isoflop.kernels.each import of_model
 from isoflop.kernels.launch import admit
-from isoflop.kernels.products import add_product
 from isoflop.kernels.signatures import Chance, check, check_heads, check_mask
-
-
-@triton.jit
-def _add_dq(
-    dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-    MASKED: tl.constexpr, CAUSAL: tl.constexpr, COLUMNS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    """What the block of keys from n adds to dq / scale."""
-    k = load_tile(K, n, T, MASKED, COLUMNS, C, WIDTH)
-    v = load_tile(V, n, T, MASKED, COLUMNS, C, WIDTH)
-    s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale - lse[:, None]
-    if MASKED:
-        s = tl.where(visible(rows[:, None], (n + tl.arange(0, COLUMNS))[None, :], T, window, CAUSAL), s, -float("inf"))
-    dp = tl.dot(dy, tl.trans(v), input_precision="ieee")
-    if RATE is not None:
-        columns = n + tl.arange(0, COLUMNS)
-        dp *= kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[:, None], columns[None, :])
-    ds = tl.exp2(s * LOG2E) * (dp - delta[:, None])
-    return add_product(ds.to(k.dtype), k, dq)
-
-
-@triton.jit
-def _attention_dq(
-    DY, Q, K, V, Y, LSE, DQ, DELTA, heads, group, T, window, scale, SCALES, RATE, SEED, STEP, START, op,
-    CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Grid (cdiv(T, ROWS) heads, K), the longest rows first; shapes as in ``_attention_fwd``, DELTA as LSE."""
-    row, head = block_of_queries(heads, T, ROWS)
-    scale = of_model(scale, SCALES, tl.program_id(1))
-    K += head // group * T * C
-    V += head // group * T * C
-    rows = row + tl.arange(0, ROWS)
-    q = load_tile(Q + head * T * C, row, T, True, ROWS, C, WIDTH)
-    dy = load_tile(DY + head * T * C, row, T, True, ROWS, C, WIDTH)
-    y = load_tile(Y + head * T * C, row, T, True, ROWS, C, WIDTH)
-    delta = tl.sum(dy.to(tl.float32) * y.to(tl.float32), 1)
-    tl.store(DELTA + head * T + rows, delta, mask=rows < T)
-    lse = tl.load(LSE + head * T + rows, mask=rows < T, other=0.0)
-    dq = tl.zeros((ROWS, WIDTH), tl.float32)
-    first, whole, stop, end = keys_seen(row, T, window, CAUSAL, ROWS, COLUMNS)
-    for n in range(whole, stop, COLUMNS):
-        dq = _add_dq(
-            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-            False, CAUSAL, COLUMNS, C, WIDTH,
-        )  # fmt: skip
-    for i in range((whole - first) // COLUMNS + tl.cdiv(end - stop, COLUMNS)):
-        n = edge_block(i, first, whole, stop, COLUMNS)
-        dq = _add_dq(
-            dq, q, dy, K, V, lse, delta, rows, n, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-            True, CAUSAL, COLUMNS, C, WIDTH,
-        )  # fmt: skip
-    store_tile(DQ + head * T * C, dq * scale, row, T, ROWS, C, WIDTH)
-
-
-@triton.jit
-def _add_dk_dv(
-    dk, dv, k, v, Q, DY, LSE, DELTA, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-    MASKED: tl.constexpr, CAUSAL: tl.constexpr, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    """What the block of queries from m adds to dk / scale and dv; queries past T are zeros and add nothing."""
-    rows = m + tl.arange(0, ROWS)
-    q = load_tile(Q, m, T, MASKED, ROWS, C, WIDTH)
-    dy = load_tile(DY, m, T, MASKED, ROWS, C, WIDTH)
-    if MASKED:
-        lse = tl.load(LSE + rows, mask=rows < T, other=0.0)
-        delta = tl.load(DELTA + rows, mask=rows < T, other=0.0)
-    else:
-        lse, delta = tl.load(LSE + rows), tl.load(DELTA + rows)
-    s = tl.dot(k, tl.trans(q), input_precision="ieee") * scale - lse[None, :]
-    if MASKED:
-        s = tl.where(visible(rows[None, :], columns[:, None], T, window, CAUSAL), s, -float("inf"))
-    p = tl.exp2(s * LOG2E)
-    dp = tl.dot(v, tl.trans(dy), input_precision="ieee")
-    stays = p
-    if RATE is not None:
-        of_weights = kept_weights(RATE, SEED, STEP, START, op, heads, head, T, rows[None, :], columns[:, None])
-        stays, dp = p * of_weights, dp * of_weights
-    dv = add_product(stays.to(dy.dtype), dy, dv)
-    ds = p * (dp - delta[None, :])
-    return add_product(ds.to(q.dtype), q, dk), dv
-
-
-@triton.jit
-def _attention_dkdv(
-    DY, Q, K, V, LSE, DELTA, DK, DV, heads, group, T, window, scale, SCALES, RATE, SEED, STEP, START, op,
-    CAUSAL: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Grid (cdiv(T, COLUMNS) heads // group, K), the longest columns first; shapes as in ``_attention_dq``."""
-    program, shared = tl.program_id(0), heads // group
-    scale = of_model(scale, SCALES, tl.program_id(1))
-    column = program // shared * COLUMNS
-    kv = tl.program_id(1).to(tl.int64) * shared + program % shared
-    columns = column + tl.arange(0, COLUMNS)
-    k = load_tile(K + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
-    v = load_tile(V + kv * T * C, column, T, True, COLUMNS, C, WIDTH)
-    dk, dv = tl.zeros((COLUMNS, WIDTH), tl.float32), tl.zeros((COLUMNS, WIDTH), tl.float32)
-    first, whole, stop, end = queries_that_see(column, T, window, CAUSAL, ROWS, COLUMNS)
-    for member in range(group):
-        head = kv * group + member
-        q, dy, lse, delta = Q + head * T * C, DY + head * T * C, LSE + head * T, DELTA + head * T
-        for m in range(whole, stop, ROWS):
-            dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-                False, CAUSAL, ROWS, C, WIDTH,
-            )  # fmt: skip
-        for i in range((whole - first) // ROWS + tl.cdiv(end - stop, ROWS)):
-            m = edge_block(i, first, whole, stop, ROWS)
-            dk, dv = _add_dk_dv(
-                dk, dv, k, v, q, dy, lse, delta, columns, m, T, window, scale, RATE, SEED, STEP, START, op, heads, head,
-                True, CAUSAL, ROWS, C, WIDTH,
-            )  # fmt: skip
-    store_tile(DK + kv * T * C, dk * scale, column, T, COLUMNS, C, WIDTH)
-    store_tile(DV + kv * T * C, dv, column, T, COLUMNS, C, WIDTH)
 
 
 class Gradients(NamedTuple):

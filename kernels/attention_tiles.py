@@ -1,9 +1,4 @@
-"""Tiles of attention: rows read and written, and which pairs of a query and a key a mask leaves: device code.
-
-Causal, query i sees the keys up to i, with a window the last w of those; else it sees all. Blocks of keys that a block
-of queries sees fall into [first, end); those in [whole, stop) are seen by all of its queries and need no mask. The same
-holds of blocks of queries for a block of keys.
-"""
+"""Tiles of attention: rows read and written, and the chance of their weights to stay: device code."""
 
 from __future__ import annotations
 
@@ -54,45 +49,3 @@ def store_tile(X, tile, row, T, ROWS: tl.constexpr, C: tl.constexpr, WIDTH: tl.c
         live = live & (columns < C)
     start = X + tl.cast(row, tl.int64) * C
     tl.store(start + rows * C + columns, tile.to(X.dtype.element_ty), mask=live)
-
-
-@triton.jit
-def visible(rows, columns, T, window, CAUSAL: tl.constexpr):
-    """Whether query ``rows`` see key ``columns``; under a causal mask, of rows before T alone."""
-    seen = columns <= rows if CAUSAL else columns < T
-    if window is not None:
-        seen = seen & (rows - columns < window)
-    return seen
-
-
-@triton.jit
-def keys_seen(row, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of ROWS queries from ``row``: [first, end) of the keys that any of them sees, [whole, stop) of those in blocks
-    that all of them see. All but ``end`` are multiples of COLUMNS."""
-    first, whole, stop, end = 0, 0, T // COLUMNS * COLUMNS, T
-    if CAUSAL:
-        stop, end = (row + 1) // COLUMNS * COLUMNS, tl.minimum(row + ROWS, T)
-    if window is not None:
-        first = tl.maximum(row - window + 1, 0) // COLUMNS * COLUMNS
-        whole = tl.minimum(tl.cdiv(tl.maximum(row + ROWS - window, 0), COLUMNS) * COLUMNS, stop)
-    return first, whole, stop, end
-
-
-@triton.jit
-def queries_that_see(column, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of COLUMNS keys from ``column``: [first, end) of the queries that see any of them, [whole, stop) of those in
-    blocks that see all of them. All but ``end`` are multiples of ROWS."""
-    first, whole, stop, end = 0, 0, T // ROWS * ROWS, T
-    if CAUSAL:
-        first, whole = column // ROWS * ROWS, tl.cdiv(column + COLUMNS - 1, ROWS) * ROWS
-    if window is not None:
-        stop = tl.minimum(stop, (column + window) // ROWS * ROWS)
-        end = tl.minimum(column + COLUMNS - 1 + window, T)
-    return first, tl.minimum(whole, stop), stop, end
-
-
-@triton.jit
-def edge_block(i, first, whole, stop, BLOCK: tl.constexpr):
-    """Start of the i-th block of [first, ...) outside [whole, stop)."""
-    at = first + i * BLOCK
-    return at + tl.where(at >= whole, stop - whole, 0)

@@ -14,6 +14,7 @@ from isoflop import Shape, _core
 from isoflop.counting.masks import Mask
 from isoflop.errors import KernelError
 from isoflop.kernels import attention, attention_backward, reference
+from isoflop.kernels.attention_mask import pairs
 from isoflop.kernels.dispatch import last_dispatch
 
 
@@ -105,8 +106,8 @@ def test_pairs_are_those_that_counting_counts(seq: int) -> None:
     def counted(mask: Mask) -> int:
         return int(_core.masked_pairs(shape.core, mask.core, seq))
 
-    assert attention.pairs(seq) == counted(Mask.causal())
-    assert attention.pairs(seq, causal=False) == counted(Mask.full())
+    assert pairs(seq) == counted(Mask.causal())
+    assert pairs(seq, causal=False) == counted(Mask.full())
     for window in {1, min(3, seq), seq}:
-        assert attention.pairs(seq, window=window) == counted(Mask.window(window))
-    assert attention.pairs(seq, window=seq + 1) == attention.pairs(seq)
+        assert pairs(seq, window=window) == counted(Mask.window(window))
+    assert pairs(seq, window=seq + 1) == pairs(seq)

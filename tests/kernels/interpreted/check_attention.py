@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from isoflop.errors import KernelError
-from isoflop.kernels import attention, attention_backward, attention_tiles, reference
+from isoflop.kernels import attention, attention_backward, attention_mask, reference
 from isoflop.kernels.dispatch import last_dispatch
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
@@ -182,12 +182,12 @@ def test_which_implementation_ran_is_visible() -> None:
 @triton.jit
 def _bounds(OUT, T, window, CAUSAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     block, at = tl.program_id(0), OUT + 8 * tl.program_id(0)
-    first, whole, stop, end = attention_tiles.keys_seen(block * ROWS, T, window, CAUSAL, ROWS, COLUMNS)
+    first, whole, stop, end = attention_mask.keys_seen(block * ROWS, T, window, CAUSAL, ROWS, COLUMNS)
     tl.store(at, first)
     tl.store(at + 1, whole)
     tl.store(at + 2, stop)
     tl.store(at + 3, end)
-    first, whole, stop, end = attention_tiles.queries_that_see(block * COLUMNS, T, window, CAUSAL, ROWS, COLUMNS)
+    first, whole, stop, end = attention_mask.queries_that_see(block * COLUMNS, T, window, CAUSAL, ROWS, COLUMNS)
     tl.store(at + 4, first)
     tl.store(at + 5, whole)
     tl.store(at + 6, stop)

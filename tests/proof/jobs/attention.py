@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from isoflop.kernels import attention, attention_backward
+from isoflop.kernels import attention, attention_dkdv, attention_dq
 from isoflop.kernels.configurations import table
 from proof.job import Job
 
@@ -13,8 +13,8 @@ SIZES = {"heads": "i32", "group": "i32", "T": "i32:16", "scale": "fp32"}
 OWN = {"SCALES": "*fp64", "RATE": "*fp64", "SEED": "*i64", "STEP": "*i64", "START": "*i64", "op": "i32"}
 KERNELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "attention": (attention._attention_fwd, ("Q", "K", "V", "Y")),
-    "attention_dq": (attention_backward._attention_dq, ("DY", "Q", "K", "V", "Y", "DQ")),
-    "attention_dkdv": (attention_backward._attention_dkdv, ("DY", "Q", "K", "V", "DK", "DV")),
+    "attention_dq": (attention_dq._attention_dq, ("DY", "Q", "K", "V", "Y", "DQ")),
+    "attention_dkdv": (attention_dkdv._attention_dkdv, ("DY", "Q", "K", "V", "DK", "DV")),
 }
 SPILLS = "the hash of every weight comes beside tiles that are chosen for attention without dropout"
 
