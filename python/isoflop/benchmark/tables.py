@@ -37,7 +37,7 @@ def facts(made: Bench) -> list[Sequence[str]]:
         if each.kind == "matmul"
         else f"copies {each.rate / 1e9:.4g} GB/s"
         for each in made.measured
-        if each.library == "torch" or made.kind == "cpu"
+        if (each.where == "cpu") == (made.kind == "cpu")
     )
     versions = {"isoflop": machine.isoflop, "Python": machine.python} | {
         name: machine.packages.get(name) or "not installed" for name in ("torch", "triton")
