@@ -29,7 +29,7 @@ NO_NORM = {"NORM": "none", "G": None, "B": None}
 class Units(NamedTuple):
     """Matrix instructions that a chip must use, as regular expressions: of 16-bit floats, and of float32, if any.
 
-    ``few_rows`` may stand beside the first in products of fewer rows than those multiply at once, 64.
+    ``few_rows`` may stand beside the first in products of fewer rows, or over fewer terms, than those take at once.
     """
 
     bfloat16: str
@@ -43,10 +43,12 @@ UNITS = {
     "sm_90": Units(r"wgmma\.mma_async\.sync\.aligned\.m64n\d+k16\.f32\.bf16\.bf16", few_rows=MMA),
     "sm_100": Units(r"tcgen05\.mma\.cta_group::1\.kind::f16", few_rows=MMA),
     "gfx942": Units("v_mfma_f32_(32x32x8|16x16x16)_bf16", "v_mfma_f32_(32x32x2|16x16x4)_f32"),
-    "gfx950": Units("v_mfma_f32_(32x32x16|16x16x32)_bf16", "v_mfma_f32_(32x32x2|16x16x4)_f32"),
+    "gfx950": Units(
+        "v_mfma_f32_(32x32x16|16x16x32)_bf16", "v_mfma_f32_(32x32x2|16x16x4)_f32", few_rows="v_mfma_f32_16x16x16_bf16"
+    ),
 }
-FEW_ROWS = r"\S+ (16|32)x.*|xent_dw \d+x32x.*|block_backward .*"
-"""Tiles of so few rows, of so few entries of the vocabulary, and heads 32 wide."""
+FEW_ROWS = r"\S+ (16|32)x.*|xent_dw \d+x32x.*|block_backward .*|attention_d\w+ bf16 256"
+"""Tiles of so few rows, of so few entries of the vocabulary, heads 32 wide, and 16 by 16 of heads 256 wide."""
 
 
 @pytest.mark.timeout(900)  # two cores that others use compile a chip in minutes

@@ -99,7 +99,7 @@ def test_a_table_that_cannot_be_used_is_refused(own: Path, text: str, message: s
 
 
 def test_the_users_table_says_where_the_libraries_begin_else_ours(own: Path) -> None:
-    assert library_past("linear") == 1024
+    assert library_past("linear") == 512
     assert library_past("norm") == math.inf
     with pytest.MonkeyPatch.context() as patch:
         for folder, text in (("one", NORM), ("two", "library_past = 300\n"), ("three", "library_past = 'wide'\n")):
@@ -110,7 +110,7 @@ def test_the_users_table_says_where_the_libraries_begin_else_ours(own: Path) -> 
                 with pytest.raises(KernelError, match="library_past is 'wide'; it must be a width"):
                     library_past("linear")
             else:
-                assert library_past("linear") == {"one": 1024, "two": 300}[folder]
+                assert library_past("linear") == {"one": 512, "two": 300}[folder]
 
 
 def test_an_op_without_a_table_is_refused_with_the_nearest() -> None:

@@ -239,7 +239,9 @@ def test_two_launchers_on_a_new_store_make_every_run_once(
 def test_an_interrupt_from_the_keyboard_ends_launcher_and_workers_quietly(
     store: RunStore, make_specs: MakeSpecs, launch: Launch
 ) -> None:
-    slow = make_specs(shapes=[{"d_model": [4, 8, 12, 16]}], tokens=[128_000], train={"engine": "torch"})
+    slow = make_specs(
+        shapes=[{"d_model": [4, 8, 12, 16]}], tokens=[1_280_000], train={"engine": "torch", "allow_repeats": True}
+    )
     process = launch(slow, store)  # one may just end
     wait_until(lambda: "running" in [store.state(record) for record in store])
     os.killpg(process.pid, signal.SIGINT)
