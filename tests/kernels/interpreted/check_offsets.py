@@ -117,3 +117,20 @@ def test_the_last_of_models_of_more_than_two_to_the_31_elements_is_as_it_is_alon
         one = last(launcher(**alone))
     assert any(bool(each.any()) for each in one)
     torch.testing.assert_close(many, one, rtol=0, atol=0, equal_nan=True)
+
+
+def test_logits_of_more_than_two_to_the_31_elements_have_their_gradients_where_they_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that torch's products go on from, which are left out: they would compute all models."""
+    monkeypatch.setattr(cross_entropy_backward, "is_wide", lambda x: True)  # float16, which these tensors are, too
+    monkeypatch.setattr(torch, "bmm", lambda left, right, out: out)
+    own, launcher = LAUNCHERS["linear_cross_entropy_backward"]
+    monkeypatch.setattr(torch, "empty", noughts)
+    found = []
+    for models in (1, 2**31 // (SIZES["M"] * VOCABULARY["V"]) + 2):
+        given = tensors("linear_cross_entropy_backward", SIZES | own, models)
+        with last_programs():
+            found.append(launcher(**given).q[-1].clone())
+    assert bool(found[0].any())
+    assert torch.equal(*found)
