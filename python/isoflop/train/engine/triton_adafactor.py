@@ -17,7 +17,7 @@ DECAY = -0.8  # of the share of the newest squares in the moments, as a power of
 
 
 class _Parameter(NamedTuple):
-    """With what its update reads and works in; ``rate``, ``keep`` and ``one`` are (K,), as broad as it is deep."""
+    """With what its update reads and works in; ``rate``, ``keep`` and ``one`` are (K,), (K, matrices) of a stack."""
 
     rounded: Tensor
     value: Tensor
@@ -86,9 +86,11 @@ def _parameter(
     rounded, value, grad = given
     change, square = (each[: value.numel()].view(value.shape) for each in scratch)
     column_mean = None if column is None else torch.empty_like(column)
+    one = rate if column is None else row[..., 0]
+    rate, keep = (_beside(each, one).expand_as(one) for each in (rate, keep))
     return _Parameter(
         rounded, value, grad, row, column, change, square, torch.empty_like(row), column_mean, rate, keep,
-        torch.empty_like(rate),
+        torch.empty_like(one),
     )  # fmt: skip
 
 
@@ -103,15 +105,15 @@ def _move(of: _Parameter, clipped: Tensor, share: Tensor) -> None:
     else:
         torch.mean(square, -1, out=of.row_mean)
         torch.mean(square, -2, out=of.column_mean)
-        of.row.lerp_(of.row_mean, share[:, None])
-        of.column.lerp_(of.column_mean, share[:, None])
+        of.row.lerp_(of.row_mean, _beside(share, of.row))
+        of.column.lerp_(of.column_mean, _beside(share, of.column))
         torch.mean(of.row, -1, out=one)
         # Divided first: the product of two small moments is 0 in float32.
-        torch.div(of.row, one[:, None], out=of.row_mean)
-        torch.mul(of.row_mean[..., None], of.column[:, None, :], out=square).rsqrt_()
+        torch.div(of.row, one[..., None], out=of.row_mean)
+        torch.mul(of.row_mean[..., None], of.column[..., None, :], out=square).rsqrt_()
     change.mul_(square)
     torch.mul(change, change, out=square)
-    torch.mean(square, tuple(range(1, square.ndim)), out=one)
+    torch.mean(square, tuple(range(one.ndim, square.ndim)), out=one)
     torch.div(of.rate, one.sqrt_().clamp_(min=1.0), out=one)
     of.value.mul_(_beside(of.keep, of.value)).addcmul_(change, _beside(one, change), value=-1.0)
     if of.rounded is not of.value:
@@ -119,5 +121,5 @@ def _move(of: _Parameter, clipped: Tensor, share: Tensor) -> None:
 
 
 def _beside(numbers: Tensor, tensor: Tensor) -> Tensor:
-    """``numbers`` (K,) beside ``tensor`` (K, ...)."""
-    return numbers.view(-1, *[1] * (tensor.ndim - 1))
+    """``numbers``, (K,) or of each matrix of a stack, beside ``tensor`` of more axes."""
+    return numbers[(..., *[None] * (tensor.ndim - numbers.ndim))]
