@@ -6,7 +6,7 @@
 
 Launches: sums of q by tile; moments from these; mean(R); sums of u^2 by tile; lr over the size of u; the update. A
 vector is a matrix of one row, whose sums over rows are v. Sums run in a fixed order. Minimum bytes an element of
-float32: 20 (read g three times, p once, write p), to which moments and sums by tile add some 4 / COLUMNS + 4 / ROWS.
+float32: 20 (read g three times, p once, write p), to which sums by tile add 8 / COLUMNS + 8 / ROWS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from isoflop.kernels.dispatch import record
 from isoflop.kernels.launch import refuse_host
 
 COLUMNS = 64  # of a tile, which has as many rows as fill a block of AdamW's
-PARTS = 16  # tiles whose sums are added up at once
+PARTS = 64  # tiles whose sums are added up at once
 
 
 class Adafactor:

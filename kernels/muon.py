@@ -91,7 +91,7 @@ class Muon:
         self.nesterov, self.scaled, self.steps, self.dtype = nesterov, scaled, steps, dtype
         self.rms, self.clipped = rms, clipped
         self._room: dict[torch.Size, tuple[Tensor, Room | None]] = {
-            param.shape: (torch.empty(_matrices(param).shape, device=param.device), None) for param in params
+            param.shape: (torch.empty(*_matrices(param).shape, device=param.device), None) for param in params
         }
 
     def update(self) -> None:
