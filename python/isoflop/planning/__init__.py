@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from isoflop.planning.axes import AXES, Axis, vary
-from isoflop.planning.bill import Bill, bill
-from isoflop.planning.compute import parse_compute
-from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.continuing import Continuing, continuing
-from isoflop.planning.contours import iso_flop, iso_loss, tolerance
-from isoflop.planning.downstream import Downstream, downstream
-from isoflop.planning.emergence import Emergence, emergence
-from isoflop.planning.frontier import frontier
-from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
-from isoflop.planning.overfitting import Overfitting, overfitting
-from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
-from isoflop.planning.plan import Plan, plan
-from isoflop.planning.rates import Rates, rates
-from isoflop.planning.repeats import Repeats, data_wall, repeat
-from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
-from isoflop.planning.settled import Settled, settle
-from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
-from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
-from isoflop.planning.trunk import Trunk, trunk
+from typing import TYPE_CHECKING
+
+from isoflop.exports import export
+
+if TYPE_CHECKING:
+    from isoflop.planning.axes import AXES, Axis, vary
+    from isoflop.planning.bill import Bill, bill
+    from isoflop.planning.compute import parse_compute
+    from isoflop.planning.concrete import Concrete, Space, choose_shape
+    from isoflop.planning.continuing import Continuing, continuing
+    from isoflop.planning.contours import iso_flop, iso_loss, tolerance
+    from isoflop.planning.downstream import Downstream, downstream
+    from isoflop.planning.emergence import Emergence, emergence
+    from isoflop.planning.frontier import frontier
+    from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
+    from isoflop.planning.overfitting import Overfitting, overfitting
+    from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
+    from isoflop.planning.plan import Plan, plan
+    from isoflop.planning.rates import Rates, rates
+    from isoflop.planning.repeats import Repeats, data_wall, repeat
+    from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
+    from isoflop.planning.settled import Settled, settle
+    from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
+    from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
+    from isoflop.planning.trunk import Trunk, trunk
 
 __all__ = [
     "AXES",
@@ -81,3 +86,29 @@ __all__ = [
     "vary",
     "within",
 ]
+
+export(
+    __name__,
+    {
+        "axes": ("AXES", "Axis", "vary"),
+        "bill": ("Bill", "bill"),
+        "compute": ("parse_compute",),
+        "concrete": ("Concrete", "Space", "choose_shape"),
+        "continuing": ("Continuing", "continuing"),
+        "contours": ("iso_flop", "iso_loss", "tolerance"),
+        "downstream": ("Downstream", "downstream"),
+        "emergence": ("Emergence", "emergence"),
+        "frontier": ("frontier",),
+        "metrics": ("Answers", "Choices", "edit_distance", "exact_match", "score_answers", "score_choices"),
+        "overfitting": ("Overfitting", "overfitting"),
+        "pace": ("Fleet", "Pace", "fastest", "pace", "within"),
+        "plan": ("Plan", "plan"),
+        "rates": ("Rates", "rates"),
+        "repeats": ("Repeats", "data_wall", "repeat"),
+        "serving": ("Price", "Serving", "implied_serving", "overhead", "serve"),
+        "settled": ("Settled", "settle"),
+        "systems": ("Systems", "compare_all", "compare_systems", "split_systems"),
+        "thresholds": ("THRESHOLDS", "Crossing", "Threshold", "crossings"),
+        "trunk": ("Trunk", "trunk"),
+    },
+)
