@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import subprocess
+import sys
 
 import pytest
+from typer.main import get_group
 
 from cli.called import Call
+from isoflop.cli.app import VERBS, app
 from isoflop.shape import Shape
 
 
@@ -55,3 +60,49 @@ def test_the_page_of_a_plan_has_a_table_its_law_and_its_warnings(isoflop: Call) 
     assert "exponent of N in C" in page
     assert "kaplan-table2: Kaplan 2020" in page
     assert page.count("warning: ") >= 3
+
+
+def test_a_plan_is_billed_and_held_against_thresholds(isoflop: Call) -> None:
+    asked = "plan --compute 2e25 --device h100-sxm --count 4096 --mfu 0.4 --price 2"
+    answer = json.loads(isoflop(f"{asked} --json").out)
+    assert answer["bill"]["cost"] == pytest.approx(2 * 2e25 / (989e12 * 0.4) / 3600)
+    assert "eu-ai-act-systemic" in answer["thresholds"]
+    assert "on 4096 NVIDIA H100 SXM at 40% MFU" in (shown := isoflop(asked).out)
+    assert "note: above 1e+25 FLOP of EU AI Act" in shown
+    refused = isoflop("plan --compute 1e20 --device h100-sxm")
+    assert "how busy h100-sxm is was not said" in refused.err
+    assert "--mfu 0.4" in refused.err
+
+
+def test_a_model_that_is_served_is_smaller_and_cheaper(isoflop: Call) -> None:
+    asked = "plan --compute 4.8159e22 --law chinchilla-hoffmann --serve 2e12"
+    assert json.loads(isoflop(f"{asked} --json").out)["serving"]["saving"] == pytest.approx(0.163, abs=1e-3)
+    assert "16.3% less than by the model that is cheapest to train" in isoflop(asked).out
+
+
+def test_a_closed_form_loads_neither_estimation_nor_other_verbs() -> None:
+    told = "import sys; print(*sys.modules, file=sys.stderr)"
+    asked = ["--compute", "1e24 FLOP", "--law", "chinchilla-besiroglu"]
+    code = f"import sys, atexit; atexit.register(lambda: exec({told!r})); from isoflop.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "plan", *asked], capture_output=True, text=True, check=True)
+    assert "9.601e+10" in done.stdout
+    loaded = done.stderr.split()
+    assert not {"numba", "scipy", "torch", "pyarrow", "matplotlib", "sympy"} & {name.split(".")[0] for name in loaded}
+    own = {name.removeprefix("isoflop.") for name in loaded if name.startswith("isoflop.")}
+    assert {name.split(".")[0] for name in own} == {"_core", "cli", "errors", "exports", "laws", "planning"}
+    assert {name for name in own if name.startswith("cli.")} == {"cli.answers", "cli.app", "cli.console"}
+    assert {name for name in own if name.startswith("planning.")} == {
+        *("planning.basis", "planning.compute", "planning.concrete", "planning.page", "planning.plan"),
+        "planning.thresholds",
+    }
+
+
+def test_the_table_of_verbs_names_those_there_are() -> None:
+    for module in VERBS.values():
+        importlib.import_module(f"isoflop.cli.{module}")
+    group = get_group(app)
+    assert set(group.commands) == set(VERBS)
+    for verb, module in VERBS.items():
+        command = group.commands[verb]
+        made = [command.callback, *(sub.callback for sub in getattr(command, "commands", {}).values())]
+        assert {call.__module__ for call in made if call is not None} == {f"isoflop.cli.{module}"}

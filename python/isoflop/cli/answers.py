@@ -48,10 +48,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
-    from isoflop.planning import Fleet, Space, crossings, pace, repeat, settle
-    from isoflop.planning import bill as make_bill
-    from isoflop.planning import plan as make_plan
-    from isoflop.planning import serve as make_serving
+    from isoflop import planning
 
     basis: Any = law or "chinchilla-besiroglu"
     if fit is not None and store is not None:
@@ -65,30 +62,30 @@ def plan(
         from isoflop.runs import RunStore
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
-    space = Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
+    space = planning.Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
     if any(value is not None for value in settled.values()):
-        answer = settle(basis, compute=compute, **settled, level=level, shape=space)
+        answer = planning.settle(basis, compute=compute, **settled, level=level, shape=space)
     elif compute is None:
         raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
     else:
-        answer = make_plan(compute, basis, level=level, shape=space)
-    served = make_serving(basis, serve, compute=answer.compute, level=level) if serve else None
-    repeated = repeat(answer.compute, unique, level=level) if unique else None
+        answer = planning.plan(compute, basis, level=level, shape=space)
+    served = planning.serve(basis, serve, compute=answer.compute, level=level) if serve else None
+    repeated = planning.repeat(answer.compute, unique, level=level) if unique else None
     if device is not None and mfu is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     paced = None
     if days is not None:
         if device is None or mfu is None:
             raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
-        paced = pace(answer, Fleet(device, mfu, share=ctx), days=days)
+        paced = planning.pace(answer, planning.Fleet(device, mfu, share=ctx), days=days)
         count = paced.count
     charged = (
         None if device is None or mfu is None
-        else make_bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        else planning.bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
     )  # fmt: skip
-    above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
+    above = [each for each in planning.crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
         given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
