@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isoflop.planning.plan import Plan
+    from isoflop.planning.settled import Settled
 
 Row = tuple[str, str, str, str]
 """Symbol, value, interval, meaning."""
@@ -49,3 +54,26 @@ def credits(law: str, source: str, n_convention: str, remarks: Iterable[str], wa
     counted = [f"N counts {n_convention} parameters"] if n_convention else []
     said = ", ".join([f"{law}: {source}", *counted, *remarks])
     return [said, *(f"warning: {warning}" for warning in warnings)]
+
+
+def page_of(
+    answer: Plan | Settled, head: str, labels: Mapping[str, tuple[str, str]], follows: Sequence[str] = ()
+) -> Page:
+    """The page of a training that was planned.
+
+    Args:
+        answer: what was planned.
+        head: what was asked.
+        labels: symbol and meaning of the fields of ``answer`` that are shown.
+        follows: lines of what follows from them.
+    """
+    intervals = answer.intervals or {}
+    rows = [quantity(s, getattr(answer, name), intervals.get(name), m) for name, (s, m) in labels.items()]
+    remarks = [] if answer.intervals is None else [f"{answer.level:.0%} intervals"]
+    if answer.label and not any(answer.label in warning for warning in answer.warnings):
+        remarks.append(answer.label)
+    shape = [] if answer.shape is None else str(answer.shape).splitlines()
+    warnings = (*answer.warnings, *(() if answer.shape is None else answer.shape.warnings))
+    return Page(
+        head, rows, [*follows, *shape, *credits(answer.law, answer.source, answer.n_convention, remarks, warnings)]
+    )

@@ -13,7 +13,7 @@ from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
 from isoflop.planning.basis import get_basis, notes_of
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, credits, quantity
+from isoflop.planning.page import Page, page_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -79,15 +79,8 @@ class Plan:
     @property
     def page(self) -> Page:
         """As it is shown."""
-        intervals = self.intervals or {}
-        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in _LABELS.items()]
-        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
-        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
-        if self.label and not any(self.label in warning for warning in warnings):
-            remarks.append(self.label)
-        chosen = [] if self.shape is None else str(self.shape).splitlines()
         head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
-        return Page(head, rows, chosen + credits(self.law, self.source, self.n_convention, remarks, warnings))
+        return page_of(self, head, _LABELS)
 
     def __str__(self) -> str:
         return str(self.page)

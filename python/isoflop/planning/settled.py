@@ -21,7 +21,7 @@ from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, credits, quantity
+from isoflop.planning.page import Page, page_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -86,19 +86,11 @@ class Settled:
     @property
     def page(self) -> Page:
         """As it is shown."""
-        intervals = self.intervals or {}
         shown = _LABELS if len(self.given) > 1 else {k: v for k, v in _LABELS.items() if k != "least_compute"}
-        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in shown.items()]
         follows = [f"{self.overhead:.1%} above the least compute of this loss"] if len(self.given) > 1 else []
         if self.optimal_at is not None:
             follows.append(f"the optimal choice at {self.optimal_at:.4g} FLOP")
-        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
-        if self.label and not any(self.label in warning for warning in self.warnings):
-            remarks.append(self.label)
-        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
-        follows += [] if self.shape is None else str(self.shape).splitlines()
-        head = f"training with given {' and '.join(self.given)}"
-        return Page(head, rows, follows + credits(self.law, self.source, self.n_convention, remarks, warnings))
+        return page_of(self, f"training with given {' and '.join(self.given)}", shown, follows)
 
     def __str__(self) -> str:
         return str(self.page)
