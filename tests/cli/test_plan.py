@@ -80,6 +80,17 @@ def test_a_model_that_is_served_is_smaller_and_cheaper(isoflop: Call) -> None:
     assert "16.3% less than by the model that is cheapest to train" in isoflop(asked).out
 
 
+def test_what_a_law_sees_beside_n_and_d_is_varied(isoflop: Call) -> None:
+    asked = "plan --compute 6.46e21 --law krajewski-moe --vary 1 --vary 32"
+    found = json.loads(isoflop(f"{asked} --json").out)
+    assert found["L"][1] < found["L"][0]
+    assert found["N_active"] == pytest.approx([12 / 516 * n for n in found["N"]])
+    shown = isoflop(asked).out
+    assert "N_active" in shown
+    assert "krajewski-moe: Krajewski 2024 (arXiv 2402.07871), Table 1" in shown
+    assert "--vary asks what is spent" in isoflop("plan --law krajewski-moe --vary 8").err
+
+
 def test_a_closed_form_loads_neither_estimation_nor_other_verbs() -> None:
     told = "import sys; print(*sys.modules, file=sys.stderr)"
     asked = ["--compute", "1e24 FLOP", "--law", "chinchilla-besiroglu"]

@@ -12,6 +12,11 @@ from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from isoflop.planning import Plan, Settled
     from isoflop.planning.page import Page
     from isoflop.report.analysis import Analysis
@@ -44,6 +49,10 @@ def plan(
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
     grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
+    vary: Annotated[
+        list[float] | None,
+        typer.Option(help="Values of what the law sees beside N and D: bits, share at rest, granularity, experts."),
+    ] = None,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +71,15 @@ def plan(
         from isoflop.runs import RunStore
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
+    if vary:
+        from isoflop.planning.axes import basis_of_axis
+
+        if compute is None:
+            raise PlanError("--vary asks what is spent", hint="--compute '1e22 FLOP'")
+        show_columns(planning.vary(compute, basis, vary, level=level), as_json)
+        if not as_json:
+            print(basis_of_axis(basis)[1].credit)
+        return
     space = planning.Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
@@ -98,6 +116,20 @@ def plan(
                 print(f"\n{each}")
         for crossed in above:
             print(f"\nnote: {crossed}")
+
+
+def show_columns(columns: Mapping[str, NDArray[np.float64]], as_json: bool) -> None:
+    """Columns as a table; an interval stands beside its value."""
+    if as_json:
+        emit({name: column.tolist() for name, column in columns.items()}, as_json)
+        return
+    names = [name for name in columns if not name.endswith(("_low", "_high"))]
+
+    def cell(name: str, i: int) -> str:
+        low_high = [columns[end][i] for end in (f"{name}_low", f"{name}_high") if end in columns]
+        return f"{columns[name][i]:.4g}" + (f" [{low_high[0]:.4g}, {low_high[1]:.4g}]" if low_high else "")
+
+    print_table(names, ([cell(name, i) for name in names] for i in range(columns[names[0]].size)))
 
 
 def show_page(page: Page) -> None:

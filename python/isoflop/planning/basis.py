@@ -14,6 +14,7 @@ from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import SIZES, losses, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
+from isoflop.planning.page import credits
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -70,6 +71,11 @@ class Basis:
         (label,) = labels(self.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
         outside = () if label == INTERPOLATION else (f"{label}: the intervals hold only if the law does",)
         return label, (*outside, *self.notes)
+
+    @property
+    def credit(self) -> str:
+        """Whose constants these are and what to know of them, in lines."""
+        return "\n".join(credits(self.name, self.source, self.n_convention, (), self.notes))
 
     @property
     def floor(self) -> str:
