@@ -12,6 +12,7 @@ from typing import Any
 
 from isoflop.errors import LawError, nearest
 from isoflop.laws.catalogue import get_law
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.schedules import MULTI_POWER
 
 PF_DAY = 8.64e19
@@ -54,7 +55,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Published power laws of the compute budget: N = scale C**exponent, D likewise, L = (scale/C)**exponent."""
+    """Published power laws of the budget: N = scale C**exponent, D likewise; L = floor + (scale/C)**exponent."""
 
     name: str
     n_params: tuple[float, float]
@@ -67,6 +68,7 @@ class Allocation:
     log_base: str = "e"
     verified: bool = True
     note: str = ""
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,32 @@ def _published(name: str, table: dict[str, Any]) -> Published:
     return Preset(name, values=values, intervals=intervals, **table)
 
 
+def _modality(name: str, size: Preset, loss: Preset) -> Allocation:
+    """N and L of a budget, printed as two laws of it: D is what is left of C = 6 N D."""
+    scale, b = size.values["C_0"] ** -size.values["b"], size.values["b"]
+    return Allocation(
+        name,
+        n_params=(scale, b),
+        n_tokens=(FLOP_PER_UNIT[size.c_unit] / (FLOP_PER_PARAM_TOKEN * scale), 1 - b),
+        loss=(loss.values["C_c"], loss.values["alpha"]),
+        source=size.source,
+        n_convention=size.n_convention,
+        d_unit=size.d_unit,
+        c_unit=size.c_unit,
+        verified=size.verified and loss.verified,
+        floor=loss.values["E"],
+    )
+
+
 def _read() -> Mapping[str, Published]:
     text = files("isoflop.laws").joinpath("presets.toml").read_text(encoding="utf-8")
-    return MappingProxyType({name: _published(name, table) for name, table in tomllib.loads(text).items()})
+    named = {name: _published(name, table) for name, table in tomllib.loads(text).items()}
+    for name, size in list(named.items()):
+        modality = name.removesuffix("-n-opt")
+        loss = named.get(f"{modality}-c")
+        if isinstance(size, Preset) and size.law == "henighan-n-opt" and isinstance(loss, Preset):
+            named[modality] = _modality(modality, size, loss)
+    return MappingProxyType(named)
 
 
 PRESETS: Mapping[str, Published] = _read()

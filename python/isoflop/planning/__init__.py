@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isoflop.planning.concrete import Concrete, Space, choose_shape
     from isoflop.planning.continuing import Continuing, continuing
     from isoflop.planning.contours import iso_flop, iso_loss, tolerance
+    from isoflop.planning.curve import Bought, buys
     from isoflop.planning.downstream import Downstream, downstream
     from isoflop.planning.emergence import Emergence, emergence
     from isoflop.planning.frontier import frontier
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from isoflop.planning.plan import Plan, plan
     from isoflop.planning.rates import Rates, rates
     from isoflop.planning.repeats import Repeats, data_wall, repeat
+    from isoflop.planning.reward import Stop, best_kl
     from isoflop.planning.serving import Price, Serving, implied_serving, overhead, serve
     from isoflop.planning.settled import Settled, settle
     from isoflop.planning.systems import Systems, compare_all, compare_systems, split_systems
     from isoflop.planning.thresholds import THRESHOLDS, Crossing, Threshold, crossings
+    from isoflop.planning.transfer import Transfer, transfer
     from isoflop.planning.trunk import Trunk, trunk
+    from isoflop.planning.vocabulary import Vocabulary, vocabulary
 
 __all__ = [
     "AXES",
@@ -34,6 +38,7 @@ __all__ = [
     "Answers",
     "Axis",
     "Bill",
+    "Bought",
     "Choices",
     "Concrete",
     "Continuing",
@@ -50,10 +55,15 @@ __all__ = [
     "Serving",
     "Settled",
     "Space",
+    "Stop",
     "Systems",
     "Threshold",
+    "Transfer",
     "Trunk",
+    "Vocabulary",
+    "best_kl",
     "bill",
+    "buys",
     "choose_shape",
     "compare_all",
     "compare_systems",
@@ -82,8 +92,10 @@ __all__ = [
     "settle",
     "split_systems",
     "tolerance",
+    "transfer",
     "trunk",
     "vary",
+    "vocabulary",
     "within",
 ]
 
@@ -96,6 +108,7 @@ export(
         "concrete": ("Concrete", "Space", "choose_shape"),
         "continuing": ("Continuing", "continuing"),
         "contours": ("iso_flop", "iso_loss", "tolerance"),
+        "curve": ("Bought", "buys"),
         "downstream": ("Downstream", "downstream"),
         "emergence": ("Emergence", "emergence"),
         "frontier": ("frontier",),
@@ -105,10 +118,13 @@ export(
         "plan": ("Plan", "plan"),
         "rates": ("Rates", "rates"),
         "repeats": ("Repeats", "data_wall", "repeat"),
+        "reward": ("Stop", "best_kl"),
         "serving": ("Price", "Serving", "implied_serving", "overhead", "serve"),
         "settled": ("Settled", "settle"),
         "systems": ("Systems", "compare_all", "compare_systems", "split_systems"),
         "thresholds": ("THRESHOLDS", "Crossing", "Threshold", "crossings"),
+        "transfer": ("Transfer", "transfer"),
         "trunk": ("Trunk", "trunk"),
+        "vocabulary": ("Vocabulary", "vocabulary"),
     },
 )

@@ -178,4 +178,4 @@ def _where(falling: Callable[[Array], Array], value: float, shape: tuple[int, ..
         middle = (low + high) / 2
         above = falling(middle) > value
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)

@@ -18,6 +18,7 @@ from isoflop.fitting.regression import fit_power
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, optimum
 from isoflop.laws.presets import PF_DAY, Preset
 from isoflop.planning.basis import Basis, with_constants
+from isoflop.planning.page import Shown
 
 Array = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ _FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Continuing:
+class Continuing(Shown):
     """What more compute buys in a run of N parameters that has seen D tokens.
 
     Attributes:

@@ -23,6 +23,7 @@ from isoflop.laws.lowest import lowest
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import Preset, get_preset
 from isoflop.planning.basis import with_constants
+from isoflop.planning.page import Shown
 from isoflop.planning.plan import Plan, plan
 from isoflop.planning.settled import Settled, settle
 
@@ -70,7 +71,7 @@ class Fleet:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Pace(Shown):
     """A training on so many devices.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -41,6 +42,33 @@ class Page:
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
         below = "<br>".join(escape(line) for line in self.facts)
         return f"<table><caption>{escape(self.head)}</caption>{body}</table><p>{below}</p>"
+
+
+def finite(intervals: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    """Intervals for JSON, which has no infinity: such an end is None."""
+    return {name: [end if math.isfinite(end) else None for end in ends] for name, ends in intervals.items()}
+
+
+class Shown:
+    """An answer that is read in a notebook as it prints."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+class Paged(ABC):
+    """An answer that is a page."""
+
+    @property
+    @abstractmethod
+    def page(self) -> Page:
+        """As it is shown."""
+
+    def __str__(self) -> str:
+        return str(self.page)
+
+    def _repr_html_(self) -> str:
+        return self.page.html
 
 
 def quantity(symbol: str, value: float, interval: tuple[float, float] | None, meaning: str) -> Row:

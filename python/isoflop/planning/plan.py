@@ -13,7 +13,7 @@ from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
 from isoflop.planning.basis import get_basis, notes_of
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, page_of
+from isoflop.planning.page import Page, Paged, page_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -32,7 +32,7 @@ _ASKED = {"n_params": "N", "n_tokens": "D", "tokens_per_param": "tokens_per_para
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Paged):
     """A compute-optimal allocation.
 
     Attributes:
@@ -82,12 +82,6 @@ class Plan:
         head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
         return page_of(self, head, _LABELS)
 
-    def __str__(self) -> str:
-        return str(self.page)
-
-    def _repr_html_(self) -> str:
-        return self.page.html
-
 
 def plan(
     compute: str | float, law: str | Fit | Preset | Allocation = "chinchilla-besiroglu", *, level: float = 0.95,
@@ -118,7 +112,7 @@ def plan(
     if basis.fit is not None and basis.fit.bootstrap().draws.size:
         found = basis.fit.allocate(flops, level)
         intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
-    label, warnings = basis.label(n, d)
+    label, warnings = basis.label(N=n, D=d)
     return Plan(
         compute=flops,
         n_params=n,
@@ -144,8 +138,9 @@ def _allocate(flops: float, preset: Allocation, level: float, space: Space | Non
     n = preset.n_params[0] * units ** preset.n_params[1]
     d = preset.n_tokens[0] * units ** preset.n_tokens[1]
     spent = FLOP_PER_PARAM_TOKEN * n * d / flops
-    warnings = (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C", *notes_of(preset))
-    loss = (preset.loss[0] / units) ** preset.loss[1]
+    apart = () if abs(spent - 1) < 1e-6 else (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C",)
+    warnings = (*apart, *notes_of(preset))
+    loss = preset.floor + (preset.loss[0] / units) ** preset.loss[1]
     return Plan(
         compute=flops,
         n_params=n,

@@ -21,7 +21,7 @@ from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, page_of
+from isoflop.planning.page import Page, Paged, finite, page_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -43,7 +43,7 @@ _PAIR = "settle n_params or n_tokens and one more of compute, n_params, n_tokens
 
 
 @dataclass(frozen=True)
-class Settled:
+class Settled(Paged):
     """A training with what was given, and what follows.
 
     Attributes:
@@ -80,7 +80,7 @@ class Settled:
         """Plain values for JSON; an end of an interval that is infinite is None."""
         record = asdict(self) | {"shape": None if self.shape is None else self.shape.to_dict()}
         if self.intervals is not None:
-            record["intervals"] = {k: [e if math.isfinite(e) else None for e in v] for k, v in self.intervals.items()}
+            record["intervals"] = finite(self.intervals)
         return record | {"given": list(self.given), "warnings": list(self.warnings)}
 
     @property
@@ -91,12 +91,6 @@ class Settled:
         if self.optimal_at is not None:
             follows.append(f"the optimal choice at {self.optimal_at:.4g} FLOP")
         return page_of(self, f"training with given {' and '.join(self.given)}", shown, follows)
-
-    def __str__(self) -> str:
-        return str(self.page)
-
-    def _repr_html_(self) -> str:
-        return self.page.html
 
 
 def settle(
@@ -131,7 +125,7 @@ def settle(
         at = "".join(f" at {name} = {value:.4g}" for name, value in given.items() if name != "loss")
         raise PlanError(f"{basis.name} never gives a loss of {given['loss']:.6g}{at}", hint=_out_of_reach(basis, given))
     values = dict(zip(_QUANTITIES, own.tolist(), strict=True))
-    label, warnings = basis.label(values["n_params"], values["n_tokens"])
+    label, warnings = basis.label(N=values["n_params"], D=values["n_tokens"])
     sizes = [name for name in ("n_params", "n_tokens") if name in given]
     return Settled(
         given=tuple(given),
