@@ -71,7 +71,7 @@ def test_8b_parameters_on_15t_tokens_are_for_a_hundred_trillion_served() -> None
 
 def test_a_law_of_ones_own_is_searched_to_the_same_answer() -> None:
     of = basis(SET)
-    own = Law("L = E + A/N**alpha + B/D**beta", name="mine")
+    own = Law("L = E + A*N**(-alpha) + B/D**beta", name="mine")
     order = [of.law.names.index(name) for name in own.names]
     log_n = np.log(np.geomspace(1e8, 1e11, 7))[None]
     loss = np.full(log_n.shape, 2.3)
