@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from isoflop.planning.curve import Bought, buys
     from isoflop.planning.downstream import Downstream, downstream
     from isoflop.planning.emergence import Emergence, emergence
+    from isoflop.planning.fleet import Fleet
     from isoflop.planning.frontier import frontier
     from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
     from isoflop.planning.overfitting import Overfitting, overfitting
-    from isoflop.planning.pace import Fleet, Pace, fastest, pace, within
+    from isoflop.planning.pace import Pace, fastest, pace, within
     from isoflop.planning.plan import Plan, plan
     from isoflop.planning.rates import Rates, rates
     from isoflop.planning.repeats import Repeats, data_wall, repeat
@@ -111,10 +112,11 @@ export(
         "curve": ("Bought", "buys"),
         "downstream": ("Downstream", "downstream"),
         "emergence": ("Emergence", "emergence"),
+        "fleet": ("Fleet",),
         "frontier": ("frontier",),
         "metrics": ("Answers", "Choices", "edit_distance", "exact_match", "score_answers", "score_choices"),
         "overfitting": ("Overfitting", "overfitting"),
-        "pace": ("Fleet", "Pace", "fastest", "pace", "within"),
+        "pace": ("Pace", "fastest", "pace", "within"),
         "plan": ("Plan", "plan"),
         "rates": ("Rates", "rates"),
         "repeats": ("Repeats", "data_wall", "repeat"),

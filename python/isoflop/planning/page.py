@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoflop.planning.plan import Plan
@@ -82,6 +82,15 @@ def credits(law: str, source: str, n_convention: str, remarks: Iterable[str], wa
     counted = [f"N counts {n_convention} parameters"] if n_convention else []
     said = ", ".join([f"{law}: {source}", *counted, *remarks])
     return [said, *(f"warning: {warning}" for warning in warnings)]
+
+
+def record_of(answer: Plan | Settled) -> dict[str, Any]:
+    """Plain values for JSON of a training that was planned."""
+    return {name: value for name, value in vars(answer).items() if name != "basis"} | {
+        "intervals": None if answer.intervals is None else finite(answer.intervals),
+        "warnings": list(answer.warnings),
+        "shape": None if answer.shape is None else answer.shape.to_dict(),
+    }
 
 
 def page_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from isoflop.errors import PlanError
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
-from isoflop.planning.basis import get_basis, notes_of
+from isoflop.planning.basis import Basis, get_basis, notes_of
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, Paged, page_of
+from isoflop.planning.page import Page, Paged, page_of, record_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -50,6 +50,7 @@ class Plan(Paged):
             for published sets.
         warnings: what to know before acting on it.
         shape: a model of that size, where one was asked for.
+        basis: what it rests on, for questions that follow; None for power laws of the budget.
     """
 
     compute: float
@@ -67,14 +68,11 @@ class Plan(Paged):
     label: str
     warnings: tuple[str, ...]
     shape: Concrete | None = None
+    basis: Basis | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        record = dict(vars(self))
-        record["intervals"] = {k: list(v) for k, v in self.intervals.items()} if self.intervals is not None else None
-        record["warnings"] = list(self.warnings)
-        record["shape"] = None if self.shape is None else self.shape.to_dict()
-        return record
+        return record_of(self)
 
     @property
     def page(self) -> Page:
@@ -129,6 +127,7 @@ def plan(
         label=label,
         warnings=warnings,
         shape=None if shape is None else choose_shape(flops, n, basis.n_convention, shape, basis.loss),
+        basis=basis,
     )
 
 

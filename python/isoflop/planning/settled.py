@@ -7,7 +7,7 @@ chosen freely costs more than it need: the overhead says how much.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, Paged, finite, page_of
+from isoflop.planning.page import Page, Paged, page_of, record_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -56,7 +56,7 @@ class Settled(Paged):
         intervals: of compute, n_params, n_tokens, loss, least_compute and overhead where they were not given; None for
             published sets.
         level: of the intervals.
-        law, source, n_convention, label, warnings, shape: as of :class:`isoflop.Plan`.
+        law, source, n_convention, label, warnings, shape, basis: as of :class:`isoflop.Plan`.
     """
 
     given: tuple[str, ...]
@@ -75,13 +75,11 @@ class Settled(Paged):
     label: str
     warnings: tuple[str, ...]
     shape: Concrete | None = None
+    basis: Basis | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an end of an interval that is infinite is None."""
-        record = asdict(self) | {"shape": None if self.shape is None else self.shape.to_dict()}
-        if self.intervals is not None:
-            record["intervals"] = finite(self.intervals)
-        return record | {"given": list(self.given), "warnings": list(self.warnings)}
+        return record_of(self) | {"given": list(self.given)}
 
     @property
     def page(self) -> Page:
@@ -120,7 +118,7 @@ def settle(
     for name, value in given.items():
         if not 0 < value < math.inf:
             raise PlanError(f"{name} = {value!r} of a plan", hint="a positive number")
-    own = _solve(basis.law, basis.params, given)[0]
+    own = solve(basis.law, basis.params, given)[0]
     if not own[0] < _BEYOND:
         at = "".join(f" at {name} = {value:.4g}" for name, value in given.items() if name != "loss")
         raise PlanError(f"{basis.name} never gives a loss of {given['loss']:.6g}{at}", hint=_out_of_reach(basis, given))
@@ -141,6 +139,7 @@ def settle(
         shape=None
         if shape is None
         else choose_shape(values["compute"], values["n_params"], basis.n_convention, shape, basis.loss),
+        basis=basis,
     )
 
 
@@ -154,8 +153,8 @@ def optimal_compute(basis: Basis, name: str, value: float) -> float:
     return math.exp(high)
 
 
-def _solve(law: Law, draws: Array, given: dict[str, float]) -> Array:
-    """The quantities (draws, 6); compute is :data:`_BEYOND` where the loss is out of reach."""
+def solve(law: Law, draws: Array, given: dict[str, float]) -> Array:
+    """Compute, N, D, loss, least compute and overhead (draws, 6); compute is :data:`_BEYOND` out of reach."""
     logs = {name: np.full((len(draws), 1), math.log(value)) for name, value in given.items() if name != "loss"}
     loss = np.full((len(draws), 1), given.get("loss", math.nan))
     log_n, log_d = _sizes(law, draws, logs, loss)
@@ -197,7 +196,7 @@ def _out_of_reach(basis: Basis, given: dict[str, float]) -> str:
 
 
 def _intervals(basis: Basis, given: dict[str, float], level: float) -> dict[str, tuple[float, float]] | None:
-    found = basis.intervals(_QUANTITIES, lambda draws: _solve(basis.law, draws, given), level)
+    found = basis.intervals(_QUANTITIES, lambda draws: solve(basis.law, draws, given), level)
     if found is None:
         return None
     ends = {name: found[name] for name in _QUANTITIES if name not in given}
