@@ -6,12 +6,14 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_group
 
 from cli.called import Call
 from isoflop.cli.app import VERBS, app
+from isoflop.planning import measured_mfu
 from isoflop.shape import Shape
 
 
@@ -72,6 +74,23 @@ def test_a_plan_is_billed_and_held_against_thresholds(isoflop: Call) -> None:
     refused = isoflop("plan --compute 1e20 --device h100-sxm")
     assert "how busy h100-sxm is was not said" in refused.err
     assert "--mfu 0.4" in refused.err
+
+
+def test_days_are_billed_at_the_utilisation_that_a_bench_measured(isoflop: Call, tmp_path: Path) -> None:
+    steps = [(1e6, "bf16", 0.1), (1e9, "bf16", 0.35), (1e9, "bf16", 0.4), (1e9, "float32", 0.6)]
+    record = {"ceilings": {"name": "NVIDIA H100 SXM"}}
+    record["steps"] = [{"n": n, "dtype": dtype, "mfu": mfu} for n, dtype, mfu in steps]  # type: ignore[assignment]
+    (tmp_path / "found.json").write_text(json.dumps(record))
+    asked = "plan --compute 2e25 --count 4096 --json --device"
+    measured = json.loads(isoflop(f"{asked} h100-sxm --mfu {tmp_path / 'found.json'}").out)["bill"]
+    assert measured == json.loads(isoflop(f"{asked} h100-sxm --mfu 0.4").out)["bill"]
+    assert "was measured on NVIDIA H100 SXM, not on" in isoflop(f"{asked} h200 --mfu {tmp_path / 'found.json'}").err
+    assert "is no result of isoflop bench" in isoflop(f"{asked} h100-sxm --mfu {tmp_path / 'none.json'}").err
+
+
+def test_the_bench_that_is_kept_holds_a_utilisation(root: Path) -> None:
+    kept = max((root / "bench" / "results").glob("nvidia-h100*.json"))
+    assert 0 < measured_mfu(kept, "h100-sxm") < 1
 
 
 def test_a_model_that_is_served_is_smaller_and_cheaper(isoflop: Call) -> None:

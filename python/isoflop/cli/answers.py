@@ -42,7 +42,9 @@ def plan(
     field: Annotated[list[str] | None, typer.Option(help="With --shape: a field of it: activation=swiglu.")] = None,
     device: Annotated[str | None, typer.Option(help="Memory for the shape; with --mfu days and electricity.")] = None,
     count: Annotated[int, typer.Option(help="Of devices.")] = 1,
-    mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
+    mfu: Annotated[
+        str | None, typer.Option(help="Share of their dense bf16 peak that is reached, or JSON of isoflop bench.")
+    ] = None,
     days: Annotated[
         float | None, typer.Option(help="End in so many: the fewest devices, one sequence each or more.")
     ] = None,
@@ -91,17 +93,18 @@ def plan(
         answer = planning.plan(compute, basis, level=level, shape=space)
     served = planning.serve(basis, serve, compute=answer.compute, level=level) if serve else None
     repeated = planning.repeat(answer.compute, unique, level=level) if unique else None
-    if device is not None and mfu is None and not shape:
+    busy = None if device is None or mfu is None else _share(mfu, device)
+    if device is not None and busy is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     paced = None
     if days is not None:
-        if device is None or mfu is None:
+        if device is None or busy is None:
             raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
-        paced = planning.pace(answer, planning.Fleet(device, mfu, share=ctx), days=days)
+        paced = planning.pace(answer, planning.Fleet(device, busy, share=ctx), days=days)
         count = paced.count
     charged = (
-        None if device is None or mfu is None
-        else planning.bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        None if device is None or busy is None
+        else planning.bill((paced or answer).compute, device, mfu=busy, count=count, price=price, pue=pue, grid=grid)
     )  # fmt: skip
     above = [each for each in planning.crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
@@ -116,6 +119,16 @@ def plan(
                 print(f"\n{each}")
         for crossed in above:
             print(f"\nnote: {crossed}")
+
+
+def _share(mfu: str, device: str) -> float:
+    """The share itself, or that of a file of measurements on such a device."""
+    try:
+        return float(mfu)
+    except ValueError:
+        from isoflop.planning import measured_mfu
+
+        return measured_mfu(mfu, device)
 
 
 def show_columns(columns: Mapping[str, NDArray[np.float64]], as_json: bool) -> None:

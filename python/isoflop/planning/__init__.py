@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isoflop.planning.emergence import Emergence, emergence
     from isoflop.planning.fleet import Fleet
     from isoflop.planning.frontier import frontier
+    from isoflop.planning.measured import measured_mfu
     from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
     from isoflop.planning.overfitting import Overfitting, overfitting
     from isoflop.planning.pace import Pace, fastest, pace, within
@@ -80,6 +81,7 @@ __all__ = [
     "implied_serving",
     "iso_flop",
     "iso_loss",
+    "measured_mfu",
     "overfitting",
     "overhead",
     "pace",
@@ -114,6 +116,7 @@ export(
         "emergence": ("Emergence", "emergence"),
         "fleet": ("Fleet",),
         "frontier": ("frontier",),
+        "measured": ("measured_mfu",),
         "metrics": ("Answers", "Choices", "edit_distance", "exact_match", "score_answers", "score_choices"),
         "overfitting": ("Overfitting", "overfitting"),
         "pace": ("Pace", "fastest", "pace", "within"),
