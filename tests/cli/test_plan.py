@@ -56,6 +56,16 @@ def test_days_take_devices_and_compute_and_both_are_billed(isoflop: Call) -> Non
     assert "days is the least" in isoflop("plan --compute 1e27 --device h100-sxm --mfu 0.4 --days 1").err
 
 
+def test_devices_and_days_are_a_budget_that_is_used_up(isoflop: Call) -> None:
+    asked = "plan --device h100-sxm --mfu 0.4 --count 1024 --days 30"
+    found = json.loads(isoflop(f"{asked} --json").out)
+    assert found["pace"]["count"] == 1024
+    assert found["pace"]["days"] == pytest.approx(30, rel=1e-3)
+    assert found["pace"]["compute"] == pytest.approx(1024 * 989e12 * 0.4 * 30 * 86_400, rel=1e-3)
+    assert found["compute"] == pytest.approx(found["pace"]["compute"] / (1 + found["pace"]["overhead"]))
+    assert "30 days on 1,024 devices" in isoflop(asked).out
+
+
 def test_the_page_of_a_plan_has_a_table_its_law_and_its_warnings(isoflop: Call) -> None:
     page = isoflop("plan --compute 1e24 --law kaplan-table2").out
     assert "value" in page

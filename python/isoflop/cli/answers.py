@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from isoflop.planning import Plan, Settled
+    from isoflop.planning import Fleet, Plan, Settled
     from isoflop.planning.page import Page
     from isoflop.report.analysis import Analysis
 
@@ -46,7 +46,8 @@ def plan(
         str | None, typer.Option(help="Share of their dense bf16 peak that is reached, or JSON of isoflop bench.")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(help="End in so many: the fewest devices, one sequence each or more.")
+        float | None,
+        typer.Option(help="End in so many: the fewest devices for a budget, or the best that --count of them train."),
     ] = None,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
@@ -82,29 +83,29 @@ def plan(
         if not as_json:
             print(basis_of_axis(basis)[1].credit)
         return
+    fleet = None if device is None or mfu is None else planning.Fleet(device, _share(mfu, device), share=ctx)
     space = planning.Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
     if any(value is not None for value in settled.values()):
         answer = planning.settle(basis, compute=compute, **settled, level=level, shape=space)
-    elif compute is None:
-        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
     else:
-        answer = planning.plan(compute, basis, level=level, shape=space)
+        answer = planning.plan(_budget(compute, basis, fleet, count, days), basis, level=level, shape=space)
     served = planning.serve(basis, serve, compute=answer.compute, level=level) if serve else None
     repeated = planning.repeat(answer.compute, unique, level=level) if unique else None
-    busy = None if device is None or mfu is None else _share(mfu, device)
-    if device is not None and busy is None and not shape:
+    if device is not None and fleet is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     paced = None
     if days is not None:
-        if device is None or busy is None:
+        if fleet is None:
             raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
-        paced = planning.pace(answer, planning.Fleet(device, busy, share=ctx), days=days)
+        paced = planning.pace(answer, fleet, days=days)
         count = paced.count
     charged = (
-        None if device is None or busy is None
-        else planning.bill((paced or answer).compute, device, mfu=busy, count=count, price=price, pue=pue, grid=grid)
+        None if fleet is None
+        else planning.bill(
+            (paced or answer).compute, fleet.device, mfu=fleet.mfu, count=count, price=price, pue=pue, grid=grid
+        )
     )  # fmt: skip
     above = [each for each in planning.crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
@@ -119,6 +120,17 @@ def plan(
                 print(f"\n{each}")
         for crossed in above:
             print(f"\nnote: {crossed}")
+
+
+def _budget(compute: str | None, basis: Any, fleet: Fleet | None, count: int, days: float | None) -> str | float:
+    """FLOPs as given, or those that devices make in days."""
+    if compute is not None:
+        return compute
+    if fleet is None or days is None:
+        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
+    from isoflop.planning import within
+
+    return within(basis, fleet, count, days).least_compute
 
 
 def _share(mfu: str, device: str) -> float:

@@ -84,6 +84,11 @@ class Pace(Paged):
     intervals: dict[str, tuple[float, float]] | None = None
     level: float = 0.95
 
+    @property
+    def least_compute(self) -> float:
+        """FLOPs that the same model takes with the smallest batches, 6 N E_min."""
+        return self.compute / (1 + self.overhead)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {"intervals": None if self.intervals is None else finite(self.intervals)}
