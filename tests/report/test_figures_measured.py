@@ -119,7 +119,7 @@ def test_overfitted_runs_are_stopped_and_compared_with_the_bound(store: RunStore
         falls = [
             {"val_loss": 3 - 0.2 * i + 0.02 * i * i + 100 / unique, "trained_loss": 3 - 0.2 * i} for i in range(10)
         ]
-        runs.append(add(store, 6.4e4, falls, unique=unique, unique_tokens=unique))
+        runs.append(add(store, 6.4e4, falls, unique=unique, unique_tokens=unique, shape=shape()))
     write_study(store, "few", [GroupRuns(name="few", purpose="shape", runs=tuple(runs))])  # no law is fitted to them
     ax = earliest_stop(store)
     ((bound, stop), _) = np.asarray(ax.collections[0].get_offsets())
