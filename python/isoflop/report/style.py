@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoflop.fitting import Fit, PowerFit
 
+_MANY = 1e4
 Corner = Literal["lower left", "lower right", "upper left", "upper right"]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,7 +86,11 @@ def readable_ticks(ax: Axes) -> None:
     """Plain numbers on logarithmic axes of less than two decades, where powers of ten make hardly a tick."""
     for axis in (ax.xaxis, ax.yaxis):
         low, high = sorted(axis.get_view_interval())
-        if axis.get_scale() != "log" or high >= 100 * low:
+        if axis.get_scale() != "log":
+            continue
+        if high >= _MANY * low:
+            axis.set_minor_locator(NullLocator())  # too close to be told apart, and half the time of drawing
+        if high >= 100 * low:
             continue
         narrow = high < 8 * low
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]) if narrow else LogLocator(subs=(1, 2, 5)))
@@ -95,7 +100,7 @@ def readable_ticks(ax: Axes) -> None:
 
 def _plain(value: float, _: object = None) -> str:
     if value <= 0 or 1e-3 <= value < 1e5:
-        return f"{value:.4g}"
+        return f"{value:.6g}"
     return f"{value:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 

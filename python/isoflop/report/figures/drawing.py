@@ -83,6 +83,9 @@ def save_figure(figure: Figure, path: Path) -> None:
     form = path.suffix.removeprefix(".")
     if form not in FORMATS:
         raise SpecError(f"a figure cannot be written as {form!r}", hint=f"one of {', '.join(FORMATS)}")
+    if (engine := figure.get_layout_engine()) is not None:  # once; to save would draw it all twice for that
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format=form, dpi=130)

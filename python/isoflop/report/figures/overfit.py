@@ -73,7 +73,7 @@ def earliest_stop(study: Study, ax: Axes) -> None:
     log_axes(ax, "S", "S_min")
     ax.set_xlabel("S_c [L(N, D) - L(N, inf)]^(-1/alpha_S), steps")
     ax.set_ylabel("S_min at the lowest held-out loss")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     ax.set_title("Early stopping")
     colours.bar(ax)
 

@@ -46,6 +46,7 @@ def position_by_size(study: Study, ax: Axes) -> None:
         ax.annotate(f"T^{law.exponent:.2f}", (places[-1], float(loss[-1])), xytext=(3, 0), textcoords="offset points",
                     fontsize=6.5, va="center")  # fmt: skip
     log_axes(ax, "T", "L")
+    ax.set_xlim(right=2.2 * max(places[-1] for places, _ in measured.values()))  # room for the exponents
     ax.set_title("Loss by place, and power laws of it")
     colours.bar(ax)
 
