@@ -57,6 +57,7 @@ def figures(
     store: StorePath,
     only: Annotated[str | None, typer.Option(help="Names, as in 1,4,9,chinchilla-3; all where left out.")] = None,
     form: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    dpi: Annotated[int, typer.Option(min=20, help="Of PNG: pixels an inch.")] = 130,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/figures.")] = None,
     device: Annotated[str | None, typer.Option(help="Of the roofline, as h100-sxm: where ops could be.")] = None,
     bench: Annotated[Path | None, typer.Option(help="Of the roofline: JSON of isoflop bench, ops as timed.")] = None,
@@ -79,7 +80,7 @@ def figures(
         drawn = draw_figure(entry, study)
         path = folder / f"{entry.name}.{form}"
         if drawn.figure is not None:
-            save_figure(drawn.figure, path)
+            save_figure(drawn.figure, path, dpi=dpi)
         file = None if drawn.figure is None else str(path)
         rows.append({"figure": entry.name, "title": entry.title, "file": file, "lacks": drawn.lacks})
     if as_json:

@@ -73,8 +73,8 @@ def draw_figures(source: Source, only: Sequence[str] | None = None) -> Iterator[
     return (draw_figure(entry, study) for entry in entries)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the name ends in: of :data:`FORMATS`.
+def save_figure(figure: Figure, path: Path, *, dpi: int = 130) -> None:
+    """Write a figure in the format that the name ends in, of :data:`FORMATS`; ``dpi`` is of PNG.
 
     Raises:
         SpecError: another ending.
@@ -88,6 +88,6 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.set_layout_engine("none")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format=form, dpi=130)
+        figure.savefig(path, format=form, dpi=dpi)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error

@@ -22,7 +22,7 @@ OF_FINDINGS: Mapping[str, tuple[Panel[Any], ...]] = {
     "batch": (batch.trade_off, batch.critical_sizes),
     "steps": (curves.learning_curves,),
     "shape": (shapes.shape_penalties,),
-    "isoflop": (chinchilla.budgets, chinchilla.profile_sizes),
+    "isoflop": (chinchilla.budgets, chinchilla.profile_sizes, chinchilla.profile_tokens),
 }
 """By purpose."""
 
