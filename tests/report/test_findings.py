@@ -59,5 +59,5 @@ def test_a_purpose_that_its_runs_do_not_serve_is_skipped_with_the_reason(store: 
     )
     findings, skipped = find(store)
     assert findings == ()
-    assert skipped == {"steps": "L(N, S_min) needs B_crit(L)", "shape": "no finished runs"}
+    assert skipped == {"steps": "L(N, S_min) needs B_crit(L)", "shape": "no finished runs of a known shape"}
     assert analyse(store, compute="1e13 FLOP").skipped.items() >= skipped.items()

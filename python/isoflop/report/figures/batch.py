@@ -59,7 +59,7 @@ def critical_sizes(study: Study, ax: Axes) -> None:
     equation = f"B_crit = {critical.B_star:.3g} / L^{1 / critical.alpha_B:.3g}"
     ax.plot(grid, critical(grid), color=ACCENT, lw=1.6, label=equation)
     if critical.law is not None:
-        ax.fill_between(grid, *critical.law.line_interval(grid), color=ACCENT, alpha=0.18, lw=0)
+        ax.fill_between(grid, *critical.law.line_interval(grid, study.level), color=ACCENT, alpha=0.18, lw=0)
     measured = [] if study.store is None else [run for run in study.runs if HALF in run.points]
     for run in measured:
         at, scale = _noise_scales(run)

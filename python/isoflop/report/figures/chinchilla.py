@@ -80,16 +80,22 @@ def training_envelope(study: Study, ax: Axes) -> None:
 
 @panel
 def envelope_sizes(study: Study, ax: Axes) -> None:
-    """N on the envelope of training curves against compute, and its power law."""
-    found = _envelope(study)
-    _law(ax, found.compute, found.n_params, found.n_params_law, "N", found.interval("n_params"), ".")
+    """N on the envelope of training curves against compute, and its power law with the interval of resampled runs."""
+    _of_envelope(study, ax, "n_params", "N")
 
 
 @panel
 def envelope_tokens(study: Study, ax: Axes) -> None:
-    """D on the envelope of training curves against compute, and its power law."""
+    """D on the envelope of training curves against compute, and its power law with the interval of resampled runs."""
+    _of_envelope(study, ax, "n_tokens", "D")
+
+
+def _of_envelope(study: Study, ax: Axes, name: str, symbol: str) -> None:
     found = _envelope(study)
-    _law(ax, found.compute, found.n_tokens, found.n_tokens_law, "D", found.interval("n_tokens"), ".")
+    law, interval = getattr(found, f"{name}_law"), found.interval(name, study.level)
+    ax.plot(found.compute, getattr(found, name), ".", color="0.2", ms=4)
+    fan(ax, law, interval, _grid(found.compute), color=ACCENT)
+    _law(ax, found.compute, law, symbol, interval)
 
 
 @panel
@@ -130,17 +136,18 @@ def _of_minima(study: Study, ax: Axes, name: str, symbol: str) -> None:
     closed = np.isfinite(low) & np.isfinite(high) & (low > 0)
     bars = np.maximum([np.where(closed, best - low, 0.0), np.where(closed, high - best, 0.0)], 0.0)
     law: PowerFit = getattr(minima, name)
-    _law(ax, compute, best, law, symbol, law.interval(), "none")
+    grid = _grid(compute)
+    ax.fill_between(grid, *law.line_interval(grid, study.level), color=ACCENT, alpha=0.18, lw=0)
+    _law(ax, compute, law, symbol, law.interval(study.level))
     ax.errorbar(compute, best, bars, fmt="o", color="0.2", ms=4.5, lw=1)
 
 
-def _law(
-    ax: Axes, compute: Array, best: Array, law: PowerFit, symbol: str, interval: tuple[float, float], marker: str
-) -> None:
-    grid = np.geomspace(compute.min(), compute.max() * _BEYOND, 60)
-    low, high = interval
-    ax.plot(compute, best, color="0.2", marker=marker, ls="", ms=4)
-    fan(ax, law, interval, grid, color=ACCENT)
+def _grid(compute: Array) -> Array:
+    return np.geomspace(compute.min(), compute.max() * _BEYOND, 60)
+
+
+def _law(ax: Axes, compute: Array, law: PowerFit, symbol: str, interval: tuple[float, float]) -> None:
+    grid, (low, high) = _grid(compute), interval
     label = f"{symbol}* ~ C^{law.exponent:.2f} [{low:.2f}, {high:.2f}]"
     ax.plot(grid, law.predict(grid), color=ACCENT, lw=1.6, label=label)
     log_axes(ax, "C", symbol)

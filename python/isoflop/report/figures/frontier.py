@@ -112,7 +112,7 @@ def loss_by_least_compute(study: Study, ax: Axes) -> None:
     adjusted = efficient_frontier(columns, labels, study.critical, points=_DRAWN)
     for found, colour, name in ((naive, ORANGE, "C as spent"), (adjusted, BLUE, "C_min")):
         grid = np.geomspace(found.compute.min(), found.compute.max() * _BEYOND, 100)
-        low, high = found.interval("loss")
+        low, high = found.interval("loss", study.level)
         label = f"{name}: L ~ C^{found.loss_law.exponent:.3f} [{low:.3f}, {high:.3f}]"
         ax.plot(found.compute / PF_DAY, found.loss, ".", color=colour, ms=3)
         fan(ax, found.loss_law, (low, high), grid, color=colour, unit=PF_DAY)
@@ -133,7 +133,7 @@ def best_size_by_compute(study: Study, ax: Axes) -> None:
     """N on the envelope of curves over C_min, and its power law."""
     found = _frontier(study)
     grid = np.geomspace(found.compute.min(), found.compute.max() * _BEYOND, 100)
-    low, high = found.interval("n_params")
+    low, high = found.interval("n_params", study.level)
     label = f"N* ~ C_min^{found.n_params_law.exponent:.2f} [{low:.2f}, {high:.2f}]"
     ax.plot(found.compute / PF_DAY, found.n_params, ".", color="0.2", ms=4)
     fan(ax, found.n_params_law, (low, high), grid, color=ACCENT, unit=PF_DAY)

@@ -17,7 +17,7 @@ _EPOCHS = 1.5
 """From here on a run repeats its tokens."""
 _FEWEST = 3
 _CONTOURS = 10
-_BUDGETS = 25
+_BUDGETS = 12
 _BEYOND = 4.0
 
 
