@@ -10,6 +10,7 @@ import pytest
 
 from isoflop.laws import get_law
 from isoflop.laws.presets import Preset, get_preset
+from isoflop.planning import repeat
 from isoflop.report.figures import (
     FIGURES,
     Kernel,
@@ -201,8 +202,14 @@ def test_repeated_tokens_have_their_contours_and_their_best_use(empty: RunStore)
     ax = repeat_contours(empty)
     assert "U = 1e+08" in ax.get_xlabel()
     epochs, sizes = (np.asarray(data, float) for data in ax.lines[0].get_data())
-    assert (np.diff(epochs) > 0).all()
-    assert (np.diff(sizes) > -1).all()  # past some compute a larger model brings nothing: it stays
+    at = len(epochs) // 2
+    fitted = Preset("fit", "muennighoff", Study.of(empty).law("muennighoff").params, "")
+    exact = repeat(6e8 * float(epochs[at] * sizes[at]), 1e8, fitted)
+        6e8 * float(epochs[at] * sizes[at]),
+        1e8,
+        Preset("fit", "muennighoff", Study.of(empty).law("muennighoff").params, ""),
+    )
+    assert (epochs[at], sizes[at]) == pytest.approx((exact.epochs, exact.n_params), rel=0.02)
 
 
 def test_measured_exact_matches_are_dots(empty: RunStore) -> None:

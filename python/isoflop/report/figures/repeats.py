@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from isoflop.errors import LacksData
-from isoflop.laws.presets import Preset
-from isoflop.planning import repeat
+from isoflop.fitting import Fit
 from isoflop.report.figures.panel import panel
-from isoflop.report.figures.study import Study
+from isoflop.report.figures.study import Array, Study
 from isoflop.report.style import ACCENT, LABELS, log_axes
 
 LAW = "muennighoff"
@@ -17,7 +16,9 @@ _EPOCHS = 1.5
 """From here on a run repeats its tokens."""
 _FEWEST = 3
 _CONTOURS = 10
-_BUDGETS = 12
+_BUDGETS = 60
+_SIZES = 3000
+_AWAY = 1e4
 _BEYOND = 4.0
 
 
@@ -46,10 +47,9 @@ def repeat_contours(study: Study, ax: Axes) -> None:
     ax.clabel(lines, fontsize=6.5, fmt="%.3g")
     shown = ax.scatter(epochs, sizes, c=columns["L"][mine], cmap="viridis", s=22, edgecolors="white", linewidths=0.5,
                        zorder=3)  # fmt: skip
-    budgets = 6 * unique * np.geomspace(x[0] * y[0], x[-1] * y[-1], _BUDGETS)
-    best = [repeat(float(c), unique, Preset(LAW, LAW, dict(fit.params), "the fit")) for c in budgets]
-    ax.plot([one.epochs for one in best], [one.n_params for one in best], color=ACCENT, lw=1.6,
-            label=f"best use of a budget, {fit.law.name} fit, {fit.residual_rms:.1%} rms")  # fmt: skip
+    best_passes, best_n = _best_use(fit, unique, x[0] * y[0], x[-1] * y[-1])
+    label = f"best use of a budget, {fit.law.name} fit, {fit.residual_rms:.1%} rms"
+    ax.plot(best_passes, best_n, color=ACCENT, lw=1.6, label=label)
     log_axes(ax, "D", "N")
     ax.set_xlabel(f"epochs of U = {unique:.3g} unique tokens")
     ax.set_xlim(x[0], x[-1])
@@ -58,3 +58,16 @@ def repeat_contours(study: Study, ax: Axes) -> None:
     ax.set_title("Loss on repeated tokens")
     ax.axvspan(float(epochs.max()) * 1.05, x[-1], color="0.5", alpha=0.10, lw=0, zorder=0)
     ax.figure.colorbar(shown, ax=ax, label=LABELS["L"], pad=0.02)
+
+
+def _best_use(fit: Fit, unique: float, least: float, most: float) -> tuple[Array, Array]:
+    """Epochs and N of the lowest loss of each budget, from so many epochs times parameters to so many: of a fine row.
+
+    :func:`isoflop.planning.repeat` finds one exactly; a line of many is as good to the width of a pixel.
+    """
+    products = np.geomspace(least, most, _BUDGETS)[:, None]
+    n = np.geomspace(least**0.5 / _AWAY, most**0.5 * _AWAY, _SIZES)[None]
+    passes, sizes = np.broadcast_arrays(products / n, n)
+    loss = fit.predict(N=sizes, D=passes * unique, U=np.full(passes.shape, unique))
+    at = loss.argmin(axis=1)
+    return np.asarray(products[:, 0] / n[0, at]), np.asarray(n[0, at])
