@@ -205,10 +205,6 @@ def test_repeated_tokens_have_their_contours_and_their_best_use(empty: RunStore)
     at = len(epochs) // 2
     fitted = Preset("fit", "muennighoff", Study.of(empty).law("muennighoff").params, "")
     exact = repeat(6e8 * float(epochs[at] * sizes[at]), 1e8, fitted)
-        6e8 * float(epochs[at] * sizes[at]),
-        1e8,
-        Preset("fit", "muennighoff", Study.of(empty).law("muennighoff").params, ""),
-    )
     assert (epochs[at], sizes[at]) == pytest.approx((exact.epochs, exact.n_params), rel=0.02)
 
 
