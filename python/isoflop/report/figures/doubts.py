@@ -16,8 +16,8 @@ from isoflop.report.style import ACCENT, BLUE, GREEN, LABELS, ORANGE, SERIES, Co
 
 _BINS = 15
 _DRAWN = 400
-_OFF = 3.0
-"""Published values further from the fit than this factor are named, not drawn."""
+_OFF = 10.0
+"""Published sets with a value further from the fit than this factor are of other data, and left out."""
 
 
 def _residuals(fit: Fit) -> Array:
