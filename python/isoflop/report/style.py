@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.fitting import Fit, PowerFit
 
 _MANY = 1e4
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 Corner = Literal["lower left", "lower right", "upper left", "upper right"]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,7 +134,7 @@ def shade_extrapolation(ax: Axes, start: float) -> None:
         ax.set_xlim(right=end)
 
 
-def turned(law: PowerFit, interval: tuple[float, float], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def turned(law: PowerFit, interval: tuple[float, float], x: NDArray[np.float64]) -> Band:
     """Low and high of a power law with the ``interval`` of its exponent, turned about the middle of its points."""
     middle = float(np.exp(law.centre))
     ends = [float(law.predict(middle)) * (x / middle) ** exponent for exponent in interval]
