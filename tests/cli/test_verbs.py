@@ -26,6 +26,8 @@ VERBS = [
     "advise stop",
     "count",
     "report",
+    "report figures",
+    "report page",
     "bench",
     "info",
     "laws",

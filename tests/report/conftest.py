@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isoflop.runs import Recorder, RunStore
+from report.known import add_purposes
 
 SIZES = (1e3, 4e3, 1.6e4, 6.4e4, 2.56e5)
 TOKENS = (1e5, 4e5, 1.6e6)
@@ -23,7 +24,18 @@ def true_loss(n: float, d: float) -> float:
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     """Fifteen finished runs whose losses follow ``true_loss`` within 0.2 %, and one that diverged."""
-    made = RunStore(tmp_path / "study")
+    return make_grid(tmp_path / "study")
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """The same, kept from test to test."""
+    return make_grid(tmp_path_factory.mktemp("figures") / "study")
+
+
+def make_grid(folder: Path) -> RunStore:
+    """Fifteen finished runs and one that diverged, in a new store."""
+    made = RunStore(folder)
     noise = np.random.default_rng(0)
     for n in SIZES:
         for d in TOKENS:
@@ -35,3 +47,9 @@ def store(tmp_path: Path) -> RunStore:
     with Recorder(made, {"n": 0}, counts={"N": 1e3, "D": 1e5, "C": 6e8}) as rec:
         rec.log(7, tokens=1e3, loss=float("nan"))
     return made
+
+
+@pytest.fixture
+def study(store: RunStore) -> RunStore:
+    """The fifteen runs of a known L(N, D), and groups for everything else."""
+    return add_purposes(store)

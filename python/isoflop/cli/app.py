@@ -28,7 +28,7 @@ VERBS: Mapping[str, str] = {
     "compare": "systems",
     "demo": "studies",
     "sweep": "studies",
-    "report": "studies",
+    "report": "reports",
     "bench": "benchmarks",
     "runs": "runs",
     "advise": "advice",

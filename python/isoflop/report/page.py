@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from isoflop import __version__
 from isoflop.errors import StoreError
 from isoflop.report.analysis import Analysis
-from isoflop.report.figures import draw
+from isoflop.report.figures.page_figures import draw
 from isoflop.report.html import page, paragraph, table
 from isoflop.report.tables import FINDING_HEADINGS, LAW_HEADINGS, RUN_HEADINGS, finding_row, law_row, notes, run_rows
 
