@@ -27,6 +27,7 @@ void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Con
   const std::int64_t at_a_time = least(of.rows, panel_rows(width, context.products));
   Panel u(context, at_a_time, width);
   const Panel a(context, at_a_time, deep);
+  auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
   auto* z = context.scratch.take<float>(static_cast<std::size_t>(at_a_time * hidden_columns));
   auto* v = gated(kind) ? context.scratch.take<float>(static_cast<std::size_t>(at_a_time * hidden_columns)) : nullptr;
   for (std::int64_t first = 0; first < of.rows; first += at_a_time) {
@@ -35,12 +36,11 @@ void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Con
     if (of.norm.kind == Norm::none) {
       u.read(x, width, rows);
     } else {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const Statistics statistics = of.norm.measure(x + row * width);
-        each_vector(width, [&](std::int64_t column, std::int64_t count) {
-          u.put(row, column, of.norm.normed(x + row * width, statistics, column, count), count);
-        });
-      }
+      of.norm.measure(x, rows, statistics);
+      of.norm.each_normed(x, rows, statistics,
+                          [&](std::int64_t row, std::int64_t column, std::int64_t count, Vector made) {
+                            u.put(row, column, made, count);
+                          });
     }
     for (std::int64_t begin = 0; begin < deep; begin += hidden_columns) {
       const std::int64_t columns = least(hidden_columns, deep - begin);

@@ -6,7 +6,6 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr std::int64_t hidden_rows = 32;  // made at a time
-constexpr std::int64_t rows_summed = 32;  // one by one, before their sum is added: long sums lose digits
 
 struct Gradients {
   float *dx, *dw_in, *db_in, *dw_out, *db_out, *dgain, *dbias;
@@ -36,8 +35,6 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
   float* const z[2] = {take(hidden_rows * hidden_columns), gated(kind) ? take(hidden_rows * hidden_columns) : nullptr};
   float* const da = take(hidden_rows * hidden_columns);
   float* const db_in = take(2 * hidden_columns);
-  float* const both = take(2 * width);
-  float* const sums[2] = {both, both + width};  // of the gradients of gain and bias
   bool add = context.accumulate;
   if (!add && to.dgain != nullptr)
     for (float* gradient : {to.dgain, to.dbias})
@@ -47,12 +44,11 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
     const float *x = of.x + first * width, *given = dys + first * width, *us = x;
     float* dx = to.dx + first * width;
     if (normed != nullptr) {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        statistics[row] = of.norm.measure(x + row * width);
-        each_vector(width, [&](std::int64_t column, std::int64_t count) {
-          store(normed + row * width + column, of.norm.normed(x + row * width, statistics[row], column, count), count);
-        });
-      }
+      of.norm.measure(x, rows, statistics);
+      of.norm.each_normed(x, rows, statistics,
+                          [&](std::int64_t row, std::int64_t column, std::int64_t count, Vector made) {
+                            store(normed + row * width + column, made, count);
+                          });
       us = normed;
     }
     if (!saved.any()) u.read(us, width, rows);
@@ -121,16 +117,7 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
       add_rows(dx, rows, width, nullptr, past);
       continue;
     }
-    for (std::int64_t begin = 0; begin < rows; begin += rows_summed) {
-      __builtin_memset(sums[0], 0, 2 * static_cast<std::size_t>(width) * sizeof(float));
-      for (std::int64_t row = begin; row < least(rows, begin + rows_summed); ++row) {
-        const std::int64_t at = row * width;
-        of.norm.gradient(dx + at, x + at, statistics[row], past == nullptr ? nullptr : past + at, dx + at, sums[0],
-                         sums[1]);
-      }
-      add_rows(to.dgain, 1, width, sums[0], nullptr);
-      if (to.dbias != nullptr) add_rows(to.dbias, 1, width, sums[1], nullptr);
-    }
+    of.norm.gradient(dx, x, rows, statistics, past, dx, to.dgain, to.dbias);
   }
 }
 
