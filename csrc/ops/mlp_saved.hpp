@@ -37,8 +37,6 @@ class Saved {
     Vector slope(std::int64_t row) const {
       return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(slopes + row * lanes / 2)));
     }
-#else
-    Vector slope(std::int64_t) const { return Vector{}; }
 #endif
   };
 

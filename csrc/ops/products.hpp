@@ -127,6 +127,12 @@ class Turned {
   void read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m);
   void begin(std::int64_t rows, std::int64_t m);
   void put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const;
+#if defined(__AMX_BF16__)
+  // The same of a block that is rounded and whose rows are in pairs.
+  void put_pairs(std::int64_t row, std::int64_t column, const __m512i (&pairs)[block_of_rows / 2]) const {
+    transpose(pairs, own_ + column * steps_ + row / 2, steps_);
+  }
+#endif
 
   const float* data() const { return data_; }
   std::int64_t m() const { return m_; }
