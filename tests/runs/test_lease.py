@@ -102,7 +102,7 @@ def test_kill_frees_the_run_and_keeps_its_points(tmp_path: Path) -> None:
     with Recorder(store, {"seed": 0}) as recorder:
         recorder.finish(loss=1.0)
     assert recorder.record.attempt == 2
-    assert (store.folder(run) / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
+    assert (store.path / "runs" / run / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
 
 
 def test_waiting_for_a_lease_is_short(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ class LocalFolder:
     def having(self, name: str) -> list[str]:
         return [folder for folder in self.names() if (self.path / folder / name).exists()]
 
+    def matching(self, pattern: str) -> list[tuple[str, str]]:
+        with explained("list", self.path):
+            return sorted((file.parent.name, file.name) for file in self.path.glob(f"*/{pattern}"))
+
     def size(self, name: str) -> int:
         with explained("read", self.path / name):
             try:
@@ -59,6 +63,14 @@ class LocalFolder:
                 return (self.path / name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def head(self, name: str, n_bytes: int) -> bytes:
+        with explained("read", self.path / name), (self.path / name).open("rb") as file:
+            return file.read(n_bytes)
+
+    @contextmanager
+    def on_disk(self, name: str) -> Iterator[Path]:
+        yield self.path / name
 
     def replace(self, name: str, content: bytes) -> None:
         with explained("write", self.path / name):

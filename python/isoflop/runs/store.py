@@ -55,7 +55,7 @@ class RunStore:
 
     Attributes:
         url: where it is.
-        path: a folder on this machine: the store itself, or what goes with a store elsewhere (caches, checkpoints).
+        path: a folder on this machine: the store itself, or the caches of one elsewhere.
         cache: prepared corpora, and copies of what is compacted elsewhere.
 
     Raises:
@@ -92,13 +92,13 @@ class RunStore:
     def __repr__(self) -> str:
         return f"RunStore({self.url!r})"
 
-    def folder(self, run: str) -> Path:
-        """The folder of a run on this machine, where its checkpoints are."""
-        return self.path / "runs" / run
-
     def run(self, run: str) -> RunFolder:
-        """The folder of a run in the store; the same as :meth:`folder` where that is on this machine."""
+        """The folder of a run."""
         return self._runs.run(run)
+
+    def files(self, pattern: str) -> list[tuple[str, str]]:
+        """Runs, and the files in their folders whose names match a shell pattern."""
+        return self._runs.matching(pattern)
 
     def folders(self) -> list[str]:
         """Names of what is in ``runs``, sorted."""
