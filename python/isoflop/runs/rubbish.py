@@ -14,6 +14,7 @@ from isoflop.runs.files import explained
 from isoflop.runs.folder import LEASE
 from isoflop.runs.local_run import ARRIVING
 from isoflop.runs.manifest import read_manifest
+from isoflop.runs.together import together
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -29,13 +30,19 @@ def find_rubbish(store: RunStore) -> list[str]:
     found = [f"compacted/{name}" for name in sorted(set(folder.names()) - read_manifest(folder).names)]
     found += [name for name in store.root.names() if name.startswith(ARRIVING)]
     compacted = set(store.compacted.ids())
-    for run in store.folders():
+
+    def needless(run: str) -> list[str]:
         inside = store.run(run)
         names = inside.names()
         if not names or inside.is_held():
-            continue
-        needless = inside.half_written() if names != [LEASE] else names
-        found += [f"runs/{run}/{name}" for name in (inside.kept() if run in compacted else needless)]
+            return []
+        if run in compacted:
+            return inside.kept()
+        return inside.half_written() if names != [LEASE] else names
+
+    runs = store.folders()
+    for run, names in zip(runs, together(needless, runs), strict=True):
+        found += [f"runs/{run}/{name}" for name in names]
     return found
 
 

@@ -37,6 +37,7 @@ from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
 from isoflop.runs.record import ENDED, RunRecord, read_record
 from isoflop.runs.rows import joined, row_of, to_table
+from isoflop.runs.together import together
 from isoflop.runs.where import select
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ class RunStore:
         loose = self.loose()
         parts = self.compacted.parts()
         compacted = (record for record in merge(*(part.records() for part in parts), key=_id))
-        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
-        yield from merge(compacted, apart, key=_id)
+        apart = together(self.get, (run for run in loose if not _is_in(run, parts)))
+        yield from merge(compacted, filter(None, apart), key=_id)
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
@@ -219,9 +220,13 @@ class RunStore:
         """
         loose = self.loose()
         parts = self.compacted.parts()
-        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
-        rows = to_table([row_of(record, self.state(record)) for record in apart])
-        table = joined([rows, *(part.table() for part in parts)])
+
+        def row(run: str) -> dict[str, Any] | None:
+            record = self.get(run)
+            return None if record is None else row_of(record, self.state(record))
+
+        apart = together(row, (run for run in loose if not _is_in(run, parts)))
+        table = joined([to_table(list(filter(None, apart))), *(part.table() for part in parts)])
         return select(table.sort_by("id") if parts else table, where)
 
     def compact(self) -> Compaction:
