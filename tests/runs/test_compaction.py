@@ -156,7 +156,7 @@ def test_a_folder_under_another_name_is_not_taken_for_its_run(store: RunStore) -
 
 def test_two_compactors_do_not_work_at_once(store: RunStore) -> None:
     run = finish(store, 0)
-    other = Lease.take(store.path / "store.json")
+    other = Lease.take(store.path / "lease")
     assert other is not None
     with pytest.raises(StoreError, match=r"is being compacted by another process"):
         store.compact()

@@ -97,7 +97,7 @@ class RunFolder(Folder, Protocol):
         """Whether a living process writes the run."""
 
     def begin(self, earlier: int | None) -> None:
-        """Set the points of the ``earlier`` attempt aside; the caller holds the lease and says who it is."""
+        """Set the points of the ``earlier`` attempt aside; the caller holds the lease."""
 
     def write_record(self, attempt: int, content: bytes) -> None:
         """Write ``run.json`` as this attempt has it."""
@@ -151,3 +151,8 @@ class Journal(Protocol):
 def of_attempt(number: int) -> str:
     """The name of the points of an attempt that is not the newest."""
     return f"points.{number}.jsonl"
+
+
+def is_half_written(name: str) -> bool:
+    """Whether a file is one that its writer renames or removes in the end."""
+    return name.startswith(".") and name.endswith(".tmp")

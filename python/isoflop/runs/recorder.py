@@ -112,7 +112,6 @@ class Recorder:
 
     def _open_attempt(self) -> None:
         earlier = self._earlier()
-        self._lease.sign()
         self._folder.begin(None if earlier is None else earlier.attempt)
         attempt = 1 if earlier is None else earlier.attempt + 1
         self.record = RunRecord(

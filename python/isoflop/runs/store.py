@@ -1,10 +1,11 @@
 """The run store: a folder that is the only truth about which runs exist and what they gave.
 
 store/
-  store.json                   format of the store; locked while a process compacts it
+  store.json                   format of the store
+  lease                        held by a process that compacts it
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
-  runs/<id>/lease              locked while a process writes the run
+  runs/<id>/lease              held by the process that writes the run
   studies/NAME.json            what a study asked of which runs
   compacted/manifest.json      the files that hold the compacted runs (renamed into place)
   compacted/runs-*.parquet     one row a run: its record, and every field of it a column
