@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "store")
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "gs", "az"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a folder that is not there yet, on every kind of store."""
     if request.param == "local":
@@ -30,4 +30,4 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         pytest.importorskip("fsspec")
         return f"memory://{uuid.uuid4().hex}/store"
-    return f"{request.getfixturevalue('s3')}/deep/store"
+    return f"{request.getfixturevalue(request.param)}/deep/store"

@@ -225,11 +225,11 @@ def test_a_run_killed_on_one_machine_goes_on_bit_for_bit_on_another(
     assert (recorder.record.status, recorder.record.attempt) == ("finished", 2)
 
 
-@pytest.mark.parametrize("elsewhere", ["memory", "s3"])
+@pytest.mark.parametrize("elsewhere", ["memory", "s3", "gs", "az"])
 def test_a_longer_run_begins_from_what_another_machine_kept(
     make_spec: MakeSpec, corpus: Corpus, elsewhere: str, request: pytest.FixtureRequest
 ) -> None:
-    root = "memory://kept" if elsewhere == "memory" else request.getfixturevalue("s3")
+    root = "memory://kept" if elsewhere == "memory" else request.getfixturevalue(elsewhere)
     store, held = RunStore(f"{root}/store"), {"schedule": "constant", "unique_tokens": 20 * 128}
     short, long = make_spec(tokens=20 * 128, **held), make_spec(tokens=40 * 128, **held)
     with Recorder(store, short.to_dict(), counts=short.counts()) as recorder:
