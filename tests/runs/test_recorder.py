@@ -257,3 +257,23 @@ def test_what_a_killed_writer_left_half_written_is_cleared_by_the_next_attempt(s
         again.finish(loss=1.0)
     assert not half.exists()
     assert store.summary() == {"finished": 1}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_two_specs_that_share_an_id_are_never_one_run(
+    store: RunStore, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isoflop.runs.recorder.run_id", lambda spec: "c011151011c01115")
+    first = Recorder(store, {"seed": 0, "widths": (1, 2)})
+    first.__enter__()
+    if ends:
+        first.finish(loss=1.0)
+    first.__exit__(None if ends else KeyboardInterrupt, None if ends else KeyboardInterrupt(), None)
+    before = store.run(first.id).read("run.json")
+    with pytest.raises(RunTaken, match=r"has another spec\n.*share an id"), Recorder(store, {"seed": 1}):
+        pass
+    assert store.run(first.id).read("run.json") == before
+    if not ends:
+        with Recorder(store, {"widths": [1, 2], "seed": 0}) as again:
+            again.finish(loss=1.0)
+        assert again.record.attempt == 2

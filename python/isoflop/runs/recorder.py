@@ -20,7 +20,7 @@ from isoflop.runs.folder import LEASE, RECORD, of_attempt
 from isoflop.runs.outbox import Outbox
 from isoflop.runs.points import RUN
 from isoflop.runs.rank import rank_of_process
-from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
+from isoflop.runs.record import ENDED, RunRecord, Status, canonical, run_id, to_json
 from isoflop.runs.spool import spools_of
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class Recorder:
     def _earlier(self) -> RunRecord | None:
         """The record of the attempt before this one, if there was one and it may be made again."""
         earlier = self._store.get(self.id)
+        if earlier is not None and canonical(earlier.spec) != canonical(self._spec):
+            raise RunTaken(f"run {self.id} has another spec", hint="two specs share an id: change a field of this one")
         if earlier is not None and earlier.status in ENDED:
             raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
         return earlier
