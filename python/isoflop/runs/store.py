@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,13 +32,10 @@ from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
 from isoflop.runs.finished import read_finished
 from isoflop.runs.folder import RECORD, RunFolder
+from isoflop.runs.listing import every, table_of
 from isoflop.runs.location import located
-from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
 from isoflop.runs.record import ENDED, RunRecord, read_record
-from isoflop.runs.rows import joined, row_of, to_table
-from isoflop.runs.together import together
-from isoflop.runs.where import select
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,11 +113,7 @@ class RunStore:
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        loose = self.loose()
-        parts = self.compacted.parts()
-        compacted = (record for record in merge(*(part.records() for part in parts), key=_id))
-        apart = together(self.get, (run for run in loose if not _is_in(run, parts)))
-        yield from merge(compacted, filter(None, apart), key=_id)
+        return every(self)
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
@@ -219,16 +211,7 @@ class RunStore:
         Raises:
             StoreError: a condition that is none.
         """
-        loose = self.loose()
-        parts = self.compacted.parts()
-
-        def row(run: str) -> dict[str, Any] | None:
-            record = self.get(run)
-            return None if record is None else row_of(record, self.state(record))
-
-        apart = together(row, (run for run in loose if not _is_in(run, parts)))
-        table = joined([to_table(list(filter(None, apart))), *(part.table() for part in parts)])
-        return select(table.sort_by("id") if parts else table, where)
+        return table_of(self, where)
 
     def compact(self) -> Compaction:
         """Move the finished and diverged runs into a few sorted Parquet files; see :mod:`isoflop.runs.compaction`.
@@ -258,11 +241,3 @@ class RunStore:
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
         return dict(Counter(self.state(record) for record in self))
-
-
-def _id(record: RunRecord) -> str:
-    return record.id
-
-
-def _is_in(run: str, parts: list[Part]) -> bool:
-    return any(part.index(run) is not None for part in parts)
