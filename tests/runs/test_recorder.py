@@ -263,6 +263,7 @@ def test_what_a_killed_writer_left_half_written_is_cleared_by_the_next_attempt(s
 def test_two_specs_that_share_an_id_are_never_one_run(
     store: RunStore, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("isoflop.runs.attempt.run_id", lambda spec: "c011151011c01115")
     monkeypatch.setattr("isoflop.runs.recorder.run_id", lambda spec: "c011151011c01115")
     first = Recorder(store, {"seed": 0, "widths": (1, 2)})
     first.__enter__()
