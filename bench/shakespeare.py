@@ -40,8 +40,8 @@ _LOOPS = {
     "positions": "places",
     "attention.qkv.weight": "qkv",
     "attention.proj.weight": "proj",
-    "mlp.fc.weight": "fc",
-    "mlp.proj.weight": "out",
+    "mlp.fc.weight": "mlp.0",
+    "mlp.proj.weight": "mlp.2",
     ".gain": "",
 }
 _NAMES = re.compile("|".join(map(re.escape, _LOOPS)))
