@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,19 +71,40 @@ def sweep(
     emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
 
 
-@app.command(epilog="Example: isoflop report runs/quickstart --compute '1e15 FLOP'")
+@app.command(epilog="Example: isoflop report runs/quickstart --compute '1e15 FLOP' -o report.html")
 def report(
     store: StorePath,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/report.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A page (NAME.html), or a folder for it and figures; default STORE/report."
+        ),
+    ] = None,
     compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
     level: Level = 0.95,
+    live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit, plan, and write the figures and one HTML page."""
+    """Fit, plan, and write one HTML page, which has a planner of its own, and figures beside it."""
     from isoflop.runs import RunStore
 
     opened = RunStore(store, create=False)
+    if live:
+        if output is not None:
+            raise IsoflopError("--live serves the page and writes none", hint="leave --output out")
+        _serve_live(opened, compute, level, as_json)
+        return
     _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
+
+
+def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> None:
+    """Until it is interrupted."""
+    from isoflop.report.page.live import Live, LiveServer
+
+    with LiveServer(Live(store, compute=compute, level=level)) as server:
+        emit({"url": server.url} if as_json else f"live until Ctrl-C: {server.url}", as_json)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _train(
@@ -195,14 +216,14 @@ def _dry_run(study: Study, where: str, workers: int | None, as_json: bool) -> No
     emit(str(forecast), as_json)
 
 
-def _answer(store: RunStore, compute: str, level: float, folder: Path, as_json: bool) -> None:
-    """Analyse a store, print what it says and write the report."""
+def _answer(store: RunStore, compute: str, level: float, output: Path, as_json: bool) -> None:
+    """Analyse a store, print what it says and write the page, or a folder of it and the figures."""
     from isoflop.report.analysis import analyse
-    from isoflop.report.page import write_report
+    from isoflop.report.page import write_page, write_report
 
     stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
     analysis = analyse(store, compute=compute, level=level)
-    page = write_report(analysis, folder)
+    page = (write_page if output.suffix == ".html" else write_report)(analysis, output)
     if as_json:
         emit({**analysis.to_dict(), "report": str(page)}, as_json)
         return

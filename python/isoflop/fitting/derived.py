@@ -216,7 +216,7 @@ def _steps(fit: Fit) -> Array:
     """The error of each parameter, but small beside its value: a scale may be known to a factor only."""
     own = np.array([fit.params[name] for name in fit.law.names])
     errors = np.array([fit.standard_errors[name] for name in fit.law.names])
-    return np.minimum(_STEP * np.nan_to_num(errors), 1e-4 * np.abs(own))
+    return np.asarray(np.minimum(_STEP * np.nan_to_num(errors), 1e-4 * np.abs(own)))
 
 
 def _slopes(fn: Vectorised, own: Array, steps: Array) -> Array:
