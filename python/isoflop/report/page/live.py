@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,7 +95,10 @@ class LiveServer(ThreadingHTTPServer):
 
     def _follow(self) -> None:
         while not self._stop.is_set():
-            self.live.look()
+            try:
+                self.live.look()
+            except IsoflopError as error:  # a store that cannot be read now may be read at the next look
+                sys.stderr.write(f"error: {error}\n")
             self._stop.wait(_EVERY)
 
 

@@ -10,6 +10,7 @@ const Planner = (() => {
   const FLOP_PER_PARAM_TOKEN = 6;
   const FLOP_PER_PARAM_SERVED = 2;
   const HALVINGS = 60;
+  const LARGEST = Math.log(1e40);
 
   /** ln A, g, ln B and h of the terms, and the outer function with its inverse, by law. */
   const LAWS = {
@@ -34,22 +35,25 @@ const Planner = (() => {
     return { n, d, ratio: d / n, loss: lossAt(law, n, d) };
   }
 
-  /** The least 6 N D + 2 N V of the optimum's loss: where 3 D (eps_N/eps_D - 1) = V, the share s of N's term rising. */
+  /**
+   * The least 6 N D + 2 N V of the optimum's loss: where 3 D (eps_N/eps_D - 1) = V. It rises with x = ln(s/(1 - s)), s being
+   * the share of N's term.
+   */
   function cheapest(law, usual, served) {
-    const terms = sum(law, usual.n, usual.d);
-    const sizes = (s) => ({
-      n: Math.exp((law.logA - Math.log(s * terms)) / law.g),
-      d: Math.exp((law.logB - Math.log((1 - s) * terms)) / law.h),
+    const logTerms = Math.log(sum(law, usual.n, usual.d));
+    const sizes = (x) => ({
+      n: Math.exp((law.logA + Math.log1p(Math.exp(-x)) - logTerms) / law.g),
+      d: Math.exp((law.logB + Math.log1p(Math.exp(x)) - logTerms) / law.h),
     });
-    let low = law.h / (law.g + law.h);
-    let high = 1;
+    let low = Math.log(law.h / law.g);
+    let high = LARGEST;
     for (let i = 0; i < HALVINGS; i++) {
-      const s = (low + high) / 2;
-      const worthwhile = 3 * sizes(s).d * ((law.g * s) / (law.h * (1 - s)) - 1);
-      if (worthwhile < served) low = s;
-      else high = s;
+      const x = (low + high) / 2;
+      if (3 * sizes(x).d * ((law.g / law.h) * Math.exp(x) - 1) < served) low = x;
+      else high = x;
     }
-    const { n, d } = sizes((low + high) / 2);
+    const found = sizes(low);
+    const { n, d } = found.n > 1 && Math.log(found.d) <= LARGEST ? found : { n: NaN, d: NaN };
     const cost = (n, d) => n * (FLOP_PER_PARAM_TOKEN * d + FLOP_PER_PARAM_SERVED * served);
     return { n, d, training: FLOP_PER_PARAM_TOKEN * n * d, cost: cost(n, d), saving: 1 - cost(n, d) / cost(usual.n, usual.d) };
   }
@@ -132,7 +136,9 @@ const Planner = (() => {
     return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
   }
 
+  /** None where some draw has no value. */
   function interval(draws, value, pulls, reach) {
+    if (draws.some(Number.isNaN)) return [NaN, NaN];
     const sorted = Float64Array.from(draws).sort();
     const n = sorted.length;
     let below = 0;
