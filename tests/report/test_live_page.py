@@ -14,7 +14,8 @@ import pytest
 
 from isoflop.report.page.live import Live, LiveServer
 from isoflop.runs import RunStore
-from report.conftest import HOSTILE, SIZES, TOKENS, Browser, record_finished
+from report.browser import Browser
+from report.made import HOSTILE, SIZES, TOKENS, record_finished
 
 
 @pytest.fixture

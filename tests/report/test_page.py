@@ -14,7 +14,7 @@ from isoflop.report.analysis import analyse
 from isoflop.report.page import write_page, write_report
 from isoflop.report.page.embedded import to_script
 from isoflop.runs import Recorder, RunStore
-from report.conftest import HOSTILE, record_finished
+from report.made import HOSTILE, record_finished
 
 
 def test_the_page_holds_the_plan_the_laws_the_runs_and_what_is_wrong_with_them(store: RunStore, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from isoflop.report.analysis import Analysis, analyse
 from isoflop.report.page import write_page
 from isoflop.report.page.embedded import repeating
 from isoflop.runs import RunStore
-from report.conftest import HOSTILE, Browser, record_finished
+from report.browser import Browser
+from report.made import HOSTILE, record_finished
 
 DRAWN = "performance.getEntriesByName('drawn').length"
 DIGITS = 1e-3

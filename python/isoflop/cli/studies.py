@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
@@ -103,6 +104,7 @@ def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> N
 
     with LiveServer(Live(store, compute=compute, level=level)) as server:
         emit({"url": server.url} if as_json else f"live until Ctrl-C: {server.url}", as_json)
+        sys.stdout.flush()
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
