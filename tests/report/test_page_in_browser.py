@@ -247,6 +247,19 @@ def test_on_paper_all_runs_are_there_and_no_control(analysis: Analysis, tmp_path
     assert browser.errors() == []
 
 
+def test_on_paper_a_dark_page_has_the_colours_of_a_light_one(
+    analysis: Analysis, tmp_path: Path, browser: Browser
+) -> None:
+    browser.emulate(scheme="dark")
+    opened(analysis, tmp_path, browser)
+    ink = "document.querySelector('[data-figure=frontier]').layout.font.color"
+    dark = browser.run(f"return {ink}")
+    for event, there in (("beforeprint", False), ("afterprint", True)):
+        browser.run("dispatchEvent(new Event(arguments[0]))", event)
+        browser.until(f"({ink} === '{dark}') === {str(there).lower()}")
+    assert luminance(dark) > 0.5
+
+
 def test_a_thousand_runs_are_a_small_page_that_answers_at_once(tmp_path: Path, browser: Browser) -> None:
     store, noise = RunStore(tmp_path / "large"), np.random.default_rng(0)
     for n in np.geomspace(1e3, 1e7, 40):
