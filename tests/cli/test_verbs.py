@@ -28,6 +28,8 @@ VERBS = [
     "advise stop",
     "count",
     "report",
+    "report figures",
+    "report page",
     "bench",
     "info",
     "laws",

@@ -12,13 +12,25 @@ import pytest
 
 from isoflop.runs import Recorder, RunStore
 from report.browser import Browser
+from report.known import add_purposes
 from report.made import SIZES, TOKENS, record_finished
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     """Fifteen finished runs whose losses follow ``true_loss`` within 0.2 %, and one that diverged."""
-    made = RunStore(tmp_path / "study")
+    return make_grid(tmp_path / "study")
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """The same, kept from test to test."""
+    return make_grid(tmp_path_factory.mktemp("figures") / "study")
+
+
+def make_grid(folder: Path) -> RunStore:
+    """Fifteen finished runs and one that diverged, in a new store."""
+    made = RunStore(folder)
     noise = np.random.default_rng(0)
     for n in SIZES:
         for d in TOKENS:
@@ -26,6 +38,12 @@ def store(tmp_path: Path) -> RunStore:
     with Recorder(made, {"n": 0}, counts={"N": 1e3, "D": 1e5, "C": 6e8}) as rec:
         rec.log(7, tokens=1e3, loss=float("nan"))
     return made
+
+
+@pytest.fixture
+def study(store: RunStore) -> RunStore:
+    """The fifteen runs of a known L(N, D), and groups for everything else."""
+    return add_purposes(store)
 
 
 _FLAGS = (

@@ -1,6 +1,6 @@
 """The command line: verbs that parse, call the library and print."""
 
-from isoflop.cli import advice, answers, benchmarks, costs, designs, fits, laws, runs, studies, systems
+from isoflop.cli import advice, answers, benchmarks, costs, designs, fits, laws, reports, runs, studies, systems
 from isoflop.cli.app import app, main
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "fits",
     "laws",
     "main",
+    "reports",
     "runs",
     "studies",
     "systems",

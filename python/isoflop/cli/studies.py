@@ -1,11 +1,10 @@
-"""Commands over studies: ``demo``, ``sweep``, ``report``."""
+"""Commands that train studies: ``demo``, ``sweep``."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, Workers, app
+from isoflop.cli.app import AsJson, Workers, app
 from isoflop.cli.console import emit, print_table, states, stderr
+from isoflop.cli.reports import answer
 from isoflop.errors import IsoflopError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def demo(
     with ExitStack() as stack:
         study = read_study(stack.enter_context(as_file(files("isoflop") / "examples" / "quickstart.toml")))
     opened = _train(study, store, workers)
-    _answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
+    answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
 
 
 @app.command(epilog="Example: isoflop sweep study.toml --dry-run")
@@ -70,43 +69,6 @@ def sweep(
         return
     summary = made.summary()
     emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
-
-
-@app.command(epilog="Example: isoflop report runs/quickstart --compute '1e15 FLOP' -o report.html")
-def report(
-    store: StorePath,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="A page (NAME.html), or a folder for it and figures; default STORE/report."
-        ),
-    ] = None,
-    compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
-    level: Level = 0.95,
-    live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fit, plan, and write one HTML page, which has a planner of its own, and figures beside it."""
-    from isoflop.runs import RunStore
-
-    opened = RunStore(store, create=False)
-    if live:
-        if output is not None:
-            raise IsoflopError("--live serves the page and writes none", hint="leave --output out")
-        _serve_live(opened, compute, level, as_json)
-        return
-    _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
-
-
-def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> None:
-    """Until it is interrupted."""
-    from isoflop.report.page.live import Live, LiveServer
-
-    with LiveServer(Live(store, compute=compute, level=level)) as server:
-        emit({"url": server.url} if as_json else f"live until Ctrl-C: {server.url}", as_json)
-        sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
 
 
 def _train(
@@ -216,18 +178,3 @@ def _dry_run(study: Study, where: str, workers: int | None, as_json: bool) -> No
     )
     print_table(("group", "N", "D", "FLOPs", "steps"), cells)
     emit(str(forecast), as_json)
-
-
-def _answer(store: RunStore, compute: str, level: float, output: Path, as_json: bool) -> None:
-    """Analyse a store, print what it says and write the page, or a folder of it and the figures."""
-    from isoflop.report.analysis import analyse
-    from isoflop.report.page import write_page, write_report
-
-    stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
-    analysis = analyse(store, compute=compute, level=level)
-    page = (write_page if output.suffix == ".html" else write_report)(analysis, output)
-    if as_json:
-        emit({**analysis.to_dict(), "report": str(page)}, as_json)
-        return
-    show_analysis(analysis, as_json)
-    print(f"report: {page}")

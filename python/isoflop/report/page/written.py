@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isoflop.report.analysis import Analysis
-from isoflop.report.figures import draw
+from isoflop.report.figures.page_figures import draw
 from isoflop.report.page.document import content, document
 from isoflop.report.page.rows import read_rows
 from isoflop.runs.files import explained, replace_file
