@@ -143,10 +143,8 @@ def _reproduce(store: RunStore, analysis: Analysis | None) -> str:
         hashes["runs that were fitted, SHA-256 of their columns"] = analysis.data.fingerprint()
     for name, study in sorted(read_studies(store).items()):
         hashes[f"study {name}, SHA-256"] = hashlib.sha256(msgspec.json.encode(study, order="sorted")).hexdigest()
-    made = {
-        f"runs: {name}": ", ".join(sorted({run.environment[name] for run in store if name in run.environment}))
-        for name in _TOLD
-    }
+    told = [run.environment for run in store]
+    made = {f"runs: {name}": ", ".join(sorted({each[name] for each in told if name in each})) for name in _TOLD}
     versions = {"isoflop": __version__, "Python": platform.python_version()}
     versions |= {name: version(name) for name in _BUILT_WITH}
     rows = [*versions.items(), *((name, said) for name, said in made.items() if said), *hashes.items()]
