@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.fitting import Fit, PowerFit
 
 _MANY = 1e4
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 Corner = Literal["lower left", "lower right", "upper left", "upper right"]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,13 +134,19 @@ def shade_extrapolation(ax: Axes, start: float) -> None:
         ax.set_xlim(right=end)
 
 
+def turned(law: PowerFit, interval: tuple[float, float], x: NDArray[np.float64]) -> Band:
+    """Low and high of a power law with the ``interval`` of its exponent, turned about the middle of its points."""
+    middle = float(np.exp(law.centre))
+    ends = [float(law.predict(middle)) * (x / middle) ** exponent for exponent in interval]
+    return np.minimum(*ends), np.maximum(*ends)
+
+
 def fan(
     ax: Axes, law: PowerFit, interval: tuple[float, float], x: NDArray[np.float64], *, color: str, unit: float = 1.0
 ) -> None:
-    """A power law with the ``interval`` of its exponent, turned about the middle of its points; x over ``unit``."""
-    middle = float(np.exp(law.centre))
-    low, high = (float(law.predict(middle)) * (x / middle) ** exponent for exponent in interval)
-    ax.fill_between(x / unit, np.minimum(low, high), np.maximum(low, high), color=color, alpha=0.18, lw=0)
+    """What :func:`turned` gives as a band; x over ``unit``."""
+    low, high = turned(law, interval, x)
+    ax.fill_between(x / unit, low, high, color=color, alpha=0.18, lw=0)
 
 
 def equation(fit: Fit, columns: int = 3) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,18 @@ from isoflop.laws.presets import Allocation, get_preset
 from isoflop.planning import frontier, iso_flop
 from isoflop.report.figures.panel import panel
 from isoflop.report.figures.study import Array, Study
-from isoflop.report.style import ACCENT, BLUE, GREEN, LABELS, ORANGE, Colours, fan, log_axes, shade_extrapolation
+from isoflop.report.style import (
+    ACCENT,
+    BLUE,
+    GREEN,
+    LABELS,
+    ORANGE,
+    Colours,
+    fan,
+    log_axes,
+    shade_extrapolation,
+    turned,
+)
 
 _BEYOND = 10.0
 _ONE_BUDGET = 0.1
@@ -23,29 +34,48 @@ _SLICES = 5
 _NEAR = 0.4
 
 
-def _approaches(study: Study) -> dict[str, Callable[[], Callable[[Array], Array]]]:
-    """N*(C) of each approach, to be asked for."""
-    return {
-        "1, envelope of curves": lambda: _envelope(study).n_params_law.predict,
-        "2, isoFLOP profiles": lambda: study.minima[0].n_params.predict,
-        "3, parametric fit": lambda: lambda c: frontier(study.fit, c)["N"],
-    }
+Line = tuple[Array, Array, Array]
+"""N* of each budget, and the low and high ends of its interval."""
+
+
+def _by_envelope(study: Study, c: Array) -> Line:
+    found = _envelope(study)
+    law, interval = found.n_params_law, found.interval("n_params", study.level)
+    return law.predict(c), *turned(law, interval, c)
+
+
+def _by_profiles(study: Study, c: Array) -> Line:
+    law = study.minima[0].n_params
+    return law.predict(c), *law.line_interval(c, study.level)
+
+
+def _by_law(study: Study, c: Array) -> Line:
+    best = frontier(study.fit, c, level=study.level)
+    return best["N"], best.get("N_low", best["N"]), best.get("N_high", best["N"])
+
+
+APPROACHES: Mapping[str, tuple[str, Callable[[Study, Array], Line]]] = {
+    "1, envelope of curves": (BLUE, _by_envelope),
+    "2, isoFLOP profiles": (GREEN, _by_profiles),
+    "3, parametric fit": (ACCENT, _by_law),
+}
 
 
 @panel
 def overlaid_predictions(study: Study, ax: Axes) -> None:
-    """Optimal N against compute by every approach that the runs allow, and Kaplan's published one."""
+    """Optimal N against compute by every approach that the runs allow, with intervals, and Kaplan's published one."""
     compute = study.compute
     grid = np.geomspace(compute.min(), compute.max() * _BEYOND, 30)
     reasons, drawn = [], 0
-    for colour, (name, ask) in zip((BLUE, GREEN, ACCENT), _approaches(study).items(), strict=True):
+    for name, (colour, approach) in APPROACHES.items():
         try:
-            values = ask()(grid)
+            values, low, high = approach(study, grid)
         except FitError as error:
             reasons.append(f"{name}: {error.message}")
             continue
         drawn += 1
         slope = np.polyfit(np.log(grid), np.log(values), 1)[0]
+        ax.fill_between(grid, low, high, color=colour, alpha=0.15, lw=0)
         ax.plot(grid, values, color=colour, lw=1.6, label=f"approach {name}: ~ C^{slope:.2f}")
     if drawn < 2:
         raise LacksData(f"{drawn} of three approaches can be made; " + "; ".join(reasons))

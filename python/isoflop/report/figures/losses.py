@@ -187,8 +187,9 @@ def _by_layers(study: Study, ax: Axes, count: str, label: str) -> None:
     for depth in depths:
         mine = [run for run in runs if run.shape["n_layer"] == depth]
         x = [run.record.counts[count] for run in mine]
-        ax.plot(x, [run.loss for run in mine], "o-", color=colours(depth), ms=4.5, lw=1, label=f"{depth} layers")
+        label = f"{depth} layer{'s' if depth > 1 else ''}"
+        ax.plot(x, [run.loss for run in mine], "o-", color=colours(depth), ms=4.5, lw=1, label=label)
     log_axes(ax, "N", "L")
     ax.set_xlabel(label)
     ax.legend(loc="best")
-    ax.set_title(f"D = {most:.3g}")
+    ax.set_title(f"Depths at D = {most:.3g}")
