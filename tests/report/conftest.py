@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isoflop.report.analysis import Analysis, analyse
 from isoflop.runs import Recorder, RunStore
 from report.browser import Browser
 from report.made import SIZES, TOKENS, record_finished
@@ -18,7 +19,12 @@ from report.made import SIZES, TOKENS, record_finished
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     """Fifteen finished runs whose losses follow ``true_loss`` within 0.2 %, and one that diverged."""
-    made = RunStore(tmp_path / "study")
+    return make_grid(tmp_path / "study")
+
+
+def make_grid(folder: Path) -> RunStore:
+    """Fifteen finished runs and one that diverged, in a new store."""
+    made = RunStore(folder)
     noise = np.random.default_rng(0)
     for n in SIZES:
         for d in TOKENS:
@@ -26,6 +32,12 @@ def store(tmp_path: Path) -> RunStore:
     with Recorder(made, {"n": 0}, counts={"N": 1e3, "D": 1e5, "C": 6e8}) as rec:
         rec.log(7, tokens=1e3, loss=float("nan"))
     return made
+
+
+@pytest.fixture(scope="session")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """Of such a store, which nobody writes to."""
+    return analyse(make_grid(tmp_path_factory.mktemp("analysed") / "study"), compute="1e13 FLOP")
 
 
 _FLAGS = (
