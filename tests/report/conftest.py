@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isoflop.report.analysis import Analysis, analyse
 from isoflop.runs import Recorder, RunStore
 from report.browser import Browser
 from report.known import add_purposes
@@ -44,6 +45,12 @@ def make_grid(folder: Path) -> RunStore:
 def study(store: RunStore) -> RunStore:
     """The fifteen runs of a known L(N, D), and groups for everything else."""
     return add_purposes(store)
+
+
+@pytest.fixture(scope="session")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """Of such a store, which nobody writes to."""
+    return analyse(make_grid(tmp_path_factory.mktemp("analysed") / "study"), compute="1e13 FLOP")
 
 
 _FLAGS = (

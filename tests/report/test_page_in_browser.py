@@ -37,11 +37,6 @@ SETTINGS = [
 """Budgets inside the runs and far beyond, tokens that last and that do not."""
 
 
-@pytest.fixture
-def analysis(store: RunStore) -> Analysis:
-    return analyse(store, compute="1e13 FLOP")
-
-
 def opened(analysis: Analysis, folder: Path, browser: Browser) -> Path:
     page = write_page(analysis, folder / "report.html")
     browser.open(page.as_uri())
