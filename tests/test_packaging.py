@@ -22,7 +22,7 @@ import isoflop
 from isoflop import _core, fitting, planning, train
 
 HEAVY = {"numba", "torch", "triton", "matplotlib", "pyarrow", "scipy", "pandas", "sympy", "typer", "rich"}
-KINDS = {".json", ".py", ".pyi", ".toml", ".typed"}
+KINDS = {".css", ".html", ".js", ".json", ".py", ".pyi", ".toml", ".typed"}
 
 
 def run_python(code: str) -> str:

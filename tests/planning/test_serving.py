@@ -139,3 +139,12 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], message: str
         serve(SET, **{"tokens": 1e12, **changes})  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="mfu = 40"):
         Price(2.5, 989e12, 40)
+
+
+@pytest.mark.parametrize("served", [1e8, 1e12, 1e16, 1e20])
+def test_the_cheapest_is_exact_however_much_is_served(served: float) -> None:
+    """Along a curve of one loss V = 3 D (eps_N/eps_D - 1): where V is far above D, N alone says little of D."""
+    best, of = serve(SET, served, compute=1e20).best, basis(SET)
+    p = dict(zip(of.law.names, of.params[0], strict=True))
+    of_n, of_d = p["alpha"] * p["A"] * best.n_params ** -p["alpha"], p["beta"] * p["B"] * best.n_tokens ** -p["beta"]
+    assert 3 * best.n_tokens * (of_n / of_d - 1) == pytest.approx(served, rel=1e-9)

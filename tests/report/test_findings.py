@@ -41,7 +41,8 @@ def test_laws_of_scale_are_fitted_to_the_runs_made_for_them(study: RunStore, tmp
     assert analysis.data.n_runs == 15
     assert [finding["purpose"] for finding in analysis.to_dict()["findings"]] == ["batch", "steps", "shape", "isoflop"]
     page = write_report(analysis, tmp_path / "report").read_text()
-    assert "<h2>Findings</h2>" in page
+    assert "<h3>Findings</h3>" in page
+    assert all(f'"id":"{purpose}"' in page for purpose in ("batch", "steps", "shape", "isoflop"))
     assert "alpha_B = 0.5" in page
     drawn = {path.stem for path in (tmp_path / "report").glob("*.png")}
     assert drawn == {"curves", "fit", "frontier", "batch", "steps", "shape", "isoflop"}

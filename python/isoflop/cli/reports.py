@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,15 +42,26 @@ app.add_typer(report_app, name="report")
 @report_app.command(_DEFAULT, epilog="Example: isoflop report page runs/study --compute '1e15 FLOP'")
 def report(
     store: StorePath,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/report.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A page (NAME.html), or a folder for it and figures; default STORE/report."
+        ),
+    ] = None,
     compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
     level: Level = 0.95,
+    live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit, plan, and write the figures and one HTML page; what is done where no command is named."""
+    """Fit, plan, and write one HTML page with a planner, and figures; what is done where no command is named."""
     from isoflop.runs import RunStore
 
     opened = RunStore(store, create=False)
+    if live:
+        if output is not None:
+            raise SpecError("--live serves the page and writes none", hint="leave --output out")
+        _serve_live(opened, compute, level, as_json)
+        return
     answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
 
 
@@ -107,14 +120,25 @@ def _roof(device: str | None, bench: Path | None) -> Roof | None:
     return read_roof(bench) if bench is not None else predicted_roof(str(device))
 
 
-def answer(store: RunStore, compute: str, level: float, folder: Path, as_json: bool) -> None:
-    """Analyse a store, print what it says and write the report."""
+def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> None:
+    """Until it is interrupted."""
+    from isoflop.report.page.live import Live, LiveServer
+
+    with LiveServer(Live(store, compute=compute, level=level)) as server:
+        emit({"url": server.url} if as_json else f"live until Ctrl-C: {server.url}", as_json)
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def answer(store: RunStore, compute: str, level: float, output: Path, as_json: bool) -> None:
+    """Analyse a store, print what it says and write the page, or a folder of it and the figures."""
     from isoflop.report.analysis import analyse
-    from isoflop.report.page import write_report
+    from isoflop.report.page import write_page, write_report
 
     stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
     analysis = analyse(store, compute=compute, level=level)
-    page = write_report(analysis, folder)
+    page = (write_page if output.suffix == ".html" else write_report)(analysis, output)
     if as_json:
         emit({**analysis.to_dict(), "report": str(page)}, as_json)
         return
