@@ -14,6 +14,7 @@ root = Path(__file__).resolve().parents[1]
 assert root not in Path(iso.__file__).resolve().parents, "imported from the source tree"
 assert (files("isoflop") / "examples" / "quickstart.toml").is_file()
 assert (files("isoflop") / "py.typed").is_file()
+assert (files("isoflop.report.page") / "planner.js").is_file()
 
 gpt2 = iso.Shape(n_layer=12, d_model=768, n_head=12, n_ctx=1024, n_vocab=50257)
 assert gpt2.n_params == 124_439_808

@@ -100,6 +100,10 @@ class NotIdentifiable(FitError):
     """The design of the data does not determine the parameters asked for."""
 
 
+class LacksData(FitError):
+    """No run was made, or measured, as a figure needs it."""
+
+
 class PlanError(IsoflopError, ValueError):
     """A question the planner cannot answer: an unreadable budget, a law without an optimum."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -26,6 +28,8 @@ VERBS = [
     "advise stop",
     "count",
     "report",
+    "report figures",
+    "report page",
     "bench",
     "info",
     "laws",
@@ -186,3 +190,23 @@ def test_a_process_prints_no_colour_where_no_color_is_set() -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "\x1b[" not in done.stdout
+
+
+def test_a_report_is_one_page_or_a_folder_of_it_and_figures(isoflop: Call, store: RunStore, tmp_path: Path) -> None:
+    alone = json.loads(isoflop(f"report {store.path} -o {tmp_path}/alone/r.html --compute 1e15 --json").out)
+    assert Path(alone["report"]) == tmp_path / "alone" / "r.html"
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["r.html"]
+    isoflop(f"report {store.path} -o {tmp_path}/folder --compute 1e15")
+    assert {"report.html", "frontier.png"} <= {path.name for path in (tmp_path / "folder").iterdir()}
+
+
+def test_a_live_report_is_served_until_it_is_interrupted(store: RunStore, isoflop: Call) -> None:
+    assert "leave --output out" in isoflop(f"report {store.path} --live -o page.html").err
+    command = [sys.executable, "-m", "isoflop", "report", str(store.path), "--live"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        url = serving.stdout.readline().rpartition(" ")[2].strip()
+        with urlopen(url, timeout=60) as page:
+            assert "<h1>Scaling study: store</h1>" in page.read().decode()
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(60) == 0

@@ -1,4 +1,4 @@
-"""Commands over studies: ``demo``, ``sweep``, ``report``."""
+"""Commands that train studies: ``demo``, ``sweep``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, Workers, app
+from isoflop.cli.app import AsJson, Workers, app
 from isoflop.cli.console import emit, print_table, states, stderr
+from isoflop.cli.reports import answer
 from isoflop.errors import IsoflopError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def demo(
     with ExitStack() as stack:
         study = read_study(stack.enter_context(as_file(files("isoflop") / "examples" / "quickstart.toml")))
     opened = _train(study, store, workers)
-    _answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
+    answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
 
 
 @app.command(epilog="Example: isoflop sweep study.toml --dry-run")
@@ -69,21 +69,6 @@ def sweep(
         return
     summary = made.summary()
     emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
-
-
-@app.command(epilog="Example: isoflop report runs/quickstart --compute '1e15 FLOP'")
-def report(
-    store: StorePath,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/report.")] = None,
-    compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
-    level: Level = 0.95,
-    as_json: AsJson = False,
-) -> None:
-    """Fit, plan, and write the figures and one HTML page."""
-    from isoflop.runs import RunStore
-
-    opened = RunStore(store, create=False)
-    _answer(opened, compute, level, opened.path / "report" if output is None else output, as_json)
 
 
 def _train(
@@ -193,18 +178,3 @@ def _dry_run(study: Study, where: str, workers: int | None, as_json: bool) -> No
     )
     print_table(("group", "N", "D", "FLOPs", "steps"), cells)
     emit(str(forecast), as_json)
-
-
-def _answer(store: RunStore, compute: str, level: float, folder: Path, as_json: bool) -> None:
-    """Analyse a store, print what it says and write the report."""
-    from isoflop.report.analysis import analyse
-    from isoflop.report.page import write_report
-
-    stderr().print("fitting (the first time compiles the solver: some seconds)", highlight=False)
-    analysis = analyse(store, compute=compute, level=level)
-    page = write_report(analysis, folder)
-    if as_json:
-        emit({**analysis.to_dict(), "report": str(page)}, as_json)
-        return
-    show_analysis(analysis, as_json)
-    print(f"report: {page}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 from isoflop.errors import FitError, nearest
 from isoflop.fitting.covariance import influences, sandwich
 from isoflop.fitting.resampling import KINDS
-from isoflop.fitting.uncertainty import N_DRAWS, NORMAL, Derived, corrected_interval, percentile_interval, require_level
+from isoflop.fitting.uncertainty import (
+    N_DRAWS,
+    NORMAL,
+    Derived,
+    corrected_interval,
+    percentile_interval,
+    reach_of,
+    require_level,
+)
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -138,18 +147,40 @@ def intervals(
         return [Derived(float(v), pair, level, kind) for v, pair in zip(values, ends, strict=True)]
     if kind not in KINDS:
         raise FitError(f"no interval of kind {kind!r}", hint=nearest(kind, (*KINDS, NORMAL, "profile", "sandwich")))
-    draws = fn(fit.bootstrap(n_draws or N_DRAWS, kind=kind).draws)
+    under = resampled(fit, level, kind, n_draws)
+    draws, pulls = fn(under.draws), under.pulls
+    slopes = _slopes(fn, own[0], under.steps) if len(pulls) > 1 else np.zeros((own.size, values.size))
+    return [
+        Derived(float(v), corrected_interval(draws[:, i], float(v), pulls @ slopes[:, i], under.reach), level, kind)
+        for i, v in enumerate(values)
+    ]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What the interval of anything that follows from the parameters rests on, where runs were resampled.
+
+    Attributes:
+        draws: parameters of every resample, shape (n, p).
+        pulls: of each run or cluster on the parameters, shape (groups, p); one row of zeros where they are not runs.
+        steps: of derivatives by a parameter, shape (p,); 0 for one that does not move.
+        reach: in standard errors.
+    """
+
+    draws: Array
+    pulls: Array
+    steps: Array
+    reach: float
+
+
+def resampled(fit: Fit, level: float, kind: str, n_draws: int | None = None) -> Resampled:
+    """See :class:`Resampled`; ``kind`` is one of those that resample."""
+    draws = fit.bootstrap(n_draws or N_DRAWS, kind=kind).draws
     groups, dof = _groups(fit, kind)
     pulls = np.zeros((1, len(fit.law.names)))
     if kind in ("case", "cluster"):
         pulls = influences(fit.problem, fit.vector)
-    slopes = _slopes(fit, fn, own[0]) if len(pulls) > 1 else np.zeros((own.size, values.size))
-    return [
-        Derived(
-            float(v), corrected_interval(draws[:, i], float(v), pulls @ slopes[:, i], level, groups, dof), level, kind
-        )
-        for i, v in enumerate(values)
-    ]
+    return Resampled(draws, pulls, _steps(fit), reach_of(level, groups, dof))
 
 
 def _groups(fit: Fit, kind: str) -> tuple[int, int]:
@@ -171,7 +202,7 @@ def _n_clusters(fit: Fit) -> int:
 def _robust(fit: Fit, fn: Vectorised, own: Array, values: Array, level: float) -> list[Derived]:
     from scipy.special import stdtrit
 
-    slopes = _slopes(fit, fn, own)
+    slopes = _slopes(fn, own, _steps(fit))
     spread = np.nan_to_num(sandwich(fit.problem, fit.vector))
     errors = np.sqrt(np.einsum("pk,pq,qk->k", slopes, spread, slopes))
     dof = _groups(fit, "case")[1] if fit.data.cluster is None else _n_clusters(fit) - 1
@@ -181,11 +212,15 @@ def _robust(fit: Fit, fn: Vectorised, own: Array, values: Array, level: float) -
     ]
 
 
-def _slopes(fit: Fit, fn: Vectorised, own: Array) -> Array:
-    """d fn/d natural parameter at the fit by central differences, shape (p, k); 0 for one that does not move."""
+def _steps(fit: Fit) -> Array:
+    """The error of each parameter, but small beside its value: a scale may be known to a factor only."""
+    own = np.array([fit.params[name] for name in fit.law.names])
     errors = np.array([fit.standard_errors[name] for name in fit.law.names])
-    # a step of the error, but small beside the value: a scale may be known to a factor only
-    steps = np.minimum(_STEP * np.nan_to_num(errors), 1e-4 * np.abs(own))
+    return np.asarray(np.minimum(_STEP * np.nan_to_num(errors), 1e-4 * np.abs(own)))
+
+
+def _slopes(fn: Vectorised, own: Array, steps: Array) -> Array:
+    """d fn/d natural parameter at the fit by central differences, shape (p, k); 0 for one that does not move."""
     moved = np.flatnonzero(steps > 0)
     shifts = np.diag(steps)[moved]
     out = np.zeros((own.size, fn(own[None]).shape[1]))

@@ -115,28 +115,42 @@ def require_level(level: float) -> None:
         raise FitError(f"level must lie between 0 and 1, got {level}", hint="level=0.95")
 
 
-def corrected_interval(
-    draws: Array, value: float, pulls: Array, level: float, groups: int, dof: int
-) -> tuple[float, float]:
+def reach_of(level: float, groups: int, dof: int) -> float:
+    """Of an interval of resampled runs to either side, in standard errors.
+
+    The normal quantile is replaced by Student's t with ``dof`` degrees of freedom, times the root of groups/dof:
+    resamples of few groups spread too little by so much (Hesterberg 2015, section 5.2).
+
+    Args:
+        level: of the interval.
+        groups, dof: what was resampled, and how many of them are left after the parameters.
+
+    Raises:
+        FitError: a level outside (0, 1).
+    """
+    from scipy.special import stdtrit
+
+    require_level(level)
+    return float(stdtrit(dof, 0.5 + level / 2)) * float(np.sqrt(groups / dof))
+
+
+def corrected_interval(draws: Array, value: float, pulls: Array, reach: float) -> tuple[float, float]:
     """Percentiles of the draws, corrected for bias, skewness and the small number of runs.
 
     BCa of Efron 1987: the share of draws below the estimate gives the bias, the skewness of what each run or cluster
-    pulls the acceleration. Its normal quantile is replaced by Student's t with ``dof`` degrees of freedom, times the
-    root of groups/dof: resamples of few groups spread too little by so much (Hesterberg 2015, section 5.2).
+    pulls the acceleration.
 
     Args:
         draws: the quantity at every resample, shape (n,).
         value: at the fit.
         pulls: of each group on the quantity, shape (groups,); zeros for no correction of skewness.
-        level: of the interval.
-        groups, dof: what was resampled, and how many of them are left after the parameters.
+        reach: of :func:`reach_of`.
 
     Raises:
-        FitError: a level outside (0, 1), or no draws.
+        FitError: no draws.
     """
-    from scipy.special import ndtr, ndtri, stdtrit
+    from scipy.special import ndtr, ndtri
 
-    require_level(level)
     if not draws.size:
         raise FitError("no resample of the runs could be fitted", hint="add runs")
     n = draws.size
@@ -144,7 +158,6 @@ def corrected_interval(
     bias = float(ndtri(np.clip(below, 0.5 / n, 1 - 0.5 / n)))
     square = float(pulls @ pulls)
     skew = float(np.sum(pulls**3)) / (6 * square**1.5) if square > 0 else 0.0
-    reach = float(stdtrit(dof, 0.5 + level / 2)) * float(np.sqrt(groups / dof))
     ends = bias + np.array([-reach, reach])
     low, high = np.quantile(draws, ndtr(bias + ends / np.maximum(1 - skew * ends, 0.05)))
     return float(low), float(high)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isoflop.laws.law import Law
 from isoflop.laws.lowest import lowest
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses, terms_of
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, Terms, losses, terms_of
 
 Array = NDArray[np.float64]
 
@@ -68,6 +68,10 @@ def cheapest(law: Law, draws: Array, loss: Array, served: Array) -> tuple[Array,
 
     ``served`` (draws, cases) are tokens weighed as dear as those of training; NaN where no model gives the loss.
     """
+    if (terms := terms_of(law, draws)) is not None:
+        log_n, log_d = _by_share(terms, terms.at_loss(loss), served)
+        good = (log_n > 0) & (log_n < _MOST) & (log_d <= _MOST)
+        return np.where(good, log_n, np.nan), np.where(good, log_d, np.nan)
     ratio = FLOP_PER_PARAM_SERVED / FLOP_PER_PARAM_TOKEN
 
     def cost(log_n: Array) -> Array:
@@ -78,6 +82,28 @@ def cheapest(law: Law, draws: Array, loss: Array, served: Array) -> tuple[Array,
     log_d = log_tokens(law, draws, log_n, loss)
     good = inside & np.isfinite(log_d)
     return np.where(good, log_n, np.nan), np.where(good, log_d, np.nan)
+
+
+def _by_share(terms: Terms, total: Array, served: Array) -> tuple[Array, Array]:
+    """ln N and ln D where V = 3 D (eps_N/eps_D - 1), the terms making up the ``total`` (draws, cases).
+
+    Sought is the share of N's term, as x = ln(share/(1 - share)): eps_N/eps_D = g/h e**x and D rise with it. Where V is
+    far above D, D is found as well as N; along ln N it would not be, for there D rises without end.
+    """
+    log_a, g, log_b, h = (each.reshape(-1, 1) for each in (terms.log_a, terms.g, terms.log_b, terms.h))
+
+    def sizes(x: Array) -> tuple[Array, Array]:
+        return (log_a + np.logaddexp(0, -x) - log_total) / g, (log_b + np.logaddexp(0, x) - log_total) / h
+
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        log_total = np.log(np.where(total > 0, total, np.nan))
+        low = np.broadcast_to(np.log(h / g), total.shape)
+        high = np.full(total.shape, _MOST)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            best = 3 * np.exp(sizes(middle)[1]) * (g / h * np.exp(middle) - 1) >= served
+            low, high = np.where(best, low, middle), np.where(best, middle, high)
+        return sizes(low)
 
 
 def best_for(law: Law, draws: Array, log_n: Array, log_d: Array) -> Array:

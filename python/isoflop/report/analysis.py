@@ -109,18 +109,11 @@ def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> An
         PlanError: an unreadable budget.
     """
     data = store.fit_data(scaling_runs(store))
-    laws: list[FittedLaw] = []
-    skipped: dict[str, str] = {}
-    failures: list[FitError] = []
-    for name in JOINT:
-        try:
-            laws.append(_fitted(name, data, "all", level))
-        except FitError as error:
-            failures.append(error)
-            skipped[name] = error.message
-    if not laws:
-        raise failures[0]
-    best = min(laws, key=_merit)
+    joint, failures = joint_laws(data, level)
+    if not joint:
+        raise next(iter(failures.values()))
+    skipped = {name: error.message for name, error in failures.items()}
+    laws, best = list(joint), min(joint, key=merit)
     for part in SLICES:
         try:
             runs = select(data, part.runs)
@@ -131,6 +124,18 @@ def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> An
     findings, unfound = find(store, level=level)
     planned = plan(compute, best.fit, level=level)
     return Analysis(store, data, tuple(laws), best, planned, skipped | unfound, findings)
+
+
+def joint_laws(data: FitData, level: float) -> tuple[tuple[FittedLaw, ...], dict[str, FitError]]:
+    """The laws of N and D fitted to all runs, and why others were not."""
+    laws: list[FittedLaw] = []
+    failures: dict[str, FitError] = {}
+    for name in JOINT:
+        try:
+            laws.append(_fitted(name, data, "all", level))
+        except FitError as error:
+            failures[name] = error
+    return tuple(laws), failures
 
 
 def select(data: FitData, runs: str) -> FitData:
@@ -159,7 +164,7 @@ def _fitted(law: str, data: FitData, runs: str, level: float) -> FittedLaw:
         return FittedLaw(fitted, runs, None, error.message)
 
 
-def _merit(law: FittedLaw) -> tuple[bool, float]:
+def merit(law: FittedLaw) -> tuple[bool, float]:
     """Laws with a hold-out check come first, by its error; the others by their residual."""
     if law.holdout is None:
         return True, law.fit.residual_rms

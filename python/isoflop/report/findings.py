@@ -107,13 +107,14 @@ def _steps(store: RunStore, runs: Collection[str], level: float, found: Mapping[
 def _shape(store: RunStore, runs: Collection[str], level: float, found: Mapping[str, Finding]) -> Finding:
     from scipy.special import stdtrit
 
-    taken = [run for run in store if run.id in runs and run.status == "finished" and run.result is not None]
+    ended = [run for run in store if run.id in runs and run.status == "finished" and run.result is not None]
+    taken = [run for run in ended if {"n_layer", "d_model"} <= (run.spec.get("shape") or {}).keys()]
     rows = [
         (run.counts["N"], run.spec["shape"]["d_model"] / run.spec["shape"]["n_layer"], (run.result or {})["loss"])
         for run in taken
     ]
     if not rows:
-        raise FitError("no finished runs", hint="isoflop runs ls shows the state of each run")
+        raise FitError("no finished runs of a known shape", hint="isoflop runs ls shows the state of each run")
     columns = dict(zip(("N", "aspect", "L"), np.array(rows, float).T, strict=True))
     scan = shape_scan(*columns.values())
     worst = scan.worst

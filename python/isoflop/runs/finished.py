@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,11 +30,16 @@ def read_finished(
             also = "; n_convention='total' takes its n_params" if "n_params" in counts and "N" in lacking else ""
             excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}{also}")
         else:
-            n, d, c = (counts[name] for name in ("N", "D", "C"))
-            seen = record.result.get("tokens", d)
-            unique = min(counts.get("U", np.nan), seen)
-            rows.append((n, seen, c * seen / d, unique, record.result["loss"]))
-    columns = dict(zip("NDCUL", np.array(rows, float).reshape(-1, 5).T, strict=True))
+            unique = min(counts.get("U", np.nan), record.result.get("tokens", counts["D"]))
+            rows.append((*end_of(counts, record.result), unique))
+    columns = dict(zip("NDCLU", np.array(rows, float).reshape(-1, 5).T, strict=True))
     if np.isnan(columns["U"]).any():
         del columns["U"]
     return FitData(columns, tuple(excluded), store.url, n_convention=n_convention)
+
+
+def end_of(counts: Mapping[str, float], result: Mapping[str, float]) -> tuple[float, float, float, float]:
+    """N, D, C and L of a finished run, D and C being those at which the loss was measured."""
+    n, d, c = (counts[name] for name in ("N", "D", "C"))
+    seen = result.get("tokens", d)
+    return n, seen, c * seen / d, result["loss"]
