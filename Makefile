@@ -26,7 +26,7 @@ help:
 	@echo "make docs    the documentation, into site/"
 	@echo "make laws    the generated modules of laws, from their declarations"
 	@echo "make budgets what the compiler makes of every kernel for every chip"
-	@echo "make wheel   sdist and wheel, into dist/"
+	@echo "make wheel   sdist and manylinux wheel, into dist/"
 	@echo "make clean   remove all of the above; run stores stay"
 
 demo: $(TRAIN)
@@ -59,8 +59,13 @@ laws: $(DEV)
 budgets: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m proof.budgets
 
+# A wheel of this machine's compiler is one of manylinux: which, its symbols say.
 wheel: $(DEV)
-	$(BIN)/python -m build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist/unchecked $(BUILD_FLAGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist dist/unchecked/*.whl
+	mv dist/unchecked/*.tar.gz dist
+	rm -r dist/unchecked
 
 $(TRAIN): EXTRAS := train
 $(DEV): EXTRAS := train,dev

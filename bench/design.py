@@ -2,22 +2,25 @@
 
 Runs of a known law with noise are made by every design many times over and fitted; the width of the 95 % interval of
 the answer over them is printed, with its bias. Runs are chosen for other constants than the true ones, once with the
-law taken at its word (misfit 0) and once with it doubted. ``bench/design_real.py`` does it on real runs.
+law taken at its word (misfit 0) and once with it doubted; and in two rounds, the second chosen from a fit to the first,
+which is the median over rounds with noise of their own. ``bench/design_real.py`` does it on real runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.designing import Space, design
+from isoflop.designing import Design, Space, design
 from isoflop.designing.target import Target, read_targets
 from isoflop.errors import IsoflopError
+from isoflop.fitting import fit
 from isoflop.fitting.data import FitData
 from isoflop.fitting.objective import LeastSquares
 from isoflop.fitting.problem import Problem
@@ -33,8 +36,13 @@ BUDGET, SMALLEST = 1e20, 1e6
 RUNS = (25, 64)
 RATIOS = (1.0, 1000.0)
 """Of tokens per parameter, likewise."""
+SPACE = Space(n_params=(SMALLEST, 4e9), tokens_per_param=RATIOS)
 TARGETS = ("L_opt(1e23)", "N_opt(1e23)", "a")
 MISFITS = (0.0, 0.02)
+ROUNDS = 7
+"""Times that the two rounds are made, each with noise of its own."""
+KNOWN = 0.01
+"""Doubt of constants that are known."""
 NOISE = 0.002
 """Of ln L between runs: what ``bench/design_real.py`` measures on real ones."""
 
@@ -127,15 +135,31 @@ def _scaled(of: Callable[[float], dict[str, Array]]) -> dict[str, Array]:
 def chosen(truth: Truth, target: str, noise: float, runs: int, misfit: float) -> dict[str, Array]:
     """Runs chosen for the presumed constants."""
     found = design(
-        truth.fitted,
-        BUDGET,
-        target,
-        start=truth.presumed,
-        noise=noise,
-        runs=runs,
-        misfit=misfit,
-        space=Space(n_params=(SMALLEST, 4e9), tokens_per_param=RATIOS),
+        truth.fitted, BUDGET, target, start=truth.presumed, noise=noise, runs=runs, misfit=misfit, space=SPACE
     )
+    return _runs(found)
+
+
+def chosen_by_truth(truth: Truth, target: str, noise: float, runs: int) -> dict[str, Array]:
+    """Runs chosen for the constants that are true, which nobody knows: what a choice can come to at most."""
+    return _runs(
+        design(
+            truth.law, BUDGET, target, start=truth.params, noise=noise, runs=runs, misfit=0, doubt=KNOWN, space=SPACE
+        )
+    )
+
+
+def chosen_in_two(truth: Truth, target: str, noise: float, runs: int, seed: int) -> dict[str, Array]:
+    """Half of the runs and FLOPs chosen for the presumed constants, the rest from a fit to what these gave."""
+    half: dict[str, Any] = {"noise": noise, "misfit": 0, "space": SPACE}
+    first = _runs(design(truth.fitted, BUDGET / 2, target, start=truth.presumed, runs=runs // 2, **half))
+    noisy = np.exp(noise * np.random.default_rng(seed).standard_normal(first["N"].size))
+    so_far = fit(truth.fitted, {**first, "L": truth.law.predict(truth.params, **first) * noisy})
+    second = _runs(design(so_far, BUDGET / 2, target, runs=runs - first["N"].size, **half))
+    return {name: np.concatenate([first[name], second[name]]) for name in first}
+
+
+def _runs(found: Design) -> dict[str, Array]:
     times = [len(run.seeds) for run in found.runs]
     n, d = ([getattr(run, name) for run in found.runs] for name in ("n_params", "n_tokens"))
     return {"N": np.repeat(n, times), "D": np.repeat(d, times)}
@@ -161,6 +185,12 @@ def spread(truth: Truth, runs: Columns, target: str, noise: float, repeats: int,
     return float(high - low), float(middle - exactly)
 
 
+def _middle(found: list[tuple[float, float]]) -> tuple[float, float]:
+    """The medians of widths and of biases."""
+    width, bias = np.median(found, axis=0)
+    return float(width), float(bias)
+
+
 def _answer(asked: Target, row: Array) -> float:
     try:
         return float(asked.scaled(row)[0])
@@ -168,28 +198,36 @@ def _answer(asked: Target, row: Array) -> float:
         return math.inf
 
 
-def simulate(noise: float, repeats: int) -> None:
+def simulate(noise: float, repeats: int, most: Sequence[int]) -> None:
     """Print the widths of intervals over the worlds."""
-    for runs in RUNS:
+    for runs in most:
         print(f"\n{runs} runs at most, {BUDGET:.0e} FLOP, N >= {SMALLEST:.0e}, D/N {RATIOS}, noise {noise:.2%}")
         for truth in truths():
             for target in TARGETS:
                 made = {name: of(runs) for name, of in DESIGNS.items()}
                 made |= {f"chosen, misfit {m:g}": chosen(truth, target, noise, runs, m) for m in MISFITS}
+                if truth.law is truth.fitted:
+                    made["chosen by the truth"] = chosen_by_truth(truth, target, noise, runs)
                 found = {name: spread(truth, each, target, noise, repeats, 0) for name, each in made.items()}
+                twice = [chosen_in_two(truth, target, noise, runs, seed) for seed in range(1, ROUNDS + 1)]
+                found["chosen in two rounds"] = _middle(
+                    [spread(truth, each, target, noise, repeats, seed) for seed, each in enumerate(twice, 1)]
+                )
+                made["chosen in two rounds"] = twice[0]
                 own = found[f"chosen, misfit {MISFITS[0]:g}"][0]
                 print(f"{truth.name}, {target}")
                 for name, (width, bias) in found.items():
                     count = made[name]["N"].size
-                    print(f"  {name:20} {count:3} runs  width {width:.4f}  {width / own:5.2f}x  bias {bias:+.4f}")
+                    print(f"  {name:21} {count:3} runs  width {width:.4f}  {width / own:5.2f}x  bias {bias:+.4f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--noise", type=float, default=NOISE)
+    parser.add_argument("--runs", type=int, nargs="+", default=RUNS)
     given = parser.parse_args()
-    simulate(given.noise, given.repeats)
+    simulate(given.noise, given.repeats, given.runs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ python bench/engine_on_gpu.py      prints the largest difference of the losses o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from isoflop.train.engine.step import Step
 
 MODELS, BATCH, STEPS = 4, 8, 10
 SHAPE = Shape(n_layer=2, d_model=64, n_head=2, n_ctx=64, n_vocab=256)
+EXPERTS = replace(SHAPE, n_expert=4, top_k=2, n_shared_expert=1, d_expert=64, n_dense_layer=1, capacity_factor=1.25)
 REGIMES: dict[str, dict[str, Any]] = {
     "adamw": {},
     "z-loss": {"z_loss": 1e-3},
@@ -22,13 +24,16 @@ REGIMES: dict[str, dict[str, Any]] = {
     "averaged": {"averaged": True},
     "dropout": {"dropout": 0.1},
     "micro-batches": {"micro_batches": 2},
+    "experts": {"shape": EXPERTS, "balance_loss": 0.1, "eps": 1e-5},
+    "experts, muon": {"shape": EXPERTS, "optimizer": "muon", "eps": 1e-5},
+    "experts, adafactor": {"shape": replace(EXPERTS, bias=False), "optimizer": "adafactor"},
 }
 
 
-def losses(backend: str, **settings: Any) -> torch.Tensor:
+def losses(backend: str, *, shape: Shape = SHAPE, **settings: Any) -> torch.Tensor:
     """Of every step (STEPS, MODELS), float64."""
     step = Step(
-        SHAPE, models=MODELS, batch=BATCH, backend=backend, lr=1e-3, weight_decay=0.1, clip=1.0, **settings
+        shape, models=MODELS, batch=BATCH, backend=backend, lr=1e-3, weight_decay=0.1, clip=1.0, **settings
     )  # fmt: skip
     generator, found = torch.Generator().manual_seed(0), []
     for _ in range(STEPS):

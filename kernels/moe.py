@@ -1,14 +1,13 @@
-"""A mixture of experts of K models: router, experts' MLPs, gated sum. Which kernel does what:
+"""A mixture of experts of K models: router, experts' MLPs, gated sum. What does what:
 
     moe_routing    gates and choices of x (M, D) by the router (E, D); the load-balancing loss
     moe_slots      where chosen rows go, and which are dropped
     moe_products   z, a = act(z) and o of the rows in slots, by expert; y, the gated sum of a row's choices
-    moe_backward   gradients of x, router, w_in, w_out and gates
+    moe_shared     the MLPs of experts that every row passes, and their gradients
+    moe_backward   gradients of x, router, gates, weights and biases
 
-Experts that every row passes (``n_shared_expert`` of a shape) are an ``mlp`` beside it, of n_shared_expert d_expert
-hidden columns. No size leaves the device: launches cover the most slots that any routing needs, and a dropped choice
-adds nothing to y. Experts have no biases. z, a and o, (S, F or 2F), (S, F) and (S, D), stay in memory for the backward
-pass.
+No size leaves the device: launches cover the most slots that any routing needs, and a dropped choice adds nothing to y.
+z, a and o, (S, F or 2F), (S, F) and (S, D), stay in memory for the backward pass.
 """
 
 from __future__ import annotations
@@ -19,13 +18,15 @@ import triton
 from torch import Tensor
 
 from isoflop.errors import KernelError, nearest
-from isoflop.kernels import activation
+from isoflop.kernels import activation, moe_shared
 from isoflop.kernels.buffers import buffers
 from isoflop.kernels.configurations import chip_of, configuration
 from isoflop.kernels.launch import admit
 from isoflop.kernels.moe_products import _moe_combine, _moe_hidden, _moe_rows
 from isoflop.kernels.moe_routing import Routing, padded, route
 from isoflop.kernels.signatures import check
+
+SHARED = ("shared_in", "shared_out", "shared_b_in", "shared_b_out")
 
 
 class Mixture(NamedTuple):
@@ -35,6 +36,7 @@ class Mixture(NamedTuple):
         hidden: (K, S, F), (K, S, 2F) where gated, before the activation.
         activated: (K, S, F).
         outputs: (K, S, D), before the gates.
+        shared: of the experts that every row passes, None where there are none.
     """
 
     y: Tensor
@@ -42,30 +44,39 @@ class Mixture(NamedTuple):
     hidden: Tensor
     activated: Tensor
     outputs: Tensor
+    shared: moe_shared.Shared | None
 
 
 def forward(
-    x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor, *, kind: str, top_k: int, renormalise: bool = False,
-    capacity_factor: float | None = None, out: Mixture | None = None,
+    x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor, b_in: Tensor | None = None, b_out: Tensor | None = None,
+    shared_in: Tensor | None = None, shared_out: Tensor | None = None, shared_b_in: Tensor | None = None,
+    shared_b_out: Tensor | None = None, scale: Tensor | None = None, residual: Tensor | None = None, *, kind: str,
+    top_k: int, renormalise: bool = False, capacity_factor: float | None = None, out: Mixture | None = None,
 ) -> Mixture:  # fmt: skip
-    """Rows ``x`` (K, M, D) through ``top_k`` of E experts each: router (K, E, D), w_out (K, E, D, F).
+    """Rows ``x`` (K, M, D) through ``top_k`` of E experts each, and through N ``shared`` ones, plus ``residual``.
 
-    ``w_in`` is (K, E, F, D), (K, E, 2F, D) where ``kind``, one of ``activation.KINDS``, is gated. Without
-    ``capacity_factor`` no choice is dropped. ``out``, the results of an earlier call, is filled again. Raises
-    KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, for settings
-    that are unknown, out of range or at odds with the tensors, and for an ``out`` of another form.
+    ``router`` is (K, E, D), w_in (K, E, F, D), (K, E, 2F, D) where ``kind``, one of ``activation.KINDS``, is gated,
+    w_out (K, E, D, F), b_in and b_out (K, E, ...); those of the shared ones have N for E. ``scale`` (K,) float64
+    multiplies the router's logits. Without ``capacity_factor`` no choice is dropped. ``out``, the results of an earlier
+    call, is filled again. Raises KernelError, before any launch, for tensors that ``signatures.check`` refuses or that
+    are on no GPU, for settings that are unknown, out of range or at odds with the tensors, and for an ``out`` of
+    another form.
     """
-    sizes = check("moe", x=x, router=router, w_in=w_in, w_out=w_out)
-    refuse(sizes, kind)
+    shared = shared_in, shared_out, shared_b_in, shared_b_out
+    sizes = check(
+        "moe", x=x, router=router, scale=scale, w_in=w_in, w_out=w_out, b_in=b_in, b_out=b_out, residual=residual,
+        **dict(zip(SHARED, shared, strict=True)),
+    )  # fmt: skip
+    refuse(sizes, kind, shared_in, shared_out)
     routing = route(
-        x, router, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor,
+        x, router, scale, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor,
         out=None if out is None else out.routing,
     )  # fmt: skip
     admit("moe", "x", x)
     models, rows, width, deep, experts, inner = (sizes[axis] for axis in "KMDFEI")
     slots = routing.routes.shape[1]
     y, hidden, activated, outputs = buffers(
-        "moe", x.device, None if out is None else (out.y, *out[2:]), y=(tuple(x.shape), x.dtype),
+        "moe", x.device, None if out is None else (out.y, *out[2:5]), y=(tuple(x.shape), x.dtype),
         hidden=((models, slots, inner), x.dtype), activated=((models, slots, deep), x.dtype),
         outputs=((models, slots, width), x.dtype),
     )  # fmt: skip
@@ -73,22 +84,30 @@ def forward(
     grid = slots // tile["rows"] * triton.cdiv(deep, tile["columns"]), models
     placed, form = (routing.starts, routing.sizes), {"EXPERTS": padded(experts)} | tile.constants | tile.launch
     _moe_hidden[grid](
-        x, w_in, routing.routes, *placed, hidden, activated, rows, width, deep, experts, slots,
+        x, w_in, b_in, routing.routes, *placed, hidden, activated, rows, width, deep, experts, slots,
         TOP=top_k, KIND=kind, **form,
     )  # fmt: skip
     grid = slots // tile["rows"] * triton.cdiv(width, tile["columns"]), models
-    _moe_rows[grid](activated, w_out, *placed, outputs, width, deep, experts, slots, BACK=False, **form)
-    combine(outputs, routing.gates, routing.slots, None, y)
-    return Mixture(y, routing, hidden, activated, outputs)
+    _moe_rows[grid](activated, w_out, b_out, *placed, outputs, width, deep, experts, slots, BACK=False, **form)
+    passed = None
+    if shared_in is not None and shared_out is not None:
+        passed = moe_shared.forward(
+            x, shared_in, shared_out, shared_b_in, shared_b_out, residual, kind=kind,
+            out=None if out is None else out.shared,
+        )  # fmt: skip
+    combine(outputs, routing.gates, routing.slots, (residual if passed is None else passed.y, None), y)
+    return Mixture(y, routing, hidden, activated, outputs, passed)
 
 
-def combine(by_slot: Tensor, gates: Tensor | None, slots: Tensor, onto: Tensor | None, y: Tensor) -> None:
-    """``y`` (K, M, D) filled with sums over choices of ``by_slot`` (K, S, D), times gates, added to ``onto``."""
+def combine(
+    by_slot: Tensor, gates: Tensor | None, slots: Tensor, onto: tuple[Tensor | None, Tensor | None], y: Tensor
+) -> None:
+    """``y`` (K, M, D) filled with sums over choices of ``by_slot`` (K, S, D), times gates, and both of ``onto``."""
     models, rows, width = y.shape
     tile = configuration("moe_combine", width=width, dtype=y.dtype, chip=chip_of(y.device))
     grid = triton.cdiv(rows, tile["rows"]) * triton.cdiv(width, tile["columns"]), models
     _moe_combine[grid](
-        by_slot, gates, slots, onto, y, rows, width, by_slot.shape[1], TOP=slots.shape[2],
+        by_slot, gates, slots, *onto, y, rows, width, by_slot.shape[1], TOP=slots.shape[2],
         **tile.constants, **tile.launch,
     )  # fmt: skip
 
@@ -113,8 +132,8 @@ def least_bytes(
     return size * forward, size * (2 * weights + 5 * stream + 2 * rows * experts + by_slot)
 
 
-def refuse(sizes: dict[str, int], kind: str) -> None:
-    """Raise KernelError for an unknown activation, or weights of another width than it takes."""
+def refuse(sizes: dict[str, int], kind: str, shared_in: Tensor | None, shared_out: Tensor | None) -> None:
+    """Raise KernelError for an unknown activation, weights of another width than it takes, half of a shared MLP."""
     if kind not in activation.KINDS:
         raise KernelError(f"there is no activation {kind!r}", hint=nearest(kind, activation.KINDS))
     halves = 2 if kind in activation.GATED else 1
@@ -122,3 +141,5 @@ def refuse(sizes: dict[str, int], kind: str) -> None:
         raise KernelError(
             f"moe: w_in has {sizes['I']} rows an expert; {kind} with d_ff {sizes['F']} takes {halves * sizes['F']}"
         )
+    if (shared_in is None) != (shared_out is None):
+        raise KernelError("moe: shared_in and shared_out are of the same experts: neither goes without the other")

@@ -1,6 +1,6 @@
 """Products of matrices by expert: tiles of rows in slots, each with the weight of the expert whose slots they are.
 
-    z[s] = x[row of s] W_in[expert of s]^T,   a = act(z),   o[s] = a[s] W_out[expert of s]^T
+    z[s] = x[row of s] W_in[e]^T + b_in[e],   a = act(z),   o[s] = a[s] W_out[e]^T + b_out[e]     e the expert of s
     y[m] = sum over j of gate[m, j] o[slot of (m, j)]                    in the order of the choices
 
 swiglu: W_in is (2 F, D), gate rows first. A tile of slots belongs to one expert: it finds it among the E first slots,
@@ -56,11 +56,20 @@ def _times_weight(
 
 
 @triton.jit
+def _plus_bias(total, B, inside):
+    """``total`` (ROWS, COLUMNS) and the bias at B (1, COLUMNS), where ``inside``."""
+    return total + tl.load(B, mask=inside, other=0.0).to(tl.float32)
+
+
+@triton.jit
 def _moe_hidden(
-    X, W, ROUTES, START, SIZE, Z, A, M, D, F, E, S, TOP: tl.constexpr, KIND: tl.constexpr, EXPERTS: tl.constexpr,
+    X, W, B, ROUTES, START, SIZE, Z, A, M, D, F, E, S, TOP: tl.constexpr, KIND: tl.constexpr, EXPERTS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Grid (S / ROWS cdiv(F, COLUMNS), K). X (K, M, D), W (K, E, F or 2F, D) to Z (K, S, F or 2F) and A (K, S, F)."""
+    """Grid (S / ROWS cdiv(F, COLUMNS), K). X (K, M, D), W (K, E, F or 2F, D) to Z (K, S, F or 2F) and A (K, S, F).
+
+    B (K, E, F or 2F) is added to Z, or None.
+    """
     model, expert, first, column, end = tile_of_expert(START, SIZE, F, E, EXPERTS, ROWS, COLUMNS)
     gated: tl.constexpr = 2 if KIND == "swiglu" else 1
     if first < end:
@@ -70,10 +79,14 @@ def _moe_hidden(
         x = X + (model * M + row) * D
         matrix = (model * E + expert) * gated
         z = _times_weight(x, W + matrix * F * D, live, column, F, D, False, ROWS, COLUMNS, DEPTH)
+        if B is not None:
+            z = _plus_bias(z, B + matrix * F + columns, columns < F)
         value = z
         out, inside = (model * S + slots) * gated * F + columns, live & (columns < F)
         if KIND == "swiglu":
             value = _times_weight(x, W + (matrix + 1) * F * D, live, column, F, D, False, ROWS, COLUMNS, DEPTH)
+            if B is not None:
+                value = _plus_bias(value, B + (matrix + 1) * F + columns, columns < F)
             tl.store(Z + out + F, value.to(Z.dtype.element_ty), mask=inside)
         tl.store(Z + out, z.to(Z.dtype.element_ty), mask=inside)
         a = activate(z, value, KIND)
@@ -82,15 +95,20 @@ def _moe_hidden(
 
 @triton.jit
 def _moe_rows(
-    A, W, START, SIZE, OUT, N, D, E, S, BACK: tl.constexpr, EXPERTS: tl.constexpr,
+    A, W, B, START, SIZE, OUT, N, D, E, S, BACK: tl.constexpr, EXPERTS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Grid (S / ROWS cdiv(N, COLUMNS), K): A (K, S, D) times W (K, E, N, D), where BACK (K, E, D, N), to OUT."""
+    """Grid (S / ROWS cdiv(N, COLUMNS), K): A (K, S, D) times W (K, E, N, D), where BACK (K, E, D, N), to OUT.
+
+    B (K, E, N) is added, or None.
+    """
     model, expert, first, column, end = tile_of_expert(START, SIZE, N, E, EXPERTS, ROWS, COLUMNS)
     if first < end:
         slots, columns = first + tl.arange(0, ROWS)[:, None], column + tl.arange(0, COLUMNS)[None, :]
         live, W = slots < end, W + (model * E + expert) * N * D
         total = _times_weight(A + (model * S + slots) * D, W, live, column, N, D, BACK, ROWS, COLUMNS, DEPTH)
+        if B is not None:
+            total = _plus_bias(total, B + (model * E + expert) * N + columns, columns < N)
         at = (model * S + slots) * N + columns
         tl.store(OUT + at, total.to(OUT.dtype.element_ty), mask=live & (columns < N))
 
@@ -123,19 +141,20 @@ def _moe_hidden_bwd(
 
 @triton.jit
 def _moe_weight(
-    L, R, ROUTES, GATES, START, SIZE, DW, M, N, D, E, S, TOP: tl.constexpr, LEFT: tl.constexpr,
+    L, R, ROUTES, GATES, START, SIZE, DW, DB, M, N, D, E, S, TOP: tl.constexpr, LEFT: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(N, ROWS) cdiv(D, COLUMNS), E, K): sums over an expert's slots of L (N) by R (D) to DW (K, E, N, D).
 
-    LEFT: L (K, M, N) is gathered and multiplied by its gate, R is (K, S, D); else R (K, M, D) is gathered.
+    LEFT: L (K, M, N) is gathered and multiplied by its gate, R is (K, S, D); else R (K, M, D) is gathered. DB (K, E, N)
+    has the sums of L, or is None.
     """
     model, expert, tiles = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.cdiv(D, COLUMNS)
     row, column = tl.program_id(0) // tiles * ROWS, tl.program_id(0) % tiles * COLUMNS
     rows, columns = row + tl.arange(0, ROWS)[None, :], column + tl.arange(0, COLUMNS)[None, :]
     start = tl.load(START + model * E + expert)
     end = start + tl.load(SIZE + model * E + expert)
-    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    total, bias = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((1, ROWS), tl.float32)
     for s in range(start, end, DEPTH):
         slots = s + tl.arange(0, DEPTH)[:, None]
         live = slots < end
@@ -146,18 +165,23 @@ def _moe_weight(
         if LEFT:
             gate = tl.load(GATES + model * M * TOP + route, mask=live, other=0.0)
             left = (left.to(tl.float32) * gate).to(L.dtype.element_ty)
+        if DB is not None:
+            bias += tl.sum(left.to(tl.float32), 0)[None, :]
         total = add_product(tl.trans(left), right, total)
     at = ((model * E + expert) * N + tl.trans(rows)) * D + columns
     tl.store(DW + at, total.to(DW.dtype.element_ty), mask=(tl.trans(rows) < N) & (columns < D))
+    if DB is not None:
+        if column == 0:
+            tl.store(DB + (model * E + expert) * N + rows, bias.to(DB.dtype.element_ty), mask=rows < N)
 
 
 @triton.jit
 def _moe_combine(
-    BY_SLOT, GATES, SLOTS, ONTO, Y, M, D, S, TOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+    BY_SLOT, GATES, SLOTS, ONTO, ALSO, Y, M, D, S, TOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS) cdiv(D, COLUMNS), K): BY_SLOT (K, S, D) summed over choices, times GATES, to Y (K, M, D).
 
-    ONTO (K, M, D) is added. GATES or ONTO may be None.
+    ONTO and ALSO (K, M, D) are added. GATES, ONTO and ALSO may be None.
     """
     model, tiles = tl.program_id(1).to(tl.int64), tl.cdiv(D, COLUMNS)
     rows = (tl.program_id(0) // tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
@@ -172,4 +196,6 @@ def _moe_combine(
     at = (model * M + rows) * D + columns
     if ONTO is not None:
         total += tl.load(ONTO + at, mask=live & inside, other=0.0).to(tl.float32)
+    if ALSO is not None:
+        total += tl.load(ALSO + at, mask=live & inside, other=0.0).to(tl.float32)
     tl.store(Y + at, total.to(Y.dtype.element_ty), mask=live & inside)

@@ -1,6 +1,6 @@
 """Which experts the rows of K models go to: softmax gates, top-k, the load-balancing loss.
 
-    p = softmax(x R^T);   chosen = the J largest p of a row, the first of equal ones;   gate = p, or p over their sum
+    p = softmax(s x R^T);   chosen = the J largest p of a row, the first of equal ones;   gate = p, or p over their sum
     balance = E sum over experts of f_e mean(p_e),   f_e = the share of all choices that fell on e, before any drop
 
 (Fedus, Zoph and Shazeer 2021, equations 1 to 4; f of top-k counts all choices, so that balance is 1 where they fall
@@ -34,13 +34,14 @@ MOST_EXPERTS, MOST_CHOSEN = 256, 8
 
 @triton.jit
 def _moe_route(
-    X, R, P, CHOSEN, GATES, COUNTS, SUMS, M, D, E,
+    X, R, SCALE, P, CHOSEN, GATES, COUNTS, SUMS, M, D, E,
     TOP: tl.constexpr, LANES: tl.constexpr, RENORMALISE: tl.constexpr, EXPERTS: tl.constexpr,
     ROWS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Grid (cdiv(M, ROWS), K). X (K, M, D), R (K, E, D) to P (K, M, E), CHOSEN and GATES (K, M, TOP).
 
-    COUNTS and SUMS (K, programs, E) are the choices and the sum of P of each program's rows.
+    COUNTS and SUMS (K, programs, E) are the choices and the sum of P of each program's rows. SCALE (K,) float64 of
+    logits, or None.
     """
     model, row = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * ROWS
     rows, experts, depth = tl.arange(0, ROWS)[:, None], tl.arange(0, EXPERTS)[None, :], tl.arange(0, DEPTH)
@@ -54,6 +55,8 @@ def _moe_route(
         z = add_product(x, r, z)
         X += DEPTH
         R += DEPTH
+    if SCALE is not None:
+        z *= tl.load(SCALE + model).to(tl.float32)
     z = tl.where(inside, z, float("-inf"))
     e = tl.exp(z - tl.max(z, 1)[:, None])
     p = e / tl.sum(e, 1)[:, None]
@@ -107,16 +110,17 @@ class Routing(NamedTuple):
 
 
 def route(
-    x: Tensor, router: Tensor, *, top_k: int, renormalise: bool = False, capacity_factor: float | None = None,
-    out: Routing | None = None,
+    x: Tensor, router: Tensor, scale: Tensor | None = None, *, top_k: int, renormalise: bool = False,
+    capacity_factor: float | None = None, out: Routing | None = None,
 ) -> Routing:  # fmt: skip
     """The ``top_k`` experts of each row of ``x`` (K, M, D) by ``router`` (K, E, D), and their slots.
 
-    An expert takes ``signatures.expert_capacity`` rows, the earliest, or any number where the factor is None. ``out``,
-    the results of an earlier call, is filled again. Raises KernelError, before any launch, for tensors that
-    ``signatures.check`` refuses or that are on no GPU, and for settings out of range.
+    Logits are multiplied by ``scale`` (K,) float64. An expert takes ``signatures.expert_capacity`` rows, the earliest,
+    or any number where the factor is None. ``out``, the results of an earlier call, is filled again. Raises
+    KernelError, before any launch, for tensors that ``signatures.check`` refuses or that are on no GPU, and for
+    settings out of range.
     """
-    sizes = check("moe_route", x=x, router=router)
+    sizes = check("moe_route", x=x, router=router, scale=scale)
     models, rows, width, experts = (sizes[axis] for axis in "KMDE")
     capacity = min(rows, expert_capacity(rows, experts, top_k, capacity_factor) or rows)
     for name, given, most in (("experts", experts, MOST_EXPERTS), ("choices a row (top_k)", top_k, MOST_CHOSEN)):
@@ -136,7 +140,7 @@ def route(
     form = {"TOP": top_k, "EXPERTS": padded(experts)}
     grid = (parts, models)
     _moe_route[grid](
-        x, router, made.probabilities, made.chosen, made.gates, made.counts, made.sums, rows, width, experts,
+        x, router, scale, made.probabilities, made.chosen, made.gates, made.counts, made.sums, rows, width, experts,
         LANES=int(triton.next_power_of_2(top_k)), RENORMALISE=renormalise, **form, **tile.constants, **tile.launch,
     )  # fmt: skip
     _moe_plan[(models,)](

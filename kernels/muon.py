@@ -24,14 +24,14 @@ from isoflop.kernels.signatures import OPS, check
 
 
 @triton.jit
-def _muon_momentum(G, FIRST, U, HYPER, CLIPPED, N, NESTEROV: tl.constexpr, BLOCK: tl.constexpr):
-    """Grid (cdiv(N, BLOCK), K). G, FIRST, U (K, N); HYPER (3, K) float64: lr, momentum, weight decay.
+def _muon_momentum(G, FIRST, U, HYPER, CLIPPED, N, EACH: tl.constexpr, NESTEROV: tl.constexpr, BLOCK: tl.constexpr):
+    """Grid (cdiv(N, BLOCK), K EACH). G, FIRST, U (K, EACH, N); HYPER (3, K) float64: lr, momentum, weight decay.
 
     CLIPPED (K,) float32, or None: what G is multiplied by.
     """
-    model, at = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    live, at = at < N, model * N + at
-    mu = tl.load(HYPER + tl.num_programs(1) + model).to(tl.float32)
+    matrix, at = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    live, at, model = at < N, matrix * N + at, matrix // EACH
+    mu = tl.load(HYPER + tl.num_programs(1) // EACH + model).to(tl.float32)
     g = tl.load(G + at, mask=live, other=0.0).to(tl.float32)
     if CLIPPED is not None:
         g *= tl.load(CLIPPED + model)
@@ -41,11 +41,14 @@ def _muon_momentum(G, FIRST, U, HYPER, CLIPPED, N, NESTEROV: tl.constexpr, BLOCK
 
 
 @triton.jit
-def _muon_update(P, MASTER, X, HYPER, N, size, BLOCK: tl.constexpr):
-    """Grid (cdiv(N, BLOCK), K): P (K, N), or MASTER of which P is then a rounded copy, moved along X by lr ``size``."""
-    model, at = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    live, at = at < N, model * N + at
-    lr, decay = tl.load(HYPER + model), tl.load(HYPER + 2 * tl.num_programs(1) + model)
+def _muon_update(P, MASTER, X, HYPER, N, size, EACH: tl.constexpr, BLOCK: tl.constexpr):
+    """Grid and tensors as those of ``_muon_momentum``: P, or MASTER of which P is then a rounded copy, moved along X.
+
+    By lr ``size``.
+    """
+    matrix, at = tl.program_id(1).to(tl.int64), tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    live, at, model = at < N, matrix * N + at, matrix // EACH
+    lr, decay = tl.load(HYPER + model), tl.load(HYPER + 2 * (tl.num_programs(1) // EACH) + model)
     p = tl.load((P if MASTER is None else MASTER) + at, mask=live, other=0.0).to(tl.float32)
     x = tl.load(X + at, mask=live, other=0.0).to(tl.float32)
     p -= (lr * decay).to(tl.float32) * p + lr.to(tl.float32) * size * x
@@ -58,8 +61,9 @@ class Muon:
     """The optimizer of matrices of K models: room made once, then ``update()`` without allocation or host sync.
 
     Args:
-        params, grads, first: sequences of (K, O, I) tensors, updated in place (gradients are read); the momenta
-            ``first`` are float32. ``master``, float32, where given, is what is updated and ``params`` its rounded copy.
+        params, grads, first: sequences of (K, O, I) tensors, or stacks (K, E, O, I) of matrices, updated in place
+            (gradients are read); the momenta ``first`` are float32. ``master``, float32, where given, is what is
+            updated and ``params`` its rounded copy.
         lr, momentum, weight_decay: (K,) float64 arrays, rows of ``hyper`` from here on: write there.
         nesterov, scaled, steps: as in ``reference.muon``; ``dtype`` is that of the iterations.
         rms: where given, changes have this root mean square at a learning rate of 1, whatever ``scaled``.
@@ -75,9 +79,9 @@ class Muon:
     ) -> None:  # fmt: skip
         check("muon", params=params, grads=grads, first=first, master=master, **hyper)
         for index, param in enumerate(params):
-            if param.dim() != 3:
+            if param.dim() not in (3, 4):
                 raise KernelError(
-                    f"muon: params[{index}] has shape {tuple(param.shape)}; its axes are (K, O, I)",
+                    f"muon: params[{index}] has shape {tuple(param.shape)}; its axes are (K, O, I) or (K, E, O, I)",
                     hint="vectors and embeddings go to isoflop.kernels.adamw",
                 )
         refuse_host("muon", "params[0]", params[0])
@@ -87,16 +91,17 @@ class Muon:
         self.nesterov, self.scaled, self.steps, self.dtype = nesterov, scaled, steps, dtype
         self.rms, self.clipped = rms, clipped
         self._room: dict[torch.Size, tuple[Tensor, Room | None]] = {
-            param.shape: (torch.empty(*param.shape, dtype=torch.float32, device=param.device), None) for param in params
+            param.shape: (torch.empty(*_matrices(param).shape, device=param.device), None) for param in params
         }
 
     def update(self) -> None:
         """One step of every matrix from the gradients as they are now; the first call makes the room."""
         record("muon", "triton")
         for param, grad, first, master in self.tensors:
-            (models, height, width), (u, room) = param.shape, self._room[param.shape]
-            elements, tile = height * width, block_tile(param)
-            grid, form = (triton.cdiv(elements, tile["block"]), models), tile.constants | tile.launch
+            u, room = self._room[param.shape]
+            (matrices, height, width), tile = u.shape, block_tile(u)
+            elements, form = height * width, {"EACH": matrices // len(param)} | tile.constants | tile.launch
+            grid = triton.cdiv(elements, tile["block"]), matrices
             _muon_momentum[grid](grad, first, u, self.hyper, self.clipped, elements, NESTEROV=self.nesterov, **form)
             room = orthogonalise(u, steps=self.steps, dtype=self.dtype, out=room)
             self._room[param.shape] = u, room
@@ -107,3 +112,8 @@ class Muon:
         if self.rms is not None:
             return float(self.rms * max(height, width) ** 0.5)
         return float(max(1.0, height / width) ** 0.5) if self.scaled else 1.0
+
+
+def _matrices(param: Tensor) -> Tensor:
+    """(K E, O, I) of a stack of E matrices a model, or of one."""
+    return param.flatten(0, -3)

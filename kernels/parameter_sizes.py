@@ -10,7 +10,7 @@ from isoflop.shape import Shape
 from isoflop.shape.fields import OF_EXPERTS, OPTIONAL
 
 WIDEST_HEAD = 256  # channels that attention in Triton takes
-_TRAINED = ("window", "global_every")  # beyond the fields that every decoder has
+_TRAINED = ("window", "global_every", *OF_EXPERTS)  # beyond the fields that every decoder has
 
 
 def parameter_sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -70,17 +70,11 @@ def window_of(shape: Shape, layer: int) -> int | None:
     return None if shape.global_every and (layer + 1) % shape.global_every == 0 else shape.window
 
 
-def refuse_shape(shape: Shape, *, experts: bool = False) -> None:
-    """Raise KernelError for all but decoders, and for heads wider than attention in Triton takes.
-
-    Blocks are dense, unless ``experts`` are trained too.
-    """
-    trained = _TRAINED + OF_EXPERTS if experts else _TRAINED
-    used = [name for name, unused in OPTIONAL.items() if name not in trained and getattr(shape, name) != unused]
+def refuse_shape(shape: Shape) -> None:
+    """Raise KernelError for all but decoders, and for heads wider than attention in Triton takes."""
+    used = [name for name, unused in OPTIONAL.items() if name not in _TRAINED and getattr(shape, name) != unused]
     if used:
         named = ", ".join(f"{name} = {getattr(shape, name)!r}" for name in used)
-        native = not experts and set(used) <= set(OF_EXPERTS)
-        hint = "backend='native' trains experts" if native else f"leave {', '.join(used)} out"
-        raise KernelError(f"this engine trains no shape with {named}", hint=hint)
+        raise KernelError(f"this engine trains no shape with {named}", hint=f"leave {', '.join(used)} out")
     if shape.d_head > WIDEST_HEAD:
         raise KernelError(f"heads of {shape.d_head} channels; attention in Triton takes {WIDEST_HEAD} at most")

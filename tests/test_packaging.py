@@ -14,11 +14,12 @@ from importlib.metadata import version
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import isoflop
-from isoflop import _core
+from isoflop import _core, fitting, planning, train
 
 HEAVY = {"numba", "torch", "triton", "matplotlib", "pyarrow", "scipy", "pandas", "sympy", "typer", "rich"}
 KINDS = {".css", ".html", ".js", ".json", ".py", ".pyi", ".toml", ".typed"}
@@ -47,7 +48,7 @@ def test_house_names_every_room_in_the_order_of_imports() -> None:
     house = Path(__file__).parents[1] / "docs" / "house.md"
     named = re.findall(r"^\| `(?:kernels/` → `isoflop\.)?(\w+)/?` \|", house.read_text(), flags=re.MULTILINE)
     contract = tomllib.loads((house.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    layers = [set(layer.split(" | ")) for layer in reversed(contract["layers"]) if layer != "errors"]
+    layers = [set(layer.split(" | ")) for layer in reversed(contract["layers"]) if "errors" not in layer]
     order = iter(named)
     assert [set(islice(order, len(layer))) for layer in layers] == layers
     assert set(named) == {path.parent.name for path in root.glob("*/__init__.py")}
@@ -62,12 +63,23 @@ def test_every_public_name_loads(name: str) -> None:
     assert name in dir(isoflop)
 
 
-def test_type_checkers_and_the_lazy_table_see_the_same_names() -> None:
-    tree = ast.parse(Path(isoflop.__file__).read_text())
+@pytest.mark.parametrize("package", [isoflop, fitting, planning, train], ids=lambda package: package.__name__)
+def test_type_checkers_and_the_lazy_table_see_the_same_names(package: ModuleType) -> None:
+    assert package.__file__ is not None
+    tree = ast.parse(Path(package.__file__).read_text())
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     imported = {alias.name: node.module for node in guarded.body for alias in node.names}
-    assert imported == isoflop._HOME
-    assert sorted(isoflop.__all__) == sorted({*imported, "__version__"})
+    assert imported == {name: f"{package.__name__}.{below}" for name, below in package._home.items()}
+    assert set(imported) <= set(package.__all__) <= {*imported, "__version__", "TrainSpec"}
+
+
+def test_a_loaded_module_does_not_take_the_place_of_the_function_of_its_name() -> None:
+    loaded = run_python(
+        "import isoflop.planning.plan, isoflop.planning.pace, isoflop.fitting.fit, isoflop.planning as planning\n"
+        "from isoflop.fitting import fit\n"
+        "print(type(fit).__name__, type(planning.plan).__name__, type(planning.pace).__name__)"
+    )
+    assert loaded.split() == ["function"] * 3
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

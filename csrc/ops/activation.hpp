@@ -45,6 +45,18 @@ ActivationGradient activation_gradient(Vector z, [[maybe_unused]] Vector value, 
   }
 }
 
+// Of z: act(z) and act'(z), to be rounded to bfloat16.
+template <Activation kind>
+  requires(!gated(kind))
+void activate_and_slope(Vector z, Vector& activation, Vector& slope) {
+  if constexpr (kind == Activation::gelu) {
+    const Normal of = rough_normal(z);
+    activation = z * of.share, slope = of.share + z * of.density;
+  } else {
+    activation = activate<kind>(z, Vector{}), slope = activation_gradient<kind>(z, Vector{}, broadcast(1.0F)).z;
+  }
+}
+
 // run.operator()<kind>() of the kind numbered so.
 template <class Run>
 void with_activation(double number, Run&& run) {

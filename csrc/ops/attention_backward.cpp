@@ -8,10 +8,13 @@
 // Scores stand with keys as rows, so that weights are left-hand rows of the sums over queries as they are computed; for
 // the gradients of queries they are, in tiles, also written as right-hand pairs, and those gradients turned at the end.
 #include "attention.hpp"
+#include "awake.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
 namespace {
+
+constexpr std::int64_t rows_anywhere = 64;  // of a head that stay in the first cache however far they lie apart
 
 template <class Form>
 struct AttentionBackward {
@@ -39,10 +42,15 @@ struct AttentionBackward {
   }
 
   Rows<const float> gather(Rows<const float> x, float* to) const {
-    for (std::int64_t row = 0; row < sizes.seq; ++row)
-      each_vector(sizes.width, [&](std::int64_t column, std::int64_t count) {
-        store(to + row * sizes.width + column, load(x.at(row) + column, count), count);
-      });
+    stay_awake(Form::products);
+    if (sizes.seq <= rows_anywhere) return x;
+    with_width(sizes.width, [&]<std::int64_t known>() {
+      const std::int64_t width = known == 0 ? sizes.width : known;
+      for (std::int64_t row = 0; row < sizes.seq; ++row)
+        each_vector(width, [&](std::int64_t column, std::int64_t count) {
+          store(to + row * width + column, load(x.at(row) + column, count), count);
+        });
+    });
     return {to, sizes.width};
   }
 
@@ -57,15 +65,24 @@ struct AttentionBackward {
   void read_queries(Rows<const float> q, Rows<const float> y, Rows<const float> dy, const float* of_lse) const {
     Form::pack(q.first, q.apart, true, sizes.width, sizes.seq, queries);
     Form::pack(dy.first, dy.apart, true, sizes.width, sizes.seq, gradients);
-    for (std::int64_t row = 0; row < sizes.seq; ++row) {
-      Vector total{};
-      each_vector(sizes.width, [&](std::int64_t column, std::int64_t count) {
-        total += load(dy.at(row) + column, count) * load(y.at(row) + column, count);
-      });
-      deltas[row] = sum(total);
-      lse[row] = of_lse[row];
-    }
-    for (std::int64_t row = sizes.seq; row < across; ++row) deltas[row] = lse[row] = 0;
+    stay_awake(Form::products);
+    with_width(sizes.width, [&]<std::int64_t known>() {
+      const std::int64_t width = known == 0 ? sizes.width : known;
+      for (std::int64_t first = 0; first < across; first += lanes) {
+        Vector products_of_rows[lanes];
+        for (std::int64_t row = 0; row < lanes; ++row) {
+          Vector total{};
+          if (first + row < sizes.seq)
+            each_vector(width, [&](std::int64_t column, std::int64_t count) {
+              total += load(dy.at(first + row) + column, count) * load(y.at(first + row) + column, count);
+            });
+          products_of_rows[row] = total;
+        }
+        store(deltas + first, sum_each(products_of_rows));
+        const std::int64_t there = sizes.seq - first;
+        store(lse + first, there > 0 ? load(of_lse + first, least(lanes, there)) : Vector{});
+      }
+    });
   }
 
   // Weights and slopes of keys `column` + row and of the next, of the 32 queries from `query` on, of head `index`.

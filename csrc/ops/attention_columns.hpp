@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention.hpp"
+#include "awake.hpp"
 
 #if defined(__AMX_BF16__)
 
@@ -25,6 +26,7 @@ struct AttentionByColumns {
   // each(head) of the heads of queries that this head of keys is for.
   template <class Each>
   void with_keys(Rows<const float> k, Rows<const float> v, Each&& each) const {
+    stay_awake(TileForm::products);
     TileForm::read_rows(k, sizes.seq, sizes.width, keys);
     turn_into_pairs(v.first, v.apart, sizes.seq, sizes.width, across / 2, value_columns);
     each([&](std::int64_t index, Rows<const float> q, Rows<float> y, float* lse) { head(index, q, y, lse); });
@@ -32,6 +34,7 @@ struct AttentionByColumns {
 
   // Head `index` of all.
   void head(std::int64_t index, Rows<const float> q, Rows<float> y, float* lse) const {
+    stay_awake(TileForm::products);
     TileForm::pack(q.first, q.apart, true, sizes.width, sizes.seq, queries);
     const auto weigh = chance.drops() ? &AttentionByColumns::weigh<true> : &AttentionByColumns::weigh<false>;
     for (std::int64_t query = 0; query < sizes.seq; query += band) {

@@ -28,7 +28,8 @@ inline void fill_noughts(float* from, std::int64_t count) {
 template <bool rounded>
 struct VectorForm {
   static constexpr std::int64_t width = panel_width;  // of a panel of a right-hand matrix
-  static constexpr bool turned_sums = false;          // whether gradients of queries are added up as columns
+  static constexpr Products products = rounded ? Products::bfloat16 : Products::float32;
+  static constexpr bool turned_sums = false;  // whether gradients of queries are added up as columns
 
   static void begin(Context&) {}
 
@@ -67,6 +68,7 @@ struct VectorForm {
 
 struct TileForm {
   static constexpr std::int64_t width = lanes;
+  static constexpr Products products = Products::bfloat16;
   static constexpr bool turned_sums = true;
 
   static void begin(Context& context) { configure_tiles(context); }
@@ -86,9 +88,12 @@ struct TileForm {
   }
 
   static void read_rows(Rows<const float> x, std::int64_t rows, std::int64_t k, float* to) {
-    for (std::int64_t row = 0; row < rows; ++row)
-      for (std::int64_t column = 0; column < k; column += 32, to += 16)
-        _mm512_storeu_si512(to, pair_columns(x.at(row) + column, least(32, k - column)));
+    with_width(k, [&]<std::int64_t known>() {
+      const std::int64_t across = known == 0 ? k : known;
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t column = 0; column < across; column += 32, to += 16)
+          _mm512_storeu_si512(to, pair_columns(x.at(row) + column, least(32, across - column)));
+    });
   }
 
   static void pack(const float* x, std::int64_t ldx, bool transposed, std::int64_t k, std::int64_t n, float* to) {

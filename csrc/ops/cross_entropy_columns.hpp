@@ -54,11 +54,16 @@ class LogitsByColumns {
 
   void largest(float* highest) const {
     for (std::int64_t i = 0; i < band_vectors; ++i) {
+      const float* const from = logits_ + i * lanes;
       // Four at once: one alone would wait for each comparison.
       Vector tops[4];
-      for (Vector& top : tops) top = load(logits_ + i * lanes);
-      for (std::int64_t label = 1; label < vocabulary_; ++label)
-        tops[label % 4] = larger(load(logits_ + label * band + i * lanes), tops[label % 4]);
+      for (Vector& top : tops) top = load(from);
+      std::int64_t label = 0;
+      for (; label + 4 <= vocabulary_; label += 4) {
+#pragma GCC unroll 4
+        for (std::int64_t j = 0; j < 4; ++j) tops[j] = larger(load(from + (label + j) * band), tops[j]);
+      }
+      for (; label < vocabulary_; ++label) tops[0] = larger(load(from + label * band), tops[0]);
       store(highest + i * lanes, larger(larger(tops[3], tops[2]), larger(tops[1], tops[0])));
     }
   }

@@ -18,8 +18,32 @@ void each_hidden(std::int64_t rows, std::int64_t columns, Products products, Put
   }
 }
 
+#if defined(__AMX_BF16__)
+
+// A block's hidden columns, to what follows and to what is saved, whose rows past the last are noughts.
 template <Activation kind>
-void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Context& context) {
+void save(const float* z, std::int64_t apart, std::int64_t rows, std::int64_t count, Vector bias, const Panel& a,
+          std::int64_t column, const Saved::Block& block) {
+  const auto two_rows = [&](std::int64_t row, std::int64_t there) {
+    Vector activations[2] = {}, slopes[2] = {};
+#pragma GCC unroll 2
+    for (std::int64_t i = 0; i < there; ++i)
+      activate_and_slope<kind>(load(z + (row + i) * apart, count) + bias, activations[i], slopes[i]);
+    const __m512i rounded = round_rows(activations[0], activations[1]);
+    a.put_rounded(row, column, rounded, count);
+    block.put(row, rounded, slopes);
+  };
+  for (std::int64_t row = 0; row < block_of_rows; row += 2) {
+    if (row % 16 == 0) stay_awake(Products::bfloat16);
+    if (row + 2 <= rows) two_rows(row, 2);
+    else two_rows(row, rows > row ? 1 : 0);
+  }
+}
+
+#endif
+
+template <Activation kind>
+void forward(const Mlp& of, float* y, [[maybe_unused]] const Saved& saved, KeptMatrices kept, Context& context) {
   const std::int64_t width = of.width, deep = of.deep;
   const std::byte* gate = kept.take(of.w_in, width, true, width, deep);
   const std::byte* value = gated(kind) ? kept.take(of.w_in + deep * width, width, true, width, deep) : nullptr;
@@ -27,6 +51,7 @@ void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Con
   const std::int64_t at_a_time = least(of.rows, panel_rows(width, context.products));
   Panel u(context, at_a_time, width);
   const Panel a(context, at_a_time, deep);
+  auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
   auto* z = context.scratch.take<float>(static_cast<std::size_t>(at_a_time * hidden_columns));
   auto* v = gated(kind) ? context.scratch.take<float>(static_cast<std::size_t>(at_a_time * hidden_columns)) : nullptr;
   for (std::int64_t first = 0; first < of.rows; first += at_a_time) {
@@ -35,12 +60,11 @@ void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Con
     if (of.norm.kind == Norm::none) {
       u.read(x, width, rows);
     } else {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const Statistics statistics = of.norm.measure(x + row * width);
-        each_vector(width, [&](std::int64_t column, std::int64_t count) {
-          u.put(row, column, of.norm.normed(x + row * width, statistics, column, count), count);
-        });
-      }
+      of.norm.measure(x, rows, statistics);
+      of.norm.each_normed(x, rows, statistics,
+                          [&](std::int64_t row, std::int64_t column, std::int64_t count, Vector made) {
+                            u.put(row, column, made, count);
+                          });
     }
     for (std::int64_t begin = 0; begin < deep; begin += hidden_columns) {
       const std::int64_t columns = least(hidden_columns, deep - begin);
@@ -56,25 +80,18 @@ void forward(const Mlp& of, float* y, const Saved& saved, KeptMatrices kept, Con
         }
         return made;
       };
-      if (saved.any()) {
-        each_block(rows, columns, [&](std::int64_t row, std::int64_t there, std::int64_t column, std::int64_t count) {
-          const Saved::Block block = saved.block(first + row, begin + column);
-          for (std::int64_t i = 0; i < block_of_rows; i += 2) {
-            if (i % 16 == 0) stay_awake(context.products);
-            Vector activations[2] = {}, slopes[2] = {};
-#pragma GCC unroll 2
-            for (std::int64_t j = 0; j < 2; ++j) {
-              if (i + j >= there) continue;
-              const Hidden at = hidden(row + i + j, column, count);
-              activations[j] = activate<kind>(at.z, at.value);
-              slopes[j] = activation_gradient<kind>(at.z, at.value, broadcast(1.0F)).z;
-              a.put(row + i + j, begin + column, activations[j], count);
-            }
-            block.put(i, activations, slopes);
-          }
-        });
-        continue;
+#if defined(__AMX_BF16__)
+      if constexpr (!gated(kind)) {
+        if (saved.any()) {
+          each_block(rows, columns, [&](std::int64_t row, std::int64_t there, std::int64_t column, std::int64_t count) {
+            const Vector bias = of.b_in == nullptr ? Vector{} : load(of.b_in + begin + column, count);
+            save<kind>(z + row * columns + column, columns, there, count, bias, a.from(row), begin + column,
+                       saved.block(first + row, begin + column));
+          });
+          continue;
+        }
       }
+#endif
       each_hidden(rows, columns, context.products, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
         const Hidden at = hidden(row, column, count);
         a.put(row, begin + column, activate<kind>(at.z, at.value), count);

@@ -6,11 +6,33 @@ namespace isoflop::ops::ISOFLOP_ISA {
 namespace {
 
 constexpr std::int64_t hidden_rows = 32;  // made at a time
-constexpr std::int64_t rows_summed = 32;  // one by one, before their sum is added: long sums lose digits
 
 struct Gradients {
   float *dx, *dw_in, *db_in, *dw_out, *db_out, *dgain, *dbias;
 };
+
+#if defined(__AMX_BF16__)
+
+// Gradients of a block of hidden columns, those of activations times the slopes that were saved: rows of dz from `row`
+// and `deep` on, and turned, where the columns are counted from `column` on. Returns their sums over the rows.
+Vector pull_back(const float* da, std::int64_t apart, std::int64_t rows, std::int64_t count, const Saved::Block& block,
+                 const Panel& dz, const Turned& turned, std::int64_t row, std::int64_t deep, std::int64_t column) {
+  __m512i pairs[block_of_rows / 2];
+  Vector totals[2] = {};
+#pragma GCC unroll 4
+  for (std::int64_t i = 0; i < block_of_rows; i += 2) {
+    const Vector first = i < rows ? load(da + i * apart, count) * block.slope(i) : Vector{},
+                 second = i + 1 < rows ? load(da + (i + 1) * apart, count) * block.slope(i + 1) : Vector{};
+    const __m512i rounded = round_rows(first, second);
+    dz.put_rounded(row + i, deep, rounded, count);
+    pairs[i / 2] = pairs_of(rounded);
+    totals[0] += first, totals[1] += second;
+  }
+  turned.put_pairs(row, column, pairs);
+  return totals[0] + totals[1];
+}
+
+#endif
 
 template <Activation kind>
 void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradients& to, KeptMatrices kept,
@@ -36,8 +58,6 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
   float* const z[2] = {take(hidden_rows * hidden_columns), gated(kind) ? take(hidden_rows * hidden_columns) : nullptr};
   float* const da = take(hidden_rows * hidden_columns);
   float* const db_in = take(2 * hidden_columns);
-  float* const both = take(2 * width);
-  float* const sums[2] = {both, both + width};  // of the gradients of gain and bias
   bool add = context.accumulate;
   if (!add && to.dgain != nullptr)
     for (float* gradient : {to.dgain, to.dbias})
@@ -47,12 +67,11 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
     const float *x = of.x + first * width, *given = dys + first * width, *us = x;
     float* dx = to.dx + first * width;
     if (normed != nullptr) {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        statistics[row] = of.norm.measure(x + row * width);
-        each_vector(width, [&](std::int64_t column, std::int64_t count) {
-          store(normed + row * width + column, of.norm.normed(x + row * width, statistics[row], column, count), count);
-        });
-      }
+      of.norm.measure(x, rows, statistics);
+      of.norm.each_normed(x, rows, statistics,
+                          [&](std::int64_t row, std::int64_t column, std::int64_t count, Vector made) {
+                            store(normed + row * width + column, made, count);
+                          });
       us = normed;
     }
     if (!saved.any()) u.read(us, width, rows);
@@ -69,42 +88,46 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
         for (std::int64_t half = 0; half < halves && !saved.any(); ++half)
           multiply(u.from(top), here, columns_of(into[half], begin, width, products), columns, z[half], columns, false);
         multiply(dy.from(top), here, columns_of(out, begin, width, products), columns, da, columns, false);
-        each_block(
-            here, columns, [&](std::int64_t row, std::int64_t count_rows, std::int64_t column, std::int64_t count) {
-              BlockOfRows gradients[2] = {};
-              stay_awake(products);
-              if (saved.any()) {
-                const Saved::Block block = saved.block(first + top + row, begin + column);
-                for (std::int64_t i = 0; i < count_rows; ++i)
-                  gradients[0][i] = load(da + (row + i) * columns + column, count) * block.slope(i);
-              } else {
-                Vector of_bias[2] = {};
-                if (of.b_in != nullptr)
-                  for (std::int64_t half = 0; half < halves; ++half)
-                    of_bias[half] = load(of.b_in + half * deep + begin + column, count);
-                BlockOfRows a = {};
-                for (std::int64_t i = 0; i < count_rows; ++i) {
-                  const std::int64_t at = (row + i) * columns + column;
-                  const Vector of_z = load(z[0] + at, count) + of_bias[0];
-                  Vector of_v{};
-                  if constexpr (gated(kind)) of_v = load(z[1] + at, count) + of_bias[1];
-                  const ActivationGradient gradient = activation_gradient<kind>(of_z, of_v, load(da + at, count));
-                  a[i] = activate<kind>(of_z, of_v);
-                  gradients[0][i] = gradient.z;
-                  if constexpr (gated(kind)) gradients[1][i] = gradient.value;
-                }
-                a_stacked.put(top + row, column, a);
-              }
-              for (std::int64_t half = 0; half < halves; ++half) {
-                dz_turned[half].put(top + row, column, gradients[half]);
-                dz.put(top + row, half * deep + begin + column, gradients[half], count_rows, count);
-                float* const sum = db_in + half * hidden_columns + column;
-                Vector totals[2] = {};
-                for (std::int64_t i = 0; i < block_of_rows; i += 2)
-                  for (std::int64_t j = 0; j < 2; ++j) totals[j] += gradients[half][i + j];
-                store(sum, load(sum) + (totals[0] + totals[1]));
-              }
-            });
+        each_block(here, columns,
+                   [&](std::int64_t row, std::int64_t count_rows, std::int64_t column, std::int64_t count) {
+                     stay_awake(products);
+#if defined(__AMX_BF16__)
+                     if (saved.any()) {
+                       float* const sum = db_in + column;
+                       const Vector total = pull_back(da + row * columns + column, columns, count_rows, count,
+                                                      saved.block(first + top + row, begin + column), dz, dz_turned[0],
+                                                      top + row, begin + column, column);
+                       store(sum, load(sum) + total);
+                       return;
+                     }
+#endif
+                     BlockOfRows gradients[2] = {};
+                     Vector of_bias[2] = {};
+                     if (of.b_in != nullptr)
+                       for (std::int64_t half = 0; half < halves; ++half)
+                         of_bias[half] = load(of.b_in + half * deep + begin + column, count);
+                     BlockOfRows a = {};
+                     for (std::int64_t i = 0; i < count_rows; ++i) {
+                       const std::int64_t at = (row + i) * columns + column;
+                       const Vector of_z = load(z[0] + at, count) + of_bias[0];
+                       Vector of_v{};
+                       if constexpr (gated(kind)) of_v = load(z[1] + at, count) + of_bias[1];
+                       const ActivationGradient gradient = activation_gradient<kind>(of_z, of_v, load(da + at, count));
+                       a[i] = activate<kind>(of_z, of_v);
+                       gradients[0][i] = gradient.z;
+                       if constexpr (gated(kind)) gradients[1][i] = gradient.value;
+                     }
+                     a_stacked.put(top + row, column, a);
+                     for (std::int64_t half = 0; half < halves; ++half) {
+                       dz_turned[half].put(top + row, column, gradients[half]);
+                       dz.put(top + row, half * deep + begin + column, gradients[half], count_rows, count);
+                       float* const sum = db_in + half * hidden_columns + column;
+                       Vector totals[2] = {};
+                       for (std::int64_t i = 0; i < block_of_rows; i += 2)
+                         for (std::int64_t j = 0; j < 2; ++j) totals[j] += gradients[half][i + j];
+                       store(sum, load(sum) + (totals[0] + totals[1]));
+                     }
+                   });
       }
       multiply(dy_turned, saved.any() ? saved.activations(first).from(begin, columns) : a_stacked, to.dw_out + begin,
                deep, add);
@@ -121,16 +144,7 @@ void backward(const Mlp& of, const float* dys, const Saved& saved, const Gradien
       add_rows(dx, rows, width, nullptr, past);
       continue;
     }
-    for (std::int64_t begin = 0; begin < rows; begin += rows_summed) {
-      __builtin_memset(sums[0], 0, 2 * static_cast<std::size_t>(width) * sizeof(float));
-      for (std::int64_t row = begin; row < least(rows, begin + rows_summed); ++row) {
-        const std::int64_t at = row * width;
-        of.norm.gradient(dx + at, x + at, statistics[row], past == nullptr ? nullptr : past + at, dx + at, sums[0],
-                         sums[1]);
-      }
-      add_rows(to.dgain, 1, width, sums[0], nullptr);
-      if (to.dbias != nullptr) add_rows(to.dbias, 1, width, sums[1], nullptr);
-    }
+    of.norm.gradient(dx, x, rows, statistics, past, dx, to.dgain, to.dbias);
   }
 }
 

@@ -26,9 +26,9 @@ class Saved {
     float *pairs, *slopes;
 
 #if defined(__AMX_BF16__)
-    // Of row `row` of the block, an even number, and of the next.
-    void put(std::int64_t row, const Vector (&activations)[2], const Vector (&of)[2]) const {
-      _mm512_storeu_si512(pairs + row / 2 * lanes, pair_rows(activations[0], activations[1]));
+    // Of row `row` of the block, an even number, and of the next; activations rounded, one row behind the other.
+    void put(std::int64_t row, __m512i activations, const Vector (&of)[2]) const {
+      _mm512_storeu_si512(pairs + row / 2 * lanes, pairs_of(activations));
       for (std::int64_t i = 0; i < 2; ++i)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(slopes + (row + i) * lanes / 2),
                             _mm512_cvtps_ph(of[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -37,9 +37,6 @@ class Saved {
     Vector slope(std::int64_t row) const {
       return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(slopes + row * lanes / 2)));
     }
-#else
-    void put(std::int64_t, const Vector (&)[2], const Vector (&)[2]) const {}
-    Vector slope(std::int64_t) const { return Vector{}; }
 #endif
   };
 

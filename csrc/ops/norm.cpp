@@ -13,86 +13,47 @@ void norm(const Arguments& arguments, Context&) {
   const std::int64_t rows = arguments.sizes[0], width = arguments.sizes[1];
   const Norm kind = arguments.settings[1] != 0 ? Norm::layer : Norm::rms;
   const RowNorm of{kind, gain, bias, width, static_cast<float>(arguments.settings[0])};
-  for (std::int64_t row = 0; row < rows; ++row, x += width, y += width) {
-    const float* source = x;
+  for (std::int64_t first = 0; first < rows; first += lanes) {
+    const std::int64_t count_rows = least(lanes, rows - first), at = first * width;
+    const float* source = x + at;
     if (residual != nullptr) {
-      each_vector(width, [&](std::int64_t column, std::int64_t count) {
-        store(total + column, load(x + column, count) + load(residual + column, count), count);
+      each_vector(count_rows * width, [&](std::int64_t column, std::int64_t count) {
+        store(total + at + column, load(source + column, count) + load(residual + at + column, count), count);
       });
-      source = total;
-      residual += width, total += width;
+      source = total + at;
     }
-    const Statistics found = of.measure(source);
-    if (kind == Norm::layer) means[row] = found.mean;
-    rstds[row] = found.rstd;
-    each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      store(y + column, of.normed(source, found, column, count), count);
-    });
+    Statistics found[lanes];
+    of.measure(source, count_rows, found);
+    for (std::int64_t row = 0; row < count_rows; ++row) {
+      if (kind == Norm::layer) means[first + row] = found[row].mean;
+      rstds[first + row] = found[row].rstd;
+    }
+    of.each_normed(source, count_rows, found,
+                   [&](std::int64_t row, std::int64_t column, std::int64_t count, Vector made) {
+                     store(y + at + row * width + column, made, count);
+                   });
   }
 }
-
-namespace {
-
-struct NormGradient {
-  const float *dy, *total, *gain, *means, *rstds, *dtotal;
-  float *dx, *dgain, *dbias;
-  std::int64_t width;
-};
-
-// dx = rstd (w - mean(w) - n mean(w n)) + dtotal, w = dy gain, n = (total - mean) rstd (an RMS norm: mean(w) is left
-// out); dgain += dy n, dbias += dy: of several rows at a time, so that these two are read and written less often.
-template <int at_once>
-void norm_gradient_rows(const NormGradient& of, std::int64_t row) {
-  const std::int64_t width = of.width, first = row * width;
-  float mean[at_once], rstd[at_once];
-  Vector along[at_once] = {}, across[at_once] = {};
-  for (int i = 0; i < at_once; ++i) {
-    mean[i] = of.means == nullptr ? 0.0F : of.means[row + i];
-    rstd[i] = of.rstds[row + i];
-  }
-  each_vector(width, [&](std::int64_t column, std::int64_t count) {
-    const Vector gain = load(of.gain + column, count);
-    Vector dgain = load(of.dgain + column, count), dbias{};
-    for (int i = 0; i < at_once; ++i) {
-      const std::int64_t at = first + i * width + column;
-      const Vector dy = load(of.dy + at, count), n = (load(of.total + at, count) - mean[i]) * rstd[i];
-      dgain += dy * n;
-      dbias += dy;
-      along[i] += dy * gain;
-      across[i] += dy * gain * n;  // nought past the end, where dy is
-    }
-    store(of.dgain + column, dgain, count);
-    if (of.dbias != nullptr) store(of.dbias + column, load(of.dbias + column, count) + dbias, count);
-  });
-  const float share = 1.0F / static_cast<float>(width);
-  for (int i = 0; i < at_once; ++i) {
-    const float centre = of.means == nullptr ? 0.0F : sum(along[i]) * share, slope = sum(across[i]) * share;
-    each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      const std::int64_t at = first + i * width + column;
-      const Vector n = (load(of.total + at, count) - mean[i]) * rstd[i];
-      Vector dx = rstd[i] * (load(of.dy + at, count) * load(of.gain + column, count) - centre - n * slope);
-      if (of.dtotal != nullptr) dx += load(of.dtotal + at, count);
-      store(of.dx + at, dx, count);
-    });
-  }
-}
-
-}  // namespace
 
 // tensors: dy (M, D), total (M, D), gain (D), mean (M)?, rstd (M), dtotal (M, D)?, dx (M, D), dgain (D), dbias (D)?;
 // sizes: M, D. The gradients of gain and bias are added to what stands there where the context says so.
 void norm_backward(const Arguments& arguments, Context& context) {
-  const NormGradient of{arguments.tensor(0), arguments.tensor(1), arguments.tensor(2), arguments.tensor(3),
-                        arguments.tensor(4), arguments.tensor(5), arguments.tensor(6), arguments.tensor(7),
-                        arguments.tensor(8), arguments.sizes[1]};
+  const float *dy = arguments.tensor(0), *total = arguments.tensor(1), *means = arguments.tensor(3),
+              *rstds = arguments.tensor(4), *dtotal = arguments.tensor(5);
+  float *dx = arguments.tensor(6), *dgain = arguments.tensor(7), *dbias = arguments.tensor(8);
+  const std::int64_t rows = arguments.sizes[0], width = arguments.sizes[1];
+  const RowNorm norm{means == nullptr ? Norm::rms : Norm::layer, arguments.tensor(2), nullptr, width, 0.0F};
   if (!context.accumulate) {
-    for (float* gradient : {of.dgain, of.dbias})
-      if (gradient != nullptr) __builtin_memset(gradient, 0, static_cast<std::size_t>(of.width) * sizeof(float));
+    for (float* gradient : {dgain, dbias})
+      if (gradient != nullptr) __builtin_memset(gradient, 0, static_cast<std::size_t>(width) * sizeof(float));
   }
-  const std::int64_t rows = arguments.sizes[0];
-  std::int64_t row = 0;
-  for (; row + 4 <= rows; row += 4) norm_gradient_rows<4>(of, row);
-  for (; row < rows; ++row) norm_gradient_rows<1>(of, row);
+  for (std::int64_t first = 0; first < rows; first += lanes) {
+    const std::int64_t count = least(lanes, rows - first), at = first * width;
+    Statistics of[lanes];
+    for (std::int64_t row = 0; row < count; ++row)
+      of[row] = {means == nullptr ? 0.0F : means[first + row], rstds[first + row]};
+    norm.gradient(dy + at, total + at, count, of, dtotal == nullptr ? nullptr : dtotal + at, dx + at, dgain, dbias);
+  }
 }
 
 }  // namespace isoflop::ops::ISOFLOP_ISA

@@ -53,6 +53,32 @@ alignas(64) inline constexpr float normal_pieces[normal_degree + 1][32] = {
      1.5490453e-07F, 3.639476e-07F, 5.99157e-07F, 4.7518304e-07F, -6.465648e-07F, -2.8535678e-06F, -4.479297e-06F,
      -2.5532909e-06F, 3.6787708e-06F, 9.622601e-06F, 8.610188e-06F},
 };
+inline constexpr int rough_normal_degree = 4;  // of the same, for what is rounded to bfloat16
+alignas(64) inline constexpr float rough_normal_pieces[rough_normal_degree + 1][32] = {
+    {0.5F, 0.6497388F, 0.7791218F, 0.87571836F, 0.9380321F, 0.9727648F, 0.9894919F, 0.99645203F, 0.99895424F,
+     0.9997314F, 0.99994F, 0.9999884F, 0.99999803F, 0.9999997F, 0.99999994F, 1.0F, 0.0F, 3.981952e-09F, 3.6301238e-08F,
+     2.8665804e-07F, 1.9618647e-06F, 1.1644751e-05F, 5.99934e-05F, 0.000268549F, 0.0010457466F, 0.003547972F,
+     0.010508127F, 0.027235193F, 0.061967902F, 0.12428162F, 0.22087817F, 0.3502612F},
+    {0.1534377F, 0.14249875F, 0.11414254F, 0.078857005F, 0.046988044F, 0.024148265F, 0.01070366F, 0.0040918714F,
+     0.0013491169F, 0.00038362667F, 9.407893e-05F, 1.9897205e-05F, 3.6290971e-06F, 5.708231e-07F, 7.742645e-08F, 0.0F,
+     0.0F, 9.056265e-09F, 7.742645e-08F, 5.708231e-07F, 3.6290971e-06F, 1.9897205e-05F, 9.407893e-05F, 0.00038362667F,
+     0.0013491169F, 0.0040918714F, 0.01070366F, 0.024148265F, 0.046988044F, 0.078857005F, 0.11414254F, 0.14249875F},
+    {1.4780044e-15F, -0.010539625F, -0.01688464F, -0.017497528F, -0.0139016025F, -0.008930554F, -0.004750234F,
+     -0.0021186853F, -0.0007983789F, -0.00025541976F, -6.96054e-05F, -1.6195698e-05F, -3.223146e-06F, -5.49358e-07F,
+     -8.0272784e-08F, 0.0F, 0.0F, 1.0063921e-08F, 8.0272784e-08F, 5.49358e-07F, 3.223146e-06F, 1.6195698e-05F,
+     6.96054e-05F, 0.00025541976F, 0.0007983789F, 0.0021186853F, 0.004750234F, 0.008930554F, 0.0139016025F,
+     0.017497528F, 0.01688464F, 0.010539625F},
+    {-0.0037569099F, -0.002976322F, -0.0011502405F, 0.000629862F, 0.001568515F, 0.0015988247F, 0.0011410795F,
+     0.00063319434F, 0.0002844313F, 0.000105535444F, 3.2724663e-05F, 8.543562e-06F, 1.8875008e-06F, 3.5415118e-07F,
+     5.6585684e-08F, 0.0F, 0.0F, 7.714874e-09F, 5.6585687e-08F, 3.5415118e-07F, 1.8875008e-06F, 8.543562e-06F,
+     3.2724663e-05F, 0.000105535444F, 0.0002844313F, 0.00063319434F, 0.0011410795F, 0.0015988247F, 0.001568515F,
+     0.000629862F, -0.0011502405F, -0.002976322F},
+    {-7.639119e-15F, 0.00036733272F, 0.00049766403F, 0.0003585474F, 0.00010946259F, -7.5183285e-05F, -0.00013510023F,
+     -0.00011072008F, -6.383291e-05F, -2.8509434e-05F, -1.0257239e-05F, -3.0336614e-06F, -7.4651587e-07F,
+     -1.5405007e-07F, -2.6804424e-08F, 0.0F, 0.0F, 3.9481676e-09F, 2.6804413e-08F, 1.5405006e-07F, 7.465158e-07F,
+     3.0336614e-06F, 1.0257239e-05F, 2.8509434e-05F, 6.383291e-05F, 0.00011072008F, 0.00013510023F, 7.5183285e-05F,
+     -0.00010946259F, -0.0003585474F, -0.00049766403F, -0.00036733272F},
+};
 // clang-format on
 
 // Of 32 numbers those that the last five bits of the lanes say. Written out: compilers copy a register for each, where
@@ -65,27 +91,35 @@ inline Vector normal_coefficient(const float (&of)[32], Vector piece) {
   return found;
 }
 
-// Errors of both at most 1e-7.
-inline Normal normal(Vector z) {
+template <int degree>
+Normal normal_of_pieces(const float (&pieces)[degree + 1][32], Vector z) {
   constexpr float shift = 0x1.8p23F;  // the last bits of what is added to it are a whole number
   const Vector inside = bounded(z, -16.0F / normal_pieces_a_unit, 15.0F / normal_pieces_a_unit);
   const Vector shifted = inside * normal_pieces_a_unit + shift;
   const Vector at = inside * normal_pieces_a_unit - (shifted - shift);
   Vector value{}, slope{};
 #pragma GCC unroll 8
-  for (int power = normal_degree; power >= 0; --power) {
-    if (power < normal_degree) slope = slope * at + value;
-    const Vector next = normal_coefficient(normal_pieces[power], shifted);
-    value = power < normal_degree ? value * at + next : next;
+  for (int power = degree; power >= 0; --power) {
+    if (power < degree) slope = slope * at + value;
+    const Vector next = normal_coefficient(pieces[power], shifted);
+    value = power < degree ? value * at + next : next;
   }
   return {value, slope * normal_pieces_a_unit};
 }
+
+// Errors of both at most 1e-7.
+inline Normal normal(Vector z) { return normal_of_pieces<normal_degree>(normal_pieces, z); }
+
+// The share within 2e-7, the density within 3e-5.
+inline Normal rough_normal(Vector z) { return normal_of_pieces<rough_normal_degree>(rough_normal_pieces, z); }
 
 #else
 
 inline Normal normal(Vector z) {
   return {0.5F * (1.0F + erf(z * 0.7071067811865476F)), 0.3989422804014327F * exp(-0.5F * z * z)};
 }
+
+inline Normal rough_normal(Vector z) { return normal(z); }
 
 #endif
 

@@ -41,13 +41,23 @@ class Panel {
   // A block of `rows` rows from `row` on, likewise.
   void put(std::int64_t row, std::int64_t column, const Vector* values, std::int64_t rows, std::int64_t count) const;
 
+#if defined(__AVX512BF16__)
+  // Row `row` and the next as `round_rows` has them.
+  void put_rounded(std::int64_t row, std::int64_t column, __m512i both, std::int64_t count) const {
+    auto* const to = reinterpret_cast<std::uint16_t*>(own_ + row * steps_) + column;
+    const auto there = static_cast<__mmask16>((1U << count) - 1);
+    _mm256_mask_storeu_epi16(to, there, _mm512_castsi512_si256(both));
+    _mm256_mask_storeu_epi16(to + 2 * steps_, there, _mm512_extracti64x4_epi64(both, 1));
+  }
+#endif
+
   // The first `rows` rows become those of `a`, `lda` apart; float32 is read where it stands.
   void read(const float* a, std::int64_t lda, std::int64_t rows);
 
   // The rows from `row` on, a multiple of what the kernels take at a time.
   Panel from(std::int64_t row) const {
     Panel rest = *this;
-    rest.data_ += row * stride_;
+    rest.own_ += row * steps_, rest.data_ += row * stride_;
     return rest;
   }
 
@@ -117,6 +127,12 @@ class Turned {
   void read(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t m);
   void begin(std::int64_t rows, std::int64_t m);
   void put(std::int64_t row, std::int64_t column, const BlockOfRows& values) const;
+#if defined(__AMX_BF16__)
+  // The same of a block that is rounded and whose rows are in pairs.
+  void put_pairs(std::int64_t row, std::int64_t column, const __m512i (&pairs)[block_of_rows / 2]) const {
+    transpose(pairs, own_ + column * steps_ + row / 2, steps_);
+  }
+#endif
 
   const float* data() const { return data_; }
   std::int64_t m() const { return m_; }

@@ -138,7 +138,13 @@ inline void pack_pairs(const float* b, std::int64_t ldb, bool transposed, std::i
     const std::int64_t columns = least(width, n - column), wide = rounded_up(columns, lanes);
     for (std::int64_t at = 0; at < columns; at += lanes) {
       const std::int64_t count = least(lanes, columns - at);
-      for (std::int64_t step = 0; step < steps; transposed ? step += 16 : ++step) {
+      std::int64_t begun = 0;
+      if (!transposed && count == lanes)
+        for (; begun < k / 2; ++begun) {
+          const float* from = b + 2 * begun * ldb + column + at;
+          _mm512_storeu_si512(to + begun * wide + at, pair_rows(load(from), load(from + ldb)));
+        }
+      for (std::int64_t step = begun; step < steps; transposed ? step += 16 : ++step) {
         if (!transposed) {
           const float* from = b + 2 * step * ldb + column + at;
           const Vector first = 2 * step < k ? load(from, count) : Vector{};

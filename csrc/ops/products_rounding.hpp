@@ -18,13 +18,19 @@ inline Vector round_to_bfloat16(Vector values) {
 
 #if defined(__AVX512BF16__)
 
-// Lane j of the first row and lane j of the second, as a pair: bfloat16 at 2j and 2j + 1.
-inline __m512i pair_rows(Vector first, Vector second) {
+// Two rows, one behind the other.
+inline __m512i round_rows(Vector first, Vector second) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
+}
+
+// Lane j of the first and lane j of the second of two rounded rows, as a pair: bfloat16 at 2j and 2j + 1.
+inline __m512i pairs_of(__m512i rows) {
   alignas(64) static constexpr std::uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                                           8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
-  return _mm512_permutexvar_epi16(_mm512_load_si512(order), reinterpret_cast<__m512i>(both));
+  return _mm512_permutexvar_epi16(_mm512_load_si512(order), rows);
 }
+
+inline __m512i pair_rows(Vector first, Vector second) { return pairs_of(round_rows(first, second)); }
 
 // 32 floats that stand side by side, the first `count` of them, as 16 pairs.
 inline __m512i pair_columns(const float* from, std::int64_t count) {

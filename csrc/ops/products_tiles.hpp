@@ -133,7 +133,9 @@ inline void turn_into_pairs(const float* a, std::int64_t lda, std::int64_t k, st
       for (std::int64_t row = 0; row < 16; ++row) {
         const std::int64_t at = 2 * (step + row);
         const float* from = a + at * lda + column;
-        rows[row] = pair_rows(at < k ? load(from, count) : Vector{}, at + 1 < k ? load(from + lda, count) : Vector{});
+        rows[row] = count == lanes && at + 1 < k ? pair_rows(load(from), load(from + lda))
+                                                 : pair_rows(at < k ? load(from, count) : Vector{},
+                                                             at + 1 < k ? load(from + lda, count) : Vector{});
       }
       transpose(rows, to + column * steps + step, steps);
     }

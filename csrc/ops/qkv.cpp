@@ -47,17 +47,18 @@ void norm_qkv(const Arguments& arguments, Context& context) {
   const std::int64_t outputs = (sizes[3] + 2 * sizes[4]) * sizes[5], at_a_time = panel_rows(width, context.products);
   if (context.first) pack(weight, width, true, width, outputs, context.products, packed);
   const Panel panel(context, least(at_a_time, rows), width);
+  auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
   for (std::int64_t first = 0; first < rows; first += at_a_time) {
     const std::int64_t count = least(at_a_time, rows - first);
+    norm.measure(x + first * width, count, statistics);
     for (std::int64_t row = 0; row < count; ++row) {
-      const float* from = x + (first + row) * width;
-      const Statistics of = norm.measure(from);
-      if (means != nullptr) means[first + row] = of.mean;
-      rstds[first + row] = of.rstd;
-      each_vector(width, [&](std::int64_t column, std::int64_t columns) {
-        panel.put(row, column, norm.normed(from, of, column, columns), columns);
-      });
+      if (means != nullptr) means[first + row] = statistics[row].mean;
+      rstds[first + row] = statistics[row].rstd;
     }
+    norm.each_normed(x + first * width, count, statistics,
+                     [&](std::int64_t row, std::int64_t column, std::int64_t columns, Vector made) {
+                       panel.put(row, column, made, columns);
+                     });
     float* const to = p + first * outputs;
     multiply(panel, count, packed, outputs, to, outputs, false);
     add_rows(to, count, outputs, bias, nullptr);
@@ -82,6 +83,7 @@ void norm_qkv_backward(const Arguments& arguments, Context& context) {
   if (context.first) pack(weight, width, false, outputs, width, context.products, packed);
   auto* turned_back = context.scratch.take<float>(static_cast<std::size_t>(rotary.any() ? at_a_time * outputs : 0));
   auto* n = context.scratch.take<float>(static_cast<std::size_t>(at_a_time * width));
+  auto* statistics = context.scratch.take<Statistics>(static_cast<std::size_t>(at_a_time));
   bool add = context.accumulate;
   for (std::int64_t first = 0; first < rows; first += at_a_time, add = true) {
     const std::int64_t count = least(at_a_time, rows - first);
@@ -97,12 +99,12 @@ void norm_qkv_backward(const Arguments& arguments, Context& context) {
       }
       dp = turned_back;
     }
-    for (std::int64_t row = 0; row < count; ++row) {
-      const Statistics of{means == nullptr ? 0.0F : means[first + row], rstds[first + row]};
-      each_vector(width, [&](std::int64_t column, std::int64_t columns) {
-        store(n + row * width + column, norm.normed(x + (first + row) * width, of, column, columns), columns);
-      });
-    }
+    for (std::int64_t row = 0; row < count; ++row)
+      statistics[row] = {means == nullptr ? 0.0F : means[first + row], rstds[first + row]};
+    norm.each_normed(x + first * width, count, statistics,
+                     [&](std::int64_t row, std::int64_t column, std::int64_t columns, Vector made) {
+                       store(n + row * width + column, made, columns);
+                     });
     multiply(dp, outputs, count, packed, outputs, width, dn + first * width, width, false, context);
     multiply_transposed(dp, outputs, n, width, count, outputs, width, dweight, width, add, context);
     if (dbias != nullptr) add_up_rows(dp, count, outputs, dbias, add);

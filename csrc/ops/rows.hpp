@@ -8,14 +8,17 @@ namespace isoflop::ops::ISOFLOP_ISA {
 // Adds a bias (width) and other rows to rows, each where it is there.
 inline void add_rows(float* y, std::int64_t rows, std::int64_t width, const float* bias, const float* others) {
   if (bias == nullptr && others == nullptr) return;
-  for (std::int64_t row = 0; row < rows; ++row, y += width) {
-    each_vector(width, [&](std::int64_t column, std::int64_t count) {
-      Vector sum = load(y + column, count);
-      if (bias != nullptr) sum += load(bias + column, count);
-      if (others != nullptr) sum += load(others + row * width + column, count);
-      store(y + column, sum, count);
-    });
-  }
+  with_width(width, [&]<std::int64_t known>() {
+    const std::int64_t across = known == 0 ? width : known;
+    for (std::int64_t row = 0; row < rows; ++row)
+      each_vector(across, [&](std::int64_t column, std::int64_t count) {
+        const std::int64_t at = row * across + column;
+        Vector sum = load(y + at, count);
+        if (bias != nullptr) sum += load(bias + column, count);
+        if (others != nullptr) sum += load(others + at, count);
+        store(y + at, sum, count);
+      });
+  });
 }
 
 inline constexpr std::int64_t rows_added = 256;  // before their sum is added: long sums lose digits

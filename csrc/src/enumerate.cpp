@@ -7,6 +7,8 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "isoflop/checked.hpp"
 #include "search_worker.hpp"
@@ -14,6 +16,19 @@
 namespace isoflop {
 
 namespace {
+
+// Widths whose counts span the goals first: they bound what is near, so that little of the others is looked at.
+std::vector<std::int64_t> ordered_widths(const Space& space, const Search& search) {
+  const std::int64_t step = space.multiple_of;
+  std::vector<std::pair<double, std::int64_t>> widths;
+  for (std::int64_t d_model = (space.d_model.low + step - 1) / step * step; d_model <= space.d_model.high;
+       d_model += step)
+    widths.emplace_back(enumeration::distance_of_width(space, search, d_model), d_model);
+  std::sort(widths.begin(), widths.end());
+  std::vector<std::int64_t> ordered;
+  for (const auto& [distance, d_model] : widths) ordered.push_back(d_model);
+  return ordered;
+}
 
 // The distance by the counters themselves; what the search computed must be that.
 double checked_distance(const Space& space, const Search& search, const Candidate& candidate) {
@@ -52,24 +67,22 @@ double count_of(const Shape& shape, Quantity quantity, const Search& search) {
 }
 
 Found nearest_shapes(const Space& space, const Search& search) {
-  const std::int64_t step = space.multiple_of;
-  const enumeration::Indices widths{(space.d_model.low + step - 1) / step, space.d_model.high / step};
-  std::atomic<std::int64_t> next{widths.low};
+  const std::vector<std::int64_t> widths = ordered_widths(space, search);
+  std::atomic<std::size_t> next{0};
   std::atomic<double> bound{enumeration::infinity};
   std::exception_ptr failure;
   std::mutex failed;
 
-  const auto n_threads =
-      static_cast<std::size_t>(std::clamp<std::int64_t>(enumeration::size(widths), 1, std::max(1U, search.threads)));
+  const std::size_t n_threads = std::clamp<std::size_t>(widths.size(), 1, std::max(1U, search.threads));
   std::vector<enumeration::Worker> workers;
   for (std::size_t i = 0; i < n_threads; ++i) workers.emplace_back(space, search, bound);
   const auto work = [&](enumeration::Worker& worker) {
     try {
-      for (std::int64_t width = next++; width <= widths.high; width = next++) worker.search_width(width * step);
+      for (std::size_t i = next++; i < widths.size(); i = next++) worker.search_width(widths[i]);
     } catch (...) {
       const std::lock_guard lock(failed);
       failure = std::current_exception();
-      next = widths.high + 1;
+      next = widths.size();
     }
   };
   {

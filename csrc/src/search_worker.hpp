@@ -16,6 +16,26 @@ namespace isoflop::enumeration {
 
 inline constexpr std::int64_t block = 256;  // candidates whose distances are computed together
 
+// How far the counts of a width stay from the goals, by the first of its heads; infinite for a width without
+// candidates.
+inline double distance_of_width(const Space& space, const Search& search, std::int64_t d_model) {
+  const Indices layers = layers_of(space, d_model), ff = ff_multiples_of(space, d_model);
+  if (size(layers) == 0 || size(ff) == 0) return infinity;
+  for (const std::int64_t n_head : head_counts_of(space, d_model))
+    for (const std::int64_t n_kv_head : kv_head_counts_of(space, n_head)) {
+      const Candidate candidate{.d_model = d_model, .n_head = n_head, .n_kv_head = n_kv_head};
+      double distance = 0;
+      for (const Goal& goal : search.goals) {
+        const Bilinear count = probe(space, candidate, ff.low * space.multiple_of, goal.quantity, search);
+        const double least = count.at(static_cast<double>(layers.low), 0);
+        const double most = count.at(static_cast<double>(layers.high), static_cast<double>(size(ff) - 1));
+        distance = std::max({distance, (least - goal.target) / goal.target, (goal.target - most) / goal.target});
+      }
+      return distance;
+    }
+  return infinity;
+}
+
 // What one thread does: whole widths, one after the other.
 class alignas(64) Worker {  // its counters on cache lines of their own
  public:

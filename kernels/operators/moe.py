@@ -33,7 +33,7 @@ def _moe_backward(
         x, router, w_in, w_out, kind=kind, top_k=top_k, renormalise=renormalise, capacity_factor=capacity_factor
     )
     made = moe_backward.backward(
-        dy, x, router, w_in, w_out, mixture, dbalance, kind=kind, renormalise=renormalise
+        dy, x, router, w_in, w_out, dbalance=dbalance, mixture=mixture, kind=kind, renormalise=renormalise
     )  # fmt: skip
     return made.dx, made.drouter, made.dw_in, made.dw_out
 

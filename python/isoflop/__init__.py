@@ -6,10 +6,10 @@ of ``isoflop.__all__``. Names are loaded on first use, so that importing the pac
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isoflop._core import __version__
+from isoflop.exports import export
 
 if TYPE_CHECKING:
     from isoflop.counting import flops, table1
@@ -38,50 +38,6 @@ if TYPE_CHECKING:
     from isoflop.shape.named import named_shape
     from isoflop.tracing.meta import trace_meta
     from isoflop.tracing.trace import Trace, trace
-
-_HOME = {
-    "Batches": "isoflop.fitting.batches",
-    "Comparison": "isoflop.fitting.compare",
-    "Design": "isoflop.designing.designed",
-    "Device": "isoflop.hardware.devices",
-    "Fit": "isoflop.fitting.fitted",
-    "Fits": "isoflop.fitting.targets",
-    "Huber": "isoflop.fitting.objective",
-    "LAD": "isoflop.fitting.objective",
-    "Law": "isoflop.laws.law",
-    "Layout": "isoflop.counting.layout",
-    "LeastSquares": "isoflop.fitting.objective",
-    "Machine": "isoflop.designing.machine",
-    "Memory": "isoflop.counting.footprint",
-    "Meter": "isoflop.counting.meter",
-    "Nearby": "isoflop.counting.enumeration",
-    "Plan": "isoflop.planning.plan",
-    "Quantile": "isoflop.fitting.objective",
-    "Recorder": "isoflop.runs.recorder",
-    "RunStore": "isoflop.runs.store",
-    "Shape": "isoflop.shape",
-    "Space": "isoflop.designing.candidates",
-    "Trace": "isoflop.tracing.trace",
-    "compare": "isoflop.fitting.compare",
-    "design": "isoflop.designing.design",
-    "device": "isoflop.hardware.devices",
-    "fit": "isoflop.fitting.fit",
-    "fit_all": "isoflop.fitting.targets",
-    "flops": "isoflop.counting",
-    "largest_batch": "isoflop.counting.footprint",
-    "largest_serving_batch": "isoflop.counting.footprint",
-    "memory": "isoflop.counting.footprint",
-    "named_shape": "isoflop.shape.named",
-    "operations": "isoflop.counting.roofline",
-    "peak_of_this_machine": "isoflop.hardware.measured",
-    "plan": "isoflop.planning.plan",
-    "serving_memory": "isoflop.counting.footprint",
-    "shapes_near": "isoflop.counting.enumeration",
-    "step_time": "isoflop.counting.roofline",
-    "table1": "isoflop.counting",
-    "trace": "isoflop.tracing.trace",
-    "trace_meta": "isoflop.tracing.meta",
-}
 
 __all__ = [
     "LAD",
@@ -128,14 +84,34 @@ __all__ = [
     "trace_meta",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'isoflop' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+export(
+    __name__,
+    {
+        "counting": ("flops", "table1"),
+        "counting.enumeration": ("Nearby", "shapes_near"),
+        "counting.footprint": ("Memory", "largest_batch", "largest_serving_batch", "memory", "serving_memory"),
+        "counting.layout": ("Layout",),
+        "counting.meter": ("Meter",),
+        "counting.roofline": ("operations", "step_time"),
+        "designing.candidates": ("Space",),
+        "designing.design": ("design",),
+        "designing.designed": ("Design",),
+        "designing.machine": ("Machine",),
+        "fitting.batches": ("Batches",),
+        "fitting.compare": ("Comparison", "compare"),
+        "fitting.fit": ("fit",),
+        "fitting.fitted": ("Fit",),
+        "fitting.objective": ("LAD", "Huber", "LeastSquares", "Quantile"),
+        "fitting.targets": ("Fits", "fit_all"),
+        "hardware.devices": ("Device", "device"),
+        "hardware.measured": ("peak_of_this_machine",),
+        "laws.law": ("Law",),
+        "planning.plan": ("Plan", "plan"),
+        "runs.recorder": ("Recorder",),
+        "runs.store": ("RunStore",),
+        "shape": ("Shape",),
+        "shape.named": ("named_shape",),
+        "tracing.meta": ("trace_meta",),
+        "tracing.trace": ("Trace", "trace"),
+    },
+)

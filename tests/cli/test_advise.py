@@ -6,7 +6,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from cli.called import Call
+from isoflop.fitting import LeastSquares, fit
 from isoflop.runs import RunStore
 
 
@@ -64,3 +68,24 @@ def test_emergence_reads_a_file_of_scores(isoflop: Call, tmp_path: Path) -> None
     refused = isoflop(f"advise emergence {tmp_path / 'scores.csv'}")
     assert refused.code == 2
     assert "--column scale=NAME" in refused.err
+
+
+def test_questions_of_other_domains_are_answered_and_name_their_source(isoflop: Call) -> None:
+    for asked, key, value, source in (
+        ("vocabulary --params 7e10 --width 8192", "n_vocab", 216_000, "Tao 2024"),
+        ("transfer --params 1e8 --data 1e6", "multiplier", 251.5, "Hernandez 2021"),
+        ("reward --alpha 0.7 --beta 0.1", "kl", 12.25, "Gao 2022"),
+        ("curve --law zhai-fine-tune --compute 99.99", "value", 0.14188, "Zhai 2021"),
+    ):
+        assert json.loads(isoflop(f"advise {asked} --json").out)[key] == pytest.approx(value, rel=1e-3)
+        assert source in isoflop(f"advise {asked}").out
+    assert "--alpha and --beta, or --fit" in isoflop("advise reward").err
+
+
+def test_a_saved_fit_says_where_a_reward_model_is_over_optimised(isoflop: Call, tmp_path: Path) -> None:
+    d = np.linspace(0.5, 6, 24)
+    rewards = d * (0.7 - 0.1 * d) + 0.001 * np.random.default_rng(0).standard_normal(d.size)
+    saved = tmp_path / "rewards.json"
+    fit("gao-bon", {"d": d, "R": rewards}, objective=LeastSquares(log=False)).save(saved)
+    found = json.loads(isoflop(f"advise reward --fit {saved} --json").out)
+    assert found["intervals"]["kl"][0] < 12.25 < found["intervals"]["kl"][1]

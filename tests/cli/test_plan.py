@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
 from cli.called import Call
+from isoflop.cli.app import VERBS, app
+from isoflop.planning import measured_mfu
 from isoflop.shape import Shape
 
 
@@ -49,9 +56,93 @@ def test_days_take_devices_and_compute_and_both_are_billed(isoflop: Call) -> Non
     assert "days is the least" in isoflop("plan --compute 1e27 --device h100-sxm --mfu 0.4 --days 1").err
 
 
+def test_devices_and_days_are_a_budget_that_is_used_up(isoflop: Call) -> None:
+    asked = "plan --device h100-sxm --mfu 0.4 --count 1024 --days 30"
+    found = json.loads(isoflop(f"{asked} --json").out)
+    assert found["pace"]["count"] == 1024
+    assert found["pace"]["days"] == pytest.approx(30, rel=1e-3)
+    assert found["pace"]["compute"] == pytest.approx(1024 * 989e12 * 0.4 * 30 * 86_400, rel=1e-3)
+    assert found["compute"] == pytest.approx(found["pace"]["compute"] / (1 + found["pace"]["overhead"]))
+    assert "30 days on 1,024 devices" in isoflop(asked).out
+
+
 def test_the_page_of_a_plan_has_a_table_its_law_and_its_warnings(isoflop: Call) -> None:
     page = isoflop("plan --compute 1e24 --law kaplan-table2").out
     assert "value" in page
     assert "exponent of N in C" in page
     assert "kaplan-table2: Kaplan 2020" in page
     assert page.count("warning: ") >= 3
+
+
+def test_a_plan_is_billed_and_held_against_thresholds(isoflop: Call) -> None:
+    asked = "plan --compute 2e25 --device h100-sxm --count 4096 --mfu 0.4 --price 2"
+    answer = json.loads(isoflop(f"{asked} --json").out)
+    assert answer["bill"]["cost"] == pytest.approx(2 * 2e25 / (989e12 * 0.4) / 3600)
+    assert "eu-ai-act-systemic" in answer["thresholds"]
+    assert "on 4096 NVIDIA H100 SXM at 40% MFU" in (shown := isoflop(asked).out)
+    assert "note: above 1e+25 FLOP of EU AI Act" in shown
+    refused = isoflop("plan --compute 1e20 --device h100-sxm")
+    assert "how busy h100-sxm is was not said" in refused.err
+    assert "--mfu 0.4" in refused.err
+
+
+def test_days_are_billed_at_the_utilisation_that_a_bench_measured(isoflop: Call, tmp_path: Path) -> None:
+    steps = [(1e6, "bf16", 0.1), (1e9, "bf16", 0.35), (1e9, "bf16", 0.4), (1e9, "float32", 0.6)]
+    record = {"ceilings": {"name": "NVIDIA H100 SXM"}}
+    record["steps"] = [{"n": n, "dtype": dtype, "mfu": mfu} for n, dtype, mfu in steps]  # type: ignore[assignment]
+    (tmp_path / "found.json").write_text(json.dumps(record))
+    asked = "plan --compute 2e25 --count 4096 --json --device"
+    measured = json.loads(isoflop(f"{asked} h100-sxm --mfu {tmp_path / 'found.json'}").out)["bill"]
+    assert measured == json.loads(isoflop(f"{asked} h100-sxm --mfu 0.4").out)["bill"]
+    assert "was measured on NVIDIA H100 SXM, not on" in isoflop(f"{asked} h200 --mfu {tmp_path / 'found.json'}").err
+    assert "is no result of isoflop bench" in isoflop(f"{asked} h100-sxm --mfu {tmp_path / 'none.json'}").err
+
+
+def test_the_bench_that_is_kept_holds_a_utilisation(root: Path) -> None:
+    kept = max((root / "bench" / "results").glob("nvidia-h100*.json"))
+    assert 0 < measured_mfu(kept, "h100-sxm") < 1
+
+
+def test_a_model_that_is_served_is_smaller_and_cheaper(isoflop: Call) -> None:
+    asked = "plan --compute 4.8159e22 --law chinchilla-hoffmann --serve 2e12"
+    assert json.loads(isoflop(f"{asked} --json").out)["serving"]["saving"] == pytest.approx(0.163, abs=1e-3)
+    assert "16.3% less than by the model that is cheapest to train" in isoflop(asked).out
+
+
+def test_what_a_law_sees_beside_n_and_d_is_varied(isoflop: Call) -> None:
+    asked = "plan --compute 6.46e21 --law krajewski-moe --vary 1 --vary 32"
+    found = json.loads(isoflop(f"{asked} --json").out)
+    assert found["L"][1] < found["L"][0]
+    assert found["N_active"] == pytest.approx([12 / 516 * n for n in found["N"]])
+    shown = isoflop(asked).out
+    assert "N_active" in shown
+    assert "krajewski-moe: Krajewski 2024 (arXiv 2402.07871), Table 1" in shown
+    assert "--vary asks what is spent" in isoflop("plan --law krajewski-moe --vary 8").err
+
+
+def test_a_closed_form_loads_neither_estimation_nor_other_verbs() -> None:
+    told = "import sys; print(*sys.modules, file=sys.stderr)"
+    asked = ["--compute", "1e24 FLOP", "--law", "chinchilla-besiroglu"]
+    code = f"import sys, atexit; atexit.register(lambda: exec({told!r})); from isoflop.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "plan", *asked], capture_output=True, text=True, check=True)
+    assert "9.601e+10" in done.stdout
+    loaded = done.stderr.split()
+    assert not {"numba", "scipy", "torch", "pyarrow", "matplotlib", "sympy"} & {name.split(".")[0] for name in loaded}
+    own = {name.removeprefix("isoflop.") for name in loaded if name.startswith("isoflop.")}
+    assert {name.split(".")[0] for name in own} == {"_core", "cli", "errors", "exports", "laws", "planning"}
+    assert {name for name in own if name.startswith("cli.")} == {"cli.answers", "cli.app", "cli.console"}
+    assert {name for name in own if name.startswith("planning.")} == {
+        *("planning.basis", "planning.compute", "planning.concrete", "planning.page", "planning.plan"),
+        "planning.thresholds",
+    }
+
+
+def test_the_table_of_verbs_names_those_there_are() -> None:
+    for module in VERBS.values():
+        importlib.import_module(f"isoflop.cli.{module}")
+    group = get_group(app)
+    assert set(group.commands) == set(VERBS)
+    for verb, module in VERBS.items():
+        command = group.commands[verb]
+        made = [command.callback, *(sub.callback for sub in getattr(command, "commands", {}).values())]
+        assert {call.__module__ for call in made if call is not None} == {f"isoflop.cli.{module}"}

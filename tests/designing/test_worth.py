@@ -55,6 +55,19 @@ def test_the_loss_at_the_optimum_is_surer_than_by_grids_and_profiles(simulated: 
         assert simulated.spread(truth, of(25), "L_opt(1e23)", NOISE, 300, 0)[0] > 1.1 * width, name
 
 
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_second_round_chosen_from_the_first_makes_the_size_surer(simulated: ModuleType, world: int) -> None:
+    truth, target = simulated.truths()[world], "N_opt(1e23)"
+    once, _ = simulated.spread(truth, simulated.chosen(truth, target, NOISE, 25, 0.0), target, NOISE, 300, 0)
+    widths = []
+    for seed in range(3):
+        runs = simulated.chosen_in_two(truth, target, NOISE, 25, seed)
+        assert runs["N"].size <= 25
+        assert 6 * runs["N"] @ runs["D"] <= simulated.BUDGET * (1 + 1e-9)
+        widths.append(simulated.spread(truth, runs, target, NOISE, 300, 0)[0])
+    assert np.median(widths) < 0.97 * once
+
+
 def test_a_law_that_is_doubted_misleads_less_where_it_is_wrong(simulated: ModuleType) -> None:
     truth = simulated.truths()[3]
     believed, doubted = (

@@ -22,7 +22,10 @@ PRODUCTS = (
     *("linear", "qkv", "attention", "xent", "mlp", "block", "moe_route ", "moe_hidden", "moe_rows", "moe_weight"),
     *("muon_gram", "muon_polynomial", "muon_step"),
 )
-STREAMS = ("norm_", "add_partials", "adamw_update", "noise_add", "embed_fwd", "embed_bwd", "activation")
+STREAMS = (
+    *("norm_", "add_partials", "noise_add", "embed_fwd", "embed_bwd", "activation"),
+    *("adamw_update", "adafactor_sums", "adafactor_squares", "adafactor_update"),
+)
 NO_NORM = {"NORM": "none", "G": None, "B": None}
 
 
@@ -198,13 +201,17 @@ def test_matrix_instructions_are_read_by_name() -> None:
         ("embed_starts", {"M": 1, "V": 1, "halvings": 1}),
         ("noise_add", {"ALIGN": 1, "FIRST": True}),
         ("noise_squares", {"blocks": 1, "FIRST": True}),
-        ("moe_hidden 32x64x32 bf16", {"KIND": "gelu", "F": 1}),
+        ("adafactor_squares", {"ALIGN": 1}),
+        ("adafactor_update float32", {"ALIGN": 1}),
+        ("moe_hidden 32x64x32 bf16", {"KIND": "gelu", "B": None, "F": 1}),
         ("moe_hidden_bwd 32x64x32 bf16", {"KIND": "relu2", "F": 1}),
-        ("moe_route 32x64 bf16 64", {"M": 1, "E": 1, "TOP": 1, "LANES": 1, "RENORMALISE": False}),
+        ("moe_weight_out 64x64x32 bf16", {"DB": None}),
+        ("moe_combine", {"GATES": None, "ALSO": None, "M": 1}),
+        ("moe_route 32x64 bf16 64", {"M": 1, "E": 1, "TOP": 1, "LANES": 1, "RENORMALISE": False, "SCALE": None}),
         ("moe_route_bwd 32x64 bf16 64", {"M": 1, "E": 1, "TOP": 1, "LANES": 1, "DBALANCE": None}),
         ("moe_plan 64", {"M": 1, "E": 1, "parts": 1, "TOP": 1}),
         ("muon_step 32x64 bf16", {"M": 1, "N": 1, "D": 1, "by_row": 1, "depth_by": 1}),
-        ("muon_update", {"MASTER": None, "N": 1}),
+        ("muon_update", {"MASTER": None, "N": 1, "EACH": 3}),
         ("muon_momentum", {"NESTEROV": False, "N": 1}),
         ("attention bf16 64", {"window": 5, "C": 40}),
         ("attention bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),

@@ -121,7 +121,7 @@ def test_an_optimizer_needs_all_its_hyper_parameters() -> None:
 def test_muon_takes_matrices_alone() -> None:
     hyper = {name: torch.ones(1).double() for name in OPS["muon"].hyper}
     vector, matrix = ([torch.ones(1, *shape)] for shape in ((4,), (4, 3)))
-    with pytest.raises(KernelError, match=r"params\[0\] has shape \(1, 4\); its axes are \(K, O, I\)\n  hint: vectors"):
+    with pytest.raises(KernelError, match=r"params\[0\] has shape \(1, 4\); its axes are \(K, O, I\) or"):
         Muon(vector, vector, vector, **hyper)
     with pytest.raises(KernelError, match="muon needs momentum"):
         Muon(matrix, matrix, matrix, **{name: value for name, value in hyper.items() if name != "momentum"})
@@ -139,10 +139,6 @@ SMALL = {"n_layer": 1, "d_model": 16, "n_head": 2, "n_ctx": 8, "n_vocab": 11}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {"n_expert": 4, "top_k": 2},
-            "with n_expert = 4, top_k = 2, d_expert = 64\n  hint: backend='native' trains experts",
-        ),
         ({"kv_lora_rank": 4}, "this engine trains no shape with kv_lora_rank = 4"),
         ({"architecture": "encoder"}, "this engine trains no shape with architecture = 'encoder'"),
         ({"n_predict": 1}, "this engine trains no shape with n_predict = 1"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +92,18 @@ def test_unknown_set_names_the_nearest() -> None:
     with pytest.raises(LawError, match="unknown preset 'kaplan-table'") as caught:
         get_preset("kaplan-table")
     assert "kaplan-table" in str(caught.value.hint)
+
+
+def test_laws_and_sets_are_read_when_they_are_asked_for_and_named_as_they_are_called() -> None:
+    code = (
+        "from isoflop.laws import LAWS, PRESETS\n"
+        "PRESETS['chinchilla-besiroglu'], LAWS['chinchilla'].code, 'kaplan' in LAWS\n"
+        "print(*LAWS._made, *PRESETS._made)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["chinchilla", "chinchilla-besiroglu"]
+    assert list(LAWS) == [law.name for law in LAWS.values()]
+    assert list(PRESETS) == [published.name for published in PRESETS.values()]
+    assert PRESETS["chinchilla-besiroglu"] is PRESETS["chinchilla-besiroglu"]
+    with pytest.raises(KeyError):
+        LAWS["chinchila"]

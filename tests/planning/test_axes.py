@@ -43,6 +43,45 @@ def test_experts_at_rest_let_all_parameters_grow_and_the_active_ones_shrink() ->
     assert (np.diff(found["L"]) < 0).all()
 
 
+@pytest.mark.parametrize(
+    ("compute", "granularity", "active", "tokens", "loss"),
+    [
+        (2.95e18, 8, 100e6, 4.37e9, 3.133),
+        (1.93e20, 16, 1e9, 28.94e9, 2.491),
+        (1.41e21, 16, 3e9, 72.90e9, 2.245),
+        (6.46e21, 32, 7e9, 137.60e9, 2.076),
+        (4.16e23, 32, 70e9, 941.07e9, 1.694),
+        (5.69e24, 64, 300e9, 2.96e12, 1.503),
+        (4.97e25, 64, 1e12, 7.94e12, 1.367),
+    ],
+)
+def test_optimal_granularities_are_those_krajewski_prints(
+    compute: float, granularity: int, active: float, tokens: float, loss: float
+) -> None:
+    """Krajewski 2024, the table of compute-optimal models, by constants of two and three digits."""
+    found = vary(compute, "krajewski-moe", [1, 2, 4, 8, 16, 32, 64])
+    best = found["L"].argmin()
+    assert found["G"][best] == granularity
+    assert found["N_active"][best] == pytest.approx(active, rel=0.03)
+    assert found["D"][best] == pytest.approx(tokens, rel=0.03)
+    assert found["L"][best] == pytest.approx(loss, rel=0.01)
+
+
+@pytest.mark.parametrize(("router", "cutoff"), [("s-base", 937e9), ("rl-r", 85e9), ("hash", 83e9)])
+def test_more_experts_help_below_the_size_clark_prints(router: str, cutoff: float) -> None:
+    """Clark 2022, Table 3: the cutoff is 10^(-b/c), and c is printed with one or two digits."""
+    preset = PRESETS[f"clark-{router}"]
+    assert isinstance(preset, Preset)
+    b, c = (preset.values[name] for name in "bc")
+    low, high = (10 ** (-b / (c + digit)) for digit in (0.0005, -0.0005))
+    assert low < cutoff < high
+    own = 10 ** (-b / c)
+    for size, sign in ((own / 2, -1), (own * 2, 1)):
+        found = vary(6 * size * 1.3e11, preset, [1, 8, 64, 512])
+        assert found["N"] == pytest.approx(size)
+        assert (sign * np.diff(found["L"]) > 0).all()
+
+
 def test_a_fit_of_such_a_law_has_intervals() -> None:
     grid = np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4), [3.0, 5.0, 8.0, 16.0])
     n, d, bits = (axis.ravel() for axis in grid)
@@ -59,6 +98,6 @@ def test_a_fit_of_such_a_law_has_intervals() -> None:
 def test_wrong_axes_are_refused() -> None:
     with pytest.raises(PlanError, match="nothing beside N and D") as caught:
         vary(1e22, "chinchilla-besiroglu", [1])
-    assert caught.value.hint == "laws: kumar, abnar"
+    assert caught.value.hint == "laws: kumar, abnar, krajewski, clark"
     with pytest.raises(PlanError, match="S = "):
         vary(1e22, "abnar", [0.5, 1.0])

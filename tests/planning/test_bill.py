@@ -6,9 +6,7 @@ import json
 from datetime import date
 
 import pytest
-from typer.testing import CliRunner
 
-from isoflop.cli import app
 from isoflop.errors import PlanError, SpecError
 from isoflop.planning import THRESHOLDS, bill, crossings, parse_compute
 
@@ -86,16 +84,3 @@ def test_stages_are_added_up_and_dates_kept() -> None:
 
 def test_an_amount_that_is_met_is_not_crossed() -> None:
     assert not any(each.crossed for each in crossings(1e23) if each.threshold.flops == 1e23)
-
-
-def test_the_command_line_makes_out_a_bill() -> None:
-    asked = ["plan", "--compute", "2e25", "--device", "h100-sxm", "--count", "4096", "--mfu", "0.4", "--price", "2"]
-    made = CliRunner().invoke(app, [*asked, "--json"], catch_exceptions=False)
-    answer = json.loads(made.stdout)
-    assert answer["bill"]["cost"] == pytest.approx(2 * 2e25 / (989e12 * 0.4) / 3600)
-    assert "eu-ai-act-systemic" in answer["thresholds"]
-    plain = CliRunner().invoke(app, asked, catch_exceptions=False).stdout
-    assert "on 4096 NVIDIA H100 SXM at 40% MFU" in plain
-    assert "note: above 1e+25 FLOP of EU AI Act" in plain
-    with pytest.raises(PlanError, match=r"how busy h100-sxm is was not said\n.*--mfu 0.4"):
-        CliRunner().invoke(app, ["plan", "--compute", "1e20", "--device", "h100-sxm"], catch_exceptions=False)

@@ -3,15 +3,25 @@ from __future__ import annotations
 import itertools
 import json
 
+import numpy as np
 import pytest
 
 from isoflop.errors import LawError, PlanError
+from isoflop.fitting import Fit, fit
 from isoflop.hardware import device
-from isoflop.laws import conversions
+from isoflop.laws import LAWS, conversions
 from isoflop.planning import Fleet, fastest, pace, plan, settle, within
 
 FLEET = Fleet("h100-sxm", mfu=0.4, share=4096)
 LAW = "chinchilla-besiroglu"
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    truth = {"E": 1.8172, "A": 482.0, "B": 2085.0, "alpha": 0.3478, "beta": 0.3658}
+    n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(3e8, 3e10, 5)))
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(25))
+    return fit("chinchilla", {"N": n, "D": d, "L": LAWS["chinchilla"].predict(truth, N=n, D=d) * noise})
 
 
 def test_batch_adjustments_are_kaplans() -> None:
@@ -95,6 +105,35 @@ def test_paces_as_values_and_text_name_both_sources() -> None:
     assert json.loads(json.dumps(paced.to_dict(), allow_nan=False))["count"] == 8
     for part in (LAW, "kaplan-table5-batch", "Table 5", "8 devices"):
         assert part in str(paced)
+
+
+def test_a_fit_carries_its_intervals_to_the_days(fitted: Fit) -> None:
+    paced = pace(plan(1e21, fitted), FLEET, count=4096)
+    assert paced.intervals is not None
+    for name, (low, high) in paced.intervals.items():
+        assert low <= getattr(paced, name) * (1 + 1e-12)
+        assert getattr(paced, name) * (1 - 1e-12) <= high
+    assert paced.intervals["batch"] == pytest.approx((paced.batch, paced.batch))
+    low, high = paced.intervals["days"]
+    assert low < high
+    at = {"N": paced.n_params, "D": plan(1e21, fitted).n_tokens}
+    loss = fitted.derive(lambda p: fitted.law.predict(p, **at)).interval
+    assert paced.intervals["overhead"] == pytest.approx(
+        [paced.batch / 2.1e8 * end ** (1 / 0.21) for end in loss], rel=0.01
+    )
+    assert json.loads(json.dumps(paced.to_dict()))["intervals"]["days"] == pytest.approx([low, high])
+    assert "95% intervals" in str(paced)
+    assert "<table>" in paced._repr_html_()
+
+
+def test_the_tokens_that_a_settled_loss_takes_are_as_uncertain_as_the_law(fitted: Fit) -> None:
+    settled = settle(fitted, n_params=1e9, loss=2.4)
+    paced = pace(settled, FLEET, count=1)
+    assert paced.intervals is not None
+    assert settled.intervals is not None
+    low, high = (end * (1 + paced.overhead) for end in settled.intervals["n_tokens"])
+    assert paced.intervals["n_tokens"] == pytest.approx((low, high), rel=1e-6)
+    assert paced.intervals["b_crit"] == pytest.approx((paced.b_crit, paced.b_crit))
 
 
 def test_wrong_questions_are_refused() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from isoflop import planning
 from isoflop.errors import LawError, PlanError
 from isoflop.fitting import Fit, fit
 from isoflop.laws import LAWS, PRESETS, Preset
@@ -193,7 +194,7 @@ def test_plan_as_values_text_and_html(fitted: Fit) -> None:
     for planned in (plan(1e22, fitted), plan(1e22, "chinchilla-hoffmann")):
         record = json.loads(json.dumps(planned.to_dict(), allow_nan=False))
         assert record["n_params"] == planned.n_params
-        assert set(record) == set(vars(planned))
+        assert set(record) == set(vars(planned)) - {"basis"}
         for text in (str(planned), html.unescape(planned._repr_html_())):
             assert planned.law in text
             assert planned.source in text
@@ -252,3 +253,12 @@ def test_what_a_published_set_cannot_know_is_said(fitted: Fit) -> None:
     assert "leave embeddings out" not in warned["chinchilla-besiroglu"]
     assert "tokenizer" not in " ".join(plan(1e20, fitted).warnings)
     assert "nobody said which parameters N counts" in plan(1e20, fitted).warnings
+
+
+def test_every_answer_is_shown_in_notebooks() -> None:
+    classes = [each for name in planning.__all__ if isinstance(each := getattr(planning, name), type)]
+    answers = [each for each in classes if hasattr(each, "to_dict")]
+    assert {"Plan", "Pace", "Bill", "Continuing", "Systems", "Serving"} <= {each.__name__ for each in answers}
+    assert [each.__name__ for each in answers if not hasattr(each, "_repr_html_")] == []
+    shown = planning.bill(1e24, "h100-sxm", mfu=0.4)
+    assert shown._repr_html_() == f"<pre>{html.escape(str(shown))}</pre>"

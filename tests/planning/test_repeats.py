@@ -64,7 +64,7 @@ def test_the_wall_is_where_the_optimum_asks_for_the_stock() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(PlanError, match="unique = 0"):
         repeat(1e22, 0)
-    with pytest.raises(PlanError, match=r"needed: N, D, U\n.*lovelace, muennighoff"):
+    with pytest.raises(PlanError, match=r"needed: L of N, D, U\n.*lovelace, muennighoff"):
         repeat(1e22, 1e10, "chinchilla-besiroglu")
     with pytest.raises(PlanError, match="a stock of -1"):
         data_wall(-1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isoflop.errors import PlanError
-from isoflop.fitting import Curve, read_file
+from isoflop.fitting import Curve, fit, read_file
 from isoflop.laws import get_law, get_preset
 from isoflop.planning import continuing, overfitting, plan
 
@@ -91,6 +91,25 @@ def test_a_model_begun_anew_overtakes_exactly_where_it_says() -> None:
     worse = continuing(n, d, loss=found.loss + 0.05).overtaken
     assert worse is not None
     assert worse < found.overtaken
+
+
+def test_a_fit_carries_its_intervals_to_what_more_compute_buys() -> None:
+    truth = {"E": 1.8172, "A": 482.0, "B": 2085.0, "alpha": 0.3478, "beta": 0.3658}
+    n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(3e8, 3e10, 5)))
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(25))
+    fitted = fit("chinchilla", {"N": n, "D": d, "L": get_law("chinchilla").predict(truth, N=n, D=d) * noise})
+    found, true = continuing(1e9, 2e12, law=fitted), continuing(1e9, 2e12)
+    assert found.intervals is not None
+    for name in ("slope", "optimal_slope", "ratio", "optimal_params", "overtaken"):
+        low, high = found.intervals[name]
+        assert low < getattr(true, name) < high
+        assert low < getattr(found, name) < high
+    assert true.intervals is None
+    assert json.loads(json.dumps(found.to_dict()))["intervals"]["ratio"] == list(found.intervals["ratio"])
+    assert str(found).count("[") == 5
+    never = continuing(*(plan(1e21, fitted).n_params, plan(1e21, fitted).n_tokens), law=fitted)
+    assert never.intervals is not None
+    assert (never.overtaken is None) == (never.intervals["overtaken"][1] == np.inf)
 
 
 def test_the_answer_is_json_and_names_its_law() -> None:

@@ -24,6 +24,7 @@ from triton.compiler import ASTSource, CompiledKernel
 from proof import machine_code
 from proof.job import Job
 from proof.jobs import (
+    adafactor,
     adamw,
     attention,
     block,
@@ -70,6 +71,7 @@ CHIPS = {
 OPS = (
     norm.jobs,
     adamw.jobs,
+    adafactor.jobs,
     partial.jobs,
     linear.jobs,
     qkv.jobs,

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from isoflop.data import Corpus, load_corpus
 from isoflop.errors import CorpusError, FitError
+from isoflop.hardware import Energy
 from isoflop.runs import Recorder, RunStore
 from isoflop.train.measurements import MEASUREMENTS
 from isoflop.train.measurements.accuracy import accuracy, exact_match
-from isoflop.train.measurements.cost import Energy, Shares, utilisation
+from isoflop.train.measurements.cost import Shares, utilisation
 from isoflop.train.measurements.noise import noise_scale
 from isoflop.train.measurements.position import places, position_curve
 from isoflop.train.plain import PlainStep
@@ -166,42 +167,34 @@ def test_a_run_measures_its_noise_scale(make_spec: MakeSpec, corpus: Corpus, tmp
     assert 50 < found < 1e5, "tokens"
 
 
-def counter(folder: Path, name: str, energy: int, wraps: int = 1000_000_000) -> Path:
-    package = folder / name
-    package.mkdir(parents=True)
-    (package / "energy_uj").write_text(f"{energy}\n")
-    (package / "max_energy_range_uj").write_text(f"{wraps}\n")
-    return package / "energy_uj"
+def test_machines_without_counters_write_no_joules() -> None:
+    assert set(Shares(Energy([])).taken()) == {"seconds", "seconds_evaluating"}
 
 
-def test_joules_add_up_over_packages_and_past_the_end_of_a_counter(tmp_path: Path) -> None:
-    first, second = counter(tmp_path, "intel-rapl:0", 5_000_000), counter(tmp_path, "intel-rapl:1", 999_000_000)
-    counter(tmp_path, "intel-rapl:0:0", 77)  # a part of package 0, counted in it
-    energy = Energy(tmp_path)
-    assert energy.joules() == 0.0
-    first.write_text("7500000\n")
-    second.write_text("1000000\n")
-    assert energy.joules() == pytest.approx(2.5 + 2.0)
-    second.unlink()
-    assert energy.joules() is None
+class Metered:
+    """A counter that a test writes."""
+
+    name = "processor"
+
+    def __init__(self) -> None:
+        self.taken = 0.0
+
+    def joules(self) -> float | None:
+        taken, self.taken = self.taken, 0.0
+        return taken
 
 
-def test_machines_without_counters_write_no_joules(tmp_path: Path) -> None:
-    assert Energy(tmp_path).joules() is None
-    assert set(Shares(Energy(tmp_path)).taken()) == {"seconds", "seconds_evaluating"}
-
-
-def test_models_that_train_together_share_seconds_and_joules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_train_together_share_seconds_and_joules(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 6.0, 10.0, 12.0])
     monkeypatch.setattr("isoflop.train.measurements.cost.time.perf_counter", lambda: next(now))
-    energy = counter(tmp_path, "intel-rapl:0", 0)
-    shares = Shares(Energy(tmp_path))
-    energy.write_text("30000000")
+    package = Metered()
+    shares = Shares(Energy([package]))
+    package.taken = 30.0
     shares.advance(3)
     assert shares.taken() == {"seconds": 2.0, "seconds_evaluating": 0.0, "joules": 10.0}
-    energy.write_text("90000000")
+    package.taken = 60.0
     shares.rest(2)
-    energy.write_text("91000000")
+    package.taken = 1.0
     shares.advance(1)
     assert shares.taken() == {"seconds": 4.0, "seconds_evaluating": 2.0, "joules": 11.0}
 

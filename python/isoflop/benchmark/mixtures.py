@@ -59,7 +59,9 @@ _WITHOUT = tuple(each.name for each in OPS["moe"].arguments if each.optional)
 
 def _moe_backward(tensors: Tensors, made: Any, grads: tuple[Tensor, ...], out: Any) -> Any:
     x, router, w_in, w_out = (tensors[name] for name in _IN_MOE)
-    return moe_backward.backward(grads[0], x, router, w_in, w_out, made, grads[1], kind=_MOE["kind"], out=out)
+    return moe_backward.backward(
+        grads[0], x, router, w_in, w_out, dbalance=grads[1], mixture=made, kind=_MOE["kind"], out=out
+    )
 
 
 MIXTURES: tuple[Case, ...] = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isoflop.fitting import Curve, Fit
 
 advise_app = typer.Typer(
-    help="Advice on a run: its rates and schedule, when to stop, and what its tasks' scores will be.",
+    help="Advice on a run: its rates and schedule, vocabulary, when to stop, what its tasks' scores will be, and more.",
     no_args_is_help=True,
 )
 app.add_typer(advise_app, name="advise")
@@ -66,11 +66,10 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """Whether to go on with a run: what the next PF-day buys, where overfitting sets in, and the loss at its end."""
-    from isoflop.fitting import Fit
     from isoflop.planning import continuing, overfitting
 
     so_far = None if curve is None else _curve(curve, steps, schedule, warmup, peak)
-    basis = law if fit is None else Fit.load(fit)
+    basis = law if fit is None else _saved(str(fit))
     going = continuing(params, tokens, law=basis, loss=loss, curve=so_far, level=level)
     over = overfitting(params, unique or tokens, batch_tokens=batch)
     if as_json:
@@ -113,10 +112,78 @@ def emergence(
     emit(found.to_dict() if as_json else found, as_json)
 
 
+@advise_app.command(epilog="Example: isoflop advise transfer --params 1e8 --data 1e6")
+def transfer(
+    params: Params,
+    data: Annotated[float, typer.Option(help="Of the target, to fine-tune on, in the law's unit.", metavar="D_F")],
+    law: Annotated[str, typer.Option(help="A set, or a saved fit, of D_T of D_F and N.")] = "hernandez-text",
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """How much data of the target pre-training is worth, where little is at hand."""
+    from isoflop.planning import transfer as find
+
+    found = find(params, data, _saved(law), level=level)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
+@advise_app.command(epilog="Example: isoflop advise reward --alpha 0.7 --beta 0.1")
+def reward(
+    alpha: Annotated[float | None, typer.Option(help="Of the law of the true reward.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Likewise.")] = None,
+    method: Annotated[str, typer.Option(help="Whose they are: gao-bon, best of n, or gao-rl.")] = "gao-bon",
+    fit: Annotated[Path | None, typer.Option(help="In their place, a saved fit of either law.")] = None,
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """The divergence past which a reward model is over-optimised."""
+    from isoflop.planning import best_kl
+
+    if fit is None and (alpha is None or beta is None):
+        raise PlanError("the law of the true reward was not given", hint="--alpha and --beta, or --fit")
+    if fit is not None:
+        from isoflop.fitting import Fit
+
+        found = best_kl(Fit.load(fit), level=level)
+    else:
+        found = best_kl({"alpha": alpha or 0.0, "beta": beta or 0.0}, method=method)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
+@advise_app.command(epilog="Example: isoflop advise vocabulary --params 7e9 --width 4096")
+def vocabulary(
+    params: Params,
+    width: Annotated[int, typer.Option(min=1, help="d_model.")],
+    as_json: AsJson = False,
+) -> None:
+    """The vocabulary that a model of these parameters, its own not counted, deserves."""
+    from isoflop.planning import vocabulary as find
+
+    found = find(params, width)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
+@advise_app.command(epilog="Example: isoflop advise curve --law zhai-fine-tune --compute 1e4")
+def curve(
+    law: Annotated[str, typer.Option(help="A set, or a saved fit, of a law of compute alone.")],
+    compute: Annotated[float | None, typer.Option(help="In the unit of the set.")] = None,
+    value: Annotated[float | None, typer.Option(help="In its place, the loss, error or reward to reach.")] = None,
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """What compute buys where it is all that a law sees: vision, rewards, losses along a frontier."""
+    from isoflop.planning import buys
+
+    found = buys(_saved(law), compute=compute, value=value, level=level)
+    emit(found.to_dict() if as_json else found, as_json)
+
+
 def _saved(name: str) -> str | Fit:
+    if not name.endswith(".json"):
+        return name
     from isoflop.fitting import Fit
 
-    return Fit.load(name) if name.endswith(".json") else name
+    return Fit.load(name)
 
 
 def _curve(path: Path, steps: int | None, schedule: str, warmup: int, peak: float) -> Curve:

@@ -12,7 +12,12 @@ from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
 if TYPE_CHECKING:
-    from isoflop.planning import Plan, Settled
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from isoflop.planning import Fleet, Plan, Settled
     from isoflop.planning.page import Page
     from isoflop.report.analysis import Analysis
 
@@ -37,21 +42,25 @@ def plan(
     field: Annotated[list[str] | None, typer.Option(help="With --shape: a field of it: activation=swiglu.")] = None,
     device: Annotated[str | None, typer.Option(help="Memory for the shape; with --mfu days and electricity.")] = None,
     count: Annotated[int, typer.Option(help="Of devices.")] = 1,
-    mfu: Annotated[float | None, typer.Option(help="Share of their dense bf16 peak that is reached.")] = None,
+    mfu: Annotated[
+        str | None, typer.Option(help="Share of their dense bf16 peak that is reached, or JSON of isoflop bench.")
+    ] = None,
     days: Annotated[
-        float | None, typer.Option(help="End in so many: the fewest devices, one sequence each or more.")
+        float | None,
+        typer.Option(help="End in so many: the fewest devices for a budget, or the best that --count of them train."),
     ] = None,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
     grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
+    vary: Annotated[
+        list[float] | None,
+        typer.Option(help="Values of what the law sees beside N and D: bits, share at rest, granularity, experts."),
+    ] = None,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Parameters, tokens and loss that a compute budget should buy, with intervals where the law has them."""
-    from isoflop.planning import Fleet, Space, crossings, pace, repeat, settle
-    from isoflop.planning import bill as make_bill
-    from isoflop.planning import plan as make_plan
-    from isoflop.planning import serve as make_serving
+    from isoflop import planning
 
     basis: Any = law or "chinchilla-besiroglu"
     if fit is not None and store is not None:
@@ -65,30 +74,40 @@ def plan(
         from isoflop.runs import RunStore
 
         basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
-    space = Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
+    if vary:
+        from isoflop.planning.axes import basis_of_axis
+
+        if compute is None:
+            raise PlanError("--vary asks what is spent", hint="--compute '1e22 FLOP'")
+        show_columns(planning.vary(compute, basis, vary, level=level), as_json)
+        if not as_json:
+            print(basis_of_axis(basis)[1].credit)
+        return
+    fleet = None if device is None or mfu is None else planning.Fleet(device, _share(mfu, device), share=ctx)
+    space = planning.Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
     if any(value is not None for value in settled.values()):
-        answer = settle(basis, compute=compute, **settled, level=level, shape=space)
-    elif compute is None:
-        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
+        answer = planning.settle(basis, compute=compute, **settled, level=level, shape=space)
     else:
-        answer = make_plan(compute, basis, level=level, shape=space)
-    served = make_serving(basis, serve, compute=answer.compute, level=level) if serve else None
-    repeated = repeat(answer.compute, unique, level=level) if unique else None
-    if device is not None and mfu is None and not shape:
+        answer = planning.plan(_budget(compute, basis, fleet, count, days), basis, level=level, shape=space)
+    served = planning.serve(basis, serve, compute=answer.compute, level=level) if serve else None
+    repeated = planning.repeat(answer.compute, unique, level=level) if unique else None
+    if device is not None and fleet is None and not shape:
         raise PlanError(f"how busy {device} is was not said", hint="--mfu 0.4, or what isoflop bench measured")
     paced = None
     if days is not None:
-        if device is None or mfu is None:
+        if fleet is None:
             raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
-        paced = pace(answer, Fleet(device, mfu, share=ctx), days=days)
+        paced = planning.pace(answer, fleet, days=days)
         count = paced.count
     charged = (
-        None if device is None or mfu is None
-        else make_bill((paced or answer).compute, device, mfu=mfu, count=count, price=price, pue=pue, grid=grid)
+        None if fleet is None
+        else planning.bill(
+            (paced or answer).compute, fleet.device, mfu=fleet.mfu, count=count, price=price, pue=pue, grid=grid
+        )
     )  # fmt: skip
-    above = [each for each in crossings(answer.compute) if each.crossed and each.in_force]
+    above = [each for each in planning.crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
         given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
@@ -101,6 +120,41 @@ def plan(
                 print(f"\n{each}")
         for crossed in above:
             print(f"\nnote: {crossed}")
+
+
+def _budget(compute: str | None, basis: Any, fleet: Fleet | None, count: int, days: float | None) -> str | float:
+    """FLOPs as given, or those that devices make in days."""
+    if compute is not None:
+        return compute
+    if fleet is None or days is None:
+        raise PlanError("no budget and nothing to reach", hint="--compute '1e24 FLOP', or --loss 2.1")
+    from isoflop.planning import within
+
+    return within(basis, fleet, count, days).least_compute
+
+
+def _share(mfu: str, device: str) -> float:
+    """The share itself, or that of a file of measurements on such a device."""
+    try:
+        return float(mfu)
+    except ValueError:
+        from isoflop.planning import measured_mfu
+
+        return measured_mfu(mfu, device)
+
+
+def show_columns(columns: Mapping[str, NDArray[np.float64]], as_json: bool) -> None:
+    """Columns as a table; an interval stands beside its value."""
+    if as_json:
+        emit({name: column.tolist() for name, column in columns.items()}, as_json)
+        return
+    names = [name for name in columns if not name.endswith(("_low", "_high"))]
+
+    def cell(name: str, i: int) -> str:
+        low_high = [columns[end][i] for end in (f"{name}_low", f"{name}_high") if end in columns]
+        return f"{columns[name][i]:.4g}" + (f" [{low_high[0]:.4g}, {low_high[1]:.4g}]" if low_high else "")
+
+    print_table(names, ([cell(name, i) for name in names] for i in range(columns[names[0]].size)))
 
 
 def show_page(page: Page) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -16,8 +18,23 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-runs_app = typer.Typer(help="What a run store holds.", no_args_is_help=True)
-app.add_typer(runs_app, name="runs")
+
+VERBS: Mapping[str, str] = {
+    "count": "costs",
+    "info": "costs",
+    "fit": "fits",
+    "plan": "answers",
+    "design": "designs",
+    "compare": "systems",
+    "demo": "studies",
+    "sweep": "studies",
+    "report": "reports",
+    "bench": "benchmarks",
+    "runs": "runs",
+    "advise": "advice",
+    "laws": "laws",
+}
+"""The module of each verb; only that of the verb asked for is loaded, and all of them where none is."""
 
 StorePath = Annotated[
     str, typer.Argument(help="A run store: a folder, or a URL such as s3://bucket/runs.", metavar="STORE")
@@ -29,6 +46,9 @@ Level = Annotated[float, typer.Option(help="Of the intervals.")]
 
 def main() -> None:
     """Run a command; an error the package raises on purpose becomes a message, its hint and an exit code."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    for module in dict.fromkeys([VERBS[asked]] if asked in VERBS else VERBS.values()):
+        importlib.import_module(f"isoflop.cli.{module}")
     try:
         app()
     except IsoflopError as error:

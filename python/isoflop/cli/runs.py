@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoflop.cli.app import AsJson, StorePath, runs_app
+from isoflop.cli.app import AsJson, StorePath, app
 from isoflop.cli.console import emit, plain, print_table, states
 from isoflop.errors import SpecError
 
 if TYPE_CHECKING:
     from isoflop.runs.exchange import Exchange
+
+runs_app = typer.Typer(help="What a run store holds.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
 
 Where = Annotated[str | None, typer.Option(help='Which runs: "N >= 1e6 and spec.seed in [0, 1]".')]
 Run = Annotated[str, typer.Argument(help="The id of a run, or the start of it.")]

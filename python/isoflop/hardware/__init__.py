@@ -5,6 +5,8 @@ from isoflop.hardware.devices import Device as Device
 from isoflop.hardware.devices import Peak as Peak
 from isoflop.hardware.devices import device as device
 from isoflop.hardware.devices import read_devices as read_devices
+from isoflop.hardware.energy import Energy as Energy
+from isoflop.hardware.energy import energy as energy
 from isoflop.hardware.machine import Gpu as Gpu
 from isoflop.hardware.machine import Info as Info
 from isoflop.hardware.machine import available_bytes as available_bytes

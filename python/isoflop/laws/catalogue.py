@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
-from types import MappingProxyType
 
 from isoflop.errors import LawError, nearest
 from isoflop.laws.families import bnsl, power_law
 from isoflop.laws.law import Law
+from isoflop.laws.on_demand import OnDemand
 from isoflop.laws.schedules import MULTI_POWER
 
 
 def _read() -> Mapping[str, Law]:
     text = files("isoflop.laws").joinpath("laws.toml").read_text(encoding="utf-8")
-    declared = [Law.declared(name, table) for name, table in tomllib.loads(text).items()]
-    powers = [power_law(variable, floor=floor) for floor in (False, True) for variable in "NDC"]
-    laws = (*powers, *declared, *(bnsl(breaks) for breaks in (1, 2, 3)))
-    return MappingProxyType({law.name: law for law in laws})
+    declared = {name: partial(Law.declared, name, table) for name, table in tomllib.loads(text).items()}
+    powers = {
+        f"power-{variable.lower()}{'-floor' if floor else ''}": partial(power_law, variable, floor=floor)
+        for floor in (False, True)
+        for variable in "NDC"
+    }
+    return OnDemand({**powers, **declared, **{f"bnsl-{breaks}": partial(bnsl, breaks) for breaks in (1, 2, 3)}})
 
 
 LAWS: Mapping[str, Law] = _read()

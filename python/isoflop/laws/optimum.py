@@ -99,24 +99,25 @@ SIZES = ("N", "D")
 """What a compute budget is shared out among."""
 
 
-def has_optimum(law: Law, inputs: Sequence[str] = SIZES) -> bool:
-    """Whether the law trades N against D: it gives a loss of these ``inputs`` and of nothing else."""
-    return set(law.inputs) == set(inputs) and law.output == "L"
+def has_optimum(law: Law, inputs: Sequence[str] = SIZES, output: str = "L") -> bool:
+    """Whether the law gives this ``output``, of these ``inputs`` and of nothing else: L of N and D is traded."""
+    return set(law.inputs) == set(inputs) and law.output == output
 
 
-def require_optimum(law: Law, inputs: Sequence[str] = SIZES) -> None:
-    """Refuse a law that is not of these ``inputs``, N and D among them.
+def require_optimum(law: Law, inputs: Sequence[str] = SIZES, output: str = "L") -> None:
+    """Refuse a law that is not of these ``inputs`` and this ``output``.
 
     Raises:
-        PlanError: no compute-optimal allocation; the hint names the laws that have one.
+        PlanError: it does not answer the question; the hint names the laws that do.
     """
-    if has_optimum(law, inputs):
+    if has_optimum(law, inputs, output):
         return
-    known = ", ".join(sorted(name for name, other in LAWS.items() if has_optimum(other, inputs)))
-    lacks = "it cannot trade N against D" if {"N", "D"} - set(law.inputs) else f"needed: {', '.join(inputs)}"
+    known = ", ".join(sorted(name for name, other in LAWS.items() if has_optimum(other, inputs, output)))
+    trades = set(SIZES) <= set(inputs) and not set(SIZES) <= set(law.inputs)
+    lacks = "it cannot trade N against D" if trades else f"needed: {output} of {', '.join(inputs)}"
     raise PlanError(
         f"{law.name} ({law.formula}) sees only {', '.join(law.inputs)}: {lacks}",
-        hint=f"laws with a compute optimum: {known}",
+        hint=f"laws that do: {known}",
     )
 
 

@@ -6,16 +6,21 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 from isoflop.errors import LawError, nearest
 from isoflop.laws.catalogue import get_law
+from isoflop.laws.on_demand import OnDemand
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.schedules import MULTI_POWER
 
 PF_DAY = 8.64e19
 """FLOPs in one petaflop/s-day."""
+
+_SIZES, _LOSSES = "-n-opt", "-c"
+"""What the names of a modality's two laws of compute end in."""
 
 FLOP_PER_UNIT = {"FLOP": 1.0, "PF-day": PF_DAY}
 
@@ -54,7 +59,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Published power laws of the compute budget: N = scale C**exponent, D likewise, L = (scale/C)**exponent."""
+    """Published power laws of the budget: N = scale C**exponent, D likewise; L = floor + (scale/C)**exponent."""
 
     name: str
     n_params: tuple[float, float]
@@ -67,6 +72,7 @@ class Allocation:
     log_base: str = "e"
     verified: bool = True
     note: str = ""
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,35 @@ def _published(name: str, table: dict[str, Any]) -> Published:
     return Preset(name, values=values, intervals=intervals, **table)
 
 
+def _modality(name: str) -> Allocation:
+    """N and L of a budget, printed as two laws of it: D is what is left of C = 6 N D."""
+    size, loss = PRESETS[f"{name}{_SIZES}"], PRESETS[f"{name}{_LOSSES}"]
+    assert isinstance(size, Preset)
+    assert isinstance(loss, Preset)
+    scale, b = size.values["C_0"] ** -size.values["b"], size.values["b"]
+    return Allocation(
+        name,
+        n_params=(scale, b),
+        n_tokens=(FLOP_PER_UNIT[size.c_unit] / (FLOP_PER_PARAM_TOKEN * scale), 1 - b),
+        loss=(loss.values["C_c"], loss.values["alpha"]),
+        source=size.source,
+        n_convention=size.n_convention,
+        d_unit=size.d_unit,
+        c_unit=size.c_unit,
+        verified=size.verified and loss.verified,
+        floor=loss.values["E"],
+    )
+
+
 def _read() -> Mapping[str, Published]:
     text = files("isoflop.laws").joinpath("presets.toml").read_text(encoding="utf-8")
-    return MappingProxyType({name: _published(name, table) for name, table in tomllib.loads(text).items()})
+    tables = tomllib.loads(text)
+    sizes = [name for name, table in tables.items() if table.get("law") == "henighan-n-opt"]
+    modalities = [name.removesuffix(_SIZES) for name in sizes]
+    return OnDemand(
+        {name: partial(_published, name, table) for name, table in tables.items()}
+        | {name: partial(_modality, name) for name in modalities if f"{name}{_LOSSES}" in tables}
+    )
 
 
 PRESETS: Mapping[str, Published] = _read()

@@ -14,6 +14,7 @@ from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import SIZES, losses, require_optimum
 from isoflop.laws.presets import PRESETS, Allocation, Exponents, Preset
+from isoflop.planning.page import credits
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -61,15 +62,20 @@ class Basis:
         found = intervals(self.fit, fn, level, None)
         return {name: each.interval for name, each in zip(names, found, strict=True)}
 
-    def label(self, n: float, d: float) -> tuple[str, tuple[str, ...]]:
-        """How far N and D lie beyond the runs, and what to know before acting on it; empty for a published set."""
+    def label(self, **at: float) -> tuple[str, tuple[str, ...]]:
+        """How far N and D, or other inputs, lie beyond the runs, empty for a published set; and what to know."""
         if self.fit is None:
             return "", self.notes
         from isoflop.fitting.prediction import INTERPOLATION, labels
 
-        (label,) = labels(self.fit.data.columns, {"N": np.array([n]), "D": np.array([d])})
+        (label,) = labels(self.fit.data.columns, {name: np.array([value]) for name, value in at.items()})
         outside = () if label == INTERPOLATION else (f"{label}: the intervals hold only if the law does",)
         return label, (*outside, *self.notes)
+
+    @property
+    def credit(self) -> str:
+        """Whose constants these are and what to know of them, in lines."""
+        return "\n".join(credits(self.name, self.source, self.n_convention, (), self.notes))
 
     @property
     def floor(self) -> str:
@@ -80,28 +86,30 @@ class Basis:
         return f"the law falls towards {self.loss(1e30, 1e30):.4g}{low_high}"
 
 
-def get_basis(law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES) -> Basis | Allocation:
-    """The basis of a plan, of a law of these ``inputs``.
+def get_basis(
+    law: str | Fit | Preset | Allocation, inputs: Sequence[str] = SIZES, output: str = "L"
+) -> Basis | Allocation:
+    """The basis of a plan, of a law of these ``inputs`` that gives this ``output``.
 
     Raises:
         LawError: no published set of that name.
         PlanError: a law without constants, or one that cannot trade N against D.
     """
     if isinstance(law, str):
-        law = _named(law, inputs)
+        law = _named(law, inputs, output)
     if isinstance(law, Allocation):
         return law
     if isinstance(law, Preset):
         if law.law not in LAWS:
             raise PlanError(f"{law.name} is of the law {law.law}, which sees whole schedules, not N and D")
         shape = LAWS[law.law]
-        require_optimum(shape, inputs)
+        require_optimum(shape, inputs, output)
         params = np.array([[law.values[name] for name in shape.names]])
         return Basis(law.name, shape, params, None, law.source, law.n_convention, notes_of(law))
     from isoflop.fitting.fitted import Fit
 
     if isinstance(law, Fit):
-        return _of_fit(law, inputs)
+        return _of_fit(law, inputs, output)
     raise PlanError(f"cannot plan from {type(law).__name__}", hint=f"plan from {_PLANNABLE}")
 
 
@@ -110,8 +118,10 @@ def notes_of(published: Preset | Allocation) -> tuple[str, ...]:
     own = [published.note] if published.note else []
     if not published.verified:
         own.append("these constants were not read in the paper itself")
-    own.append("losses are those of the tokenizer and the corpus of its paper: compare them with none of others")
-    return (*own, *_of_convention(published.n_convention))
+    law = LAWS.get(published.law) if isinstance(published, Preset) else None
+    if law is None or law.output == "L":
+        own.append("losses are those of the tokenizer and the corpus of its paper: compare them with none of others")
+    return (*own, *(_of_convention(published.n_convention) if law is None or "N" in law.inputs else ()))
 
 
 def _of_convention(counts: str) -> tuple[str, ...]:
@@ -120,7 +130,7 @@ def _of_convention(counts: str) -> tuple[str, ...]:
     return ("N and C = 6 N D leave embeddings out",) if counts == "non-embedding" else ()
 
 
-def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
+def _named(name: str, inputs: Sequence[str], output: str) -> Preset | Allocation:
     if name in PRESETS:
         published = PRESETS[name]
         if isinstance(published, Exponents):
@@ -129,7 +139,7 @@ def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
             )
         return published
     if name in LAWS:
-        require_optimum(LAWS[name], inputs)
+        require_optimum(LAWS[name], inputs, output)
         sets = [preset.name for preset in PRESETS.values() if isinstance(preset, Preset) and preset.law == name]
         raise PlanError(
             f"{name} is a law without constants", hint=f"plan from a fit of it, or from {', '.join(sets) or 'a set'}"
@@ -137,8 +147,8 @@ def _named(name: str, inputs: Sequence[str]) -> Preset | Allocation:
     raise LawError(f"unknown law {name!r}", hint=nearest(name, PRESETS))
 
 
-def _of_fit(fit: Fit, inputs: Sequence[str]) -> Basis:
-    require_optimum(fit.law, inputs)
+def _of_fit(fit: Fit, inputs: Sequence[str], output: str) -> Basis:
+    require_optimum(fit.law, inputs, output)
     params = np.array([[fit.params[name] for name in fit.law.names]])
     source = f"fit to {fit.n_runs} runs" + (f" of {fit.data.source}" if fit.data.source else "")
     drawn = fit.bootstrap()
@@ -147,12 +157,12 @@ def _of_fit(fit: Fit, inputs: Sequence[str]) -> Basis:
     return Basis(fit.law.name, fit.law, params, fit, source, fit.data.n_convention, notes)
 
 
-def with_constants(law: str | Fit | Preset, inputs: Sequence[str] = SIZES) -> Basis:
-    """The basis of what needs a loss of any N and D, which an allocation does not give.
+def with_constants(law: str | Fit | Preset, inputs: Sequence[str] = SIZES, output: str = "L") -> Basis:
+    """The basis of what needs a law itself, which an allocation does not give.
 
     Raises as :func:`get_basis` does.
     """
-    basis = get_basis(law, inputs)
+    basis = get_basis(law, inputs, output)
     if isinstance(basis, Allocation):
         raise PlanError(f"{basis.name} has no loss of N and D", hint=f"plan from {_PLANNABLE}")
     return basis

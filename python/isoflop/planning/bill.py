@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoflop.errors import PlanError
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.page import Shown
 
 if TYPE_CHECKING:
     from isoflop.hardware import Device
@@ -29,7 +30,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Bill:
+class Bill(Shown):
     """What a training takes.
 
     Attributes:

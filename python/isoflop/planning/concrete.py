@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import PlanError
+from isoflop.planning.page import Shown
 
 if TYPE_CHECKING:
     from isoflop.counting.enumeration import Nearby
@@ -67,7 +68,7 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Concrete:
+class Concrete(Shown):
     """A shape for a plan.
 
     Attributes:

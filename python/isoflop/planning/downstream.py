@@ -17,6 +17,7 @@ from isoflop.laws.catalogue import LAWS
 from isoflop.laws.law import Law
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import PRESETS, Preset
+from isoflop.planning.page import Shown
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ LINKS = ("gadre-error", "sigmoid")
 
 
 @dataclass(frozen=True)
-class Downstream:
+class Downstream(Shown):
     """A score that is expected of a run.
 
     Attributes:

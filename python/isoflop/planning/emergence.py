@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import PlanError
+from isoflop.planning.page import Shown
 
 Array = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ class Jump:
 
 
 @dataclass(frozen=True)
-class Emergence:
+class Emergence(Shown):
     """The same runs under a continuous and a discontinuous metric.
 
     Attributes:

@@ -13,6 +13,7 @@ from isoflop.fitting.fitted import Fit
 from isoflop.laws.catalogue import get_law
 from isoflop.laws.conversions import earliest_stop
 from isoflop.laws.presets import PRESETS, Preset
+from isoflop.planning.page import Shown
 
 SEED_NOISE = 0.02
 """Loss differences below this share are those of seeds (Kaplan 2020, section 4.2)."""
@@ -25,7 +26,7 @@ _ENDLESS = 1e40
 
 
 @dataclass(frozen=True)
-class Overfitting:
+class Overfitting(Shown):
     """What a corpus of D unique tokens allows a model of N parameters.
 
     Attributes:

@@ -14,17 +14,20 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import PlanError
 from isoflop.laws.catalogue import LAWS
 from isoflop.laws.isoloss import log_tokens
+from isoflop.laws.law import Law
 from isoflop.laws.lowest import lowest
-from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
+from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, losses
 from isoflop.laws.presets import Preset, get_preset
 from isoflop.planning.basis import with_constants
+from isoflop.planning.fleet import Fleet
+from isoflop.planning.page import Page, Paged, finite, quantity
 from isoflop.planning.plan import Plan, plan
-from isoflop.planning.settled import Settled, settle
+from isoflop.planning.settled import Settled, settle, solve
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -35,42 +38,21 @@ _DAY = 86_400.0
 _MOST = 10**9
 """Devices."""
 _HALVINGS = 50
+_NAMES = ("b_crit", "batch", "steps", "n_tokens", "compute", "overhead", "days", "least_days")
+_LABELS = {
+    "n_params": ("N", "parameters"),
+    "loss": ("L", "nats/token"),
+    "batch": ("B", "tokens a step, of least time"),
+    "b_crit": ("B_crit", "tokens a step, critical"),
+    "steps": ("S", "steps"),
+    "n_tokens": ("E", "tokens"),
+    "compute": ("C", "FLOP"),
+    "days": ("", "days"),
+}
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """Devices that share a batch out.
-
-    Attributes:
-        device: its name.
-        mfu: share of the dense peak of ``dtype`` that work on a full batch reaches, in (0, 1].
-        share: tokens a device gets a step at least, such as one sequence.
-        latency: seconds that a step takes besides, however small it is.
-    """
-
-    device: str
-    mfu: float
-    dtype: str = "bf16"
-    share: float = 2048.0
-    latency: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("mfu", 0.0, 1.0), ("share", 0.0, math.inf)):
-            if not low < (value := getattr(self, name)) <= high or not math.isfinite(value):
-                raise PlanError(f"{name} = {value!r} of a fleet", hint="Fleet('h100-sxm', mfu=0.4, share=4096)")
-        if not 0 <= self.latency < math.inf:
-            raise PlanError(f"latency = {self.latency!r} of a fleet", hint="seconds a step, 0 or more")
-
-    @property
-    def rate(self) -> float:
-        """FLOP/s of one device at work."""
-        from isoflop.hardware import device
-
-        return device(self.device).peak(self.dtype) * self.mfu
-
-
-@dataclass(frozen=True)
-class Pace:
+class Pace(Paged):
     """A training on so many devices.
 
     Attributes:
@@ -81,6 +63,9 @@ class Pace:
         count, days: of devices, until it ends.
         least_days: that no number of devices ends before.
         law, critical: sources of the loss and of the critical batch.
+        intervals: of b_crit, batch, steps, n_tokens, compute, overhead, days and least_days, where a fit was planned
+            from: N and D are as planned, what they come to is as uncertain as the law. None for published sets.
+        level: of the intervals.
     """
 
     n_params: float
@@ -96,19 +81,27 @@ class Pace:
     least_days: float
     law: str
     critical: str
+    intervals: dict[str, tuple[float, float]] | None = None
+    level: float = 0.95
+
+    @property
+    def least_compute(self) -> float:
+        """FLOPs that the same model takes with the smallest batches, 6 N E_min."""
+        return self.compute / (1 + self.overhead)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(self) | {"intervals": None if self.intervals is None else finite(self.intervals)}
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.days:.4g} days on {self.count:,} devices, {self.least_days:.3g} on any number of them",
-            f"  N {self.n_params:.4g}, L {self.loss:.4g}, batch {self.batch:.4g} tokens of {self.b_crit:.4g} critical",
-            f"  {self.steps:.4g} steps, {self.n_tokens:.4g} tokens, {self.compute:.4g} FLOP: {self.overhead:.1%} more",
-            f"{self.law}; critical batch: {self.critical}",
-        ]
-        return "\n".join(lines)
+    @property
+    def page(self) -> Page:
+        """As it is shown."""
+        known = self.intervals or {}
+        rows = [quantity(s, getattr(self, name), known.get(name), m) for name, (s, m) in _LABELS.items()]
+        head = f"{self.days:.4g} days on {self.count:,} devices, {self.least_days:.3g} on any number of them"
+        below = f"{self.overhead:.1%} more compute than with the smallest batches"
+        within = "" if self.intervals is None else f", {self.level:.0%} intervals"
+        return Page(head, rows, [below, f"{self.law}; critical batch: {self.critical}{within}"])
 
 
 def pace(
@@ -165,12 +158,12 @@ def within(
     Raises as :func:`pace` and :func:`plan` do.
     """
     known, devices = _critical(critical), _whole(count)
-    _positive("days", days)
+    _positive(days)
     high = math.log(devices * fleet.rate * days * _DAY)
     low = high - 50
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        late = _paced(plan(math.exp(middle), law), fleet, devices, known).days > days
+        late = _days(plan(math.exp(middle), law), fleet, devices, known) > days
         low, high = (low, middle) if late else (middle, high)
     return _paced(plan(math.exp(low), law), fleet, devices, known)
 
@@ -182,11 +175,11 @@ def _critical(name: str | Preset) -> Preset:
     return found
 
 
-def _b_crit(critical: Preset, loss: float) -> float:
-    return float(LAWS[critical.law].predict(critical.values, L=loss))
+def _b_crit(critical: Preset, loss: ArrayLike) -> Array:
+    return np.asarray(LAWS[critical.law].predict(critical.values, L=loss), dtype=np.float64)
 
 
-def _time(n: Array, d: Array, b_crit: float, count: float, fleet: Fleet) -> tuple[Array, Array]:
+def _time(n: Array, d: Array, b_crit: Array, count: float, fleet: Fleet) -> tuple[Array, Array]:
     """Batch of the least time, and that time in seconds."""
     a_token = FLOP_PER_PARAM_TOKEN * n / (count * fleet.rate)
     batch = np.maximum(count * fleet.share, np.sqrt(b_crit * fleet.latency / a_token))
@@ -194,28 +187,52 @@ def _time(n: Array, d: Array, b_crit: float, count: float, fleet: Fleet) -> tupl
 
 
 def _paced(training: Plan | Settled, fleet: Fleet, count: int, critical: Preset) -> Pace:
-    n, d, b_crit = training.n_params, training.n_tokens, _b_crit(critical, training.loss)
-    batch, seconds = (float(each[0]) for each in _time(np.array([n]), np.array([d]), b_crit, count, fleet))
-    smallest = d / b_crit * (FLOP_PER_PARAM_TOKEN * n * fleet.share / fleet.rate + fleet.latency)
+    n, d, loss = (np.array([value]) for value in (training.n_params, training.n_tokens, training.loss))
+    own = _columns(n, d, loss, fleet, count, critical)[0]
+    basis, found = training.basis, None
+    if basis is not None:
+        found = basis.intervals(
+            _NAMES, lambda draws: _columns(*_drawn(training, basis.law, draws), fleet, count, critical), training.level
+        )
     return Pace(
-        n_params=n,
+        n_params=training.n_params,
         loss=training.loss,
-        b_crit=b_crit,
-        batch=batch,
-        steps=d / b_crit * (1 + b_crit / batch),
-        n_tokens=d * (1 + batch / b_crit),
-        compute=FLOP_PER_PARAM_TOKEN * n * d * (1 + batch / b_crit),
-        overhead=batch / b_crit,
+        **dict(zip(_NAMES, own.tolist(), strict=True)),
         count=count,
-        days=seconds / _DAY,
-        least_days=smallest / _DAY,
         law=f"{training.law}: {training.source}",
         critical=f"{critical.name}, {critical.source}",
+        intervals=found,
+        level=training.level,
     )
 
 
+def _columns(n: Array, d: Array, loss: Array, fleet: Fleet, count: int, critical: Preset) -> Array:
+    """The quantities (draws, 8) of N, D and the loss (draws,)."""
+    b_crit = _b_crit(critical, loss)
+    batch, seconds = _time(n, d, b_crit, count, fleet)
+    smallest = d / b_crit * (FLOP_PER_PARAM_TOKEN * n * fleet.share / fleet.rate + fleet.latency)
+    steps, tokens = d / b_crit * (1 + b_crit / batch), d * (1 + batch / b_crit)
+    spent = FLOP_PER_PARAM_TOKEN * n * tokens
+    columns = (b_crit, batch, steps, tokens, spent, batch / b_crit, seconds / _DAY, smallest / _DAY)
+    return np.stack(np.broadcast_arrays(*columns), axis=1)
+
+
+def _drawn(training: Plan | Settled, law: Law, draws: Array) -> tuple[Array, Array, Array]:
+    """N, D and the loss (draws,): as they are settled, or what draws of the law make of a planned N and D."""
+    if isinstance(training, Settled):
+        n, d, loss = solve(law, draws, {name: getattr(training, name) for name in training.given})[:, 1:4].T
+        return n, d, loss
+    n, d = (np.full(len(draws), value) for value in (training.n_params, training.n_tokens))
+    return n, d, losses(law, draws, np.log(n)[:, None], np.log(d)[:, None])[:, 0]
+
+
+def _days(training: Plan | Settled, fleet: Fleet, count: int, critical: Preset) -> float:
+    n, d = (np.array([value]) for value in (training.n_params, training.n_tokens))
+    return float(_time(n, d, _b_crit(critical, training.loss), count, fleet)[1][0]) / _DAY
+
+
 def _fewest(training: Plan | Settled, fleet: Fleet, days: float, critical: Preset) -> int:
-    _positive("days", days)
+    _positive(days)
     low, high = 0, _MOST
     most = _paced(training, fleet, high, critical)
     if most.days > days:
@@ -225,7 +242,7 @@ def _fewest(training: Plan | Settled, fleet: Fleet, days: float, critical: Prese
         )
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _paced(training, fleet, middle, critical).days <= days else (middle, high)
+        low, high = (low, middle) if _days(training, fleet, middle, critical) <= days else (middle, high)
     return high
 
 
@@ -235,6 +252,6 @@ def _whole(count: int) -> int:
     return int(count)
 
 
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise PlanError(f"{name} = {value!r} of a training", hint="a positive number")
+def _positive(days: float) -> None:
+    if not 0 < days < math.inf:
+        raise PlanError(f"days = {days!r} of a training", hint="a positive number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from isoflop.errors import PlanError
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import FLOP_PER_UNIT, PF_DAY, Allocation, Preset
-from isoflop.planning.basis import get_basis, notes_of
+from isoflop.planning.basis import Basis, get_basis, notes_of
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, credits, quantity
+from isoflop.planning.page import Page, Paged, page_of, record_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -32,7 +32,7 @@ _ASKED = {"n_params": "N", "n_tokens": "D", "tokens_per_param": "tokens_per_para
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Paged):
     """A compute-optimal allocation.
 
     Attributes:
@@ -50,6 +50,7 @@ class Plan:
             for published sets.
         warnings: what to know before acting on it.
         shape: a model of that size, where one was asked for.
+        basis: what it rests on, for questions that follow; None for power laws of the budget.
     """
 
     compute: float
@@ -67,33 +68,17 @@ class Plan:
     label: str
     warnings: tuple[str, ...]
     shape: Concrete | None = None
+    basis: Basis | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        record = dict(vars(self))
-        record["intervals"] = {k: list(v) for k, v in self.intervals.items()} if self.intervals is not None else None
-        record["warnings"] = list(self.warnings)
-        record["shape"] = None if self.shape is None else self.shape.to_dict()
-        return record
+        return record_of(self)
 
     @property
     def page(self) -> Page:
         """As it is shown."""
-        intervals = self.intervals or {}
-        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in _LABELS.items()]
-        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
-        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
-        if self.label and not any(self.label in warning for warning in warnings):
-            remarks.append(self.label)
-        chosen = [] if self.shape is None else str(self.shape).splitlines()
         head = f"compute-optimal training with {self.compute:.4g} FLOP ({self.compute / PF_DAY:.4g} PF-days)"
-        return Page(head, rows, chosen + credits(self.law, self.source, self.n_convention, remarks, warnings))
-
-    def __str__(self) -> str:
-        return str(self.page)
-
-    def _repr_html_(self) -> str:
-        return self.page.html
+        return page_of(self, head, _LABELS)
 
 
 def plan(
@@ -125,7 +110,7 @@ def plan(
     if basis.fit is not None and basis.fit.bootstrap().draws.size:
         found = basis.fit.allocate(flops, level)
         intervals = {name: found[asked].interval for name, asked in _ASKED.items()}
-    label, warnings = basis.label(n, d)
+    label, warnings = basis.label(N=n, D=d)
     return Plan(
         compute=flops,
         n_params=n,
@@ -142,6 +127,7 @@ def plan(
         label=label,
         warnings=warnings,
         shape=None if shape is None else choose_shape(flops, n, basis.n_convention, shape, basis.loss),
+        basis=basis,
     )
 
 
@@ -151,8 +137,9 @@ def _allocate(flops: float, preset: Allocation, level: float, space: Space | Non
     n = preset.n_params[0] * units ** preset.n_params[1]
     d = preset.n_tokens[0] * units ** preset.n_tokens[1]
     spent = FLOP_PER_PARAM_TOKEN * n * d / flops
-    warnings = (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C", *notes_of(preset))
-    loss = (preset.loss[0] / units) ** preset.loss[1]
+    apart = () if abs(spent - 1) < 1e-6 else (f"N and D are separate power laws of C: 6 N D is {spent:.2f} C",)
+    warnings = (*apart, *notes_of(preset))
+    loss = preset.floor + (preset.loss[0] / units) ** preset.loss[1]
     return Plan(
         compute=flops,
         n_params=n,

@@ -19,6 +19,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import FLOP_PER_UNIT, Preset, get_preset
 from isoflop.planning.basis import with_constants
 from isoflop.planning.evidence import BATCHES, LEARNING_RATES, WARM_UPS, Rule
+from isoflop.planning.page import Shown
 
 _LONG = 0.1
 """A warm-up that takes more than this share of a run distorts small runs (Porian 2024)."""
@@ -77,7 +78,7 @@ class Warmed:
 
 
 @dataclass(frozen=True)
-class Rates:
+class Rates(Shown):
     """Learning rate, batch and warm-up of a planned run, by every rule.
 
     Attributes:

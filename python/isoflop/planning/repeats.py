@@ -21,6 +21,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.page import Shown
 from isoflop.planning.settled import optimal_compute
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class Repeats:
+class Repeats(Shown):
     """The best use of a budget with so many unique tokens.
 
     Attributes:

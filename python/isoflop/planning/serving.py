@@ -21,6 +21,7 @@ from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN, optimum
 from isoflop.laws.presets import Preset
 from isoflop.planning.basis import with_constants
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.page import Shown
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -70,7 +71,7 @@ class Lifetime:
 
 
 @dataclass(frozen=True)
-class Serving:
+class Serving(Shown):
     """The model of a loss that is cheapest to train and to serve.
 
     Attributes:

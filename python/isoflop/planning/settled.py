@@ -7,7 +7,7 @@ chosen freely costs more than it need: the overhead says how much.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from isoflop.laws.presets import Preset
 from isoflop.planning.basis import Basis, with_constants
 from isoflop.planning.compute import parse_compute
 from isoflop.planning.concrete import Concrete, Space, choose_shape
-from isoflop.planning.page import Page, credits, quantity
+from isoflop.planning.page import Page, Paged, page_of, record_of
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
@@ -43,7 +43,7 @@ _PAIR = "settle n_params or n_tokens and one more of compute, n_params, n_tokens
 
 
 @dataclass(frozen=True)
-class Settled:
+class Settled(Paged):
     """A training with what was given, and what follows.
 
     Attributes:
@@ -56,7 +56,7 @@ class Settled:
         intervals: of compute, n_params, n_tokens, loss, least_compute and overhead where they were not given; None for
             published sets.
         level: of the intervals.
-        law, source, n_convention, label, warnings, shape: as of :class:`isoflop.Plan`.
+        law, source, n_convention, label, warnings, shape, basis: as of :class:`isoflop.Plan`.
     """
 
     given: tuple[str, ...]
@@ -75,36 +75,20 @@ class Settled:
     label: str
     warnings: tuple[str, ...]
     shape: Concrete | None = None
+    basis: Basis | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an end of an interval that is infinite is None."""
-        record = asdict(self) | {"shape": None if self.shape is None else self.shape.to_dict()}
-        if self.intervals is not None:
-            record["intervals"] = {k: [e if math.isfinite(e) else None for e in v] for k, v in self.intervals.items()}
-        return record | {"given": list(self.given), "warnings": list(self.warnings)}
+        return record_of(self) | {"given": list(self.given)}
 
     @property
     def page(self) -> Page:
         """As it is shown."""
-        intervals = self.intervals or {}
         shown = _LABELS if len(self.given) > 1 else {k: v for k, v in _LABELS.items() if k != "least_compute"}
-        rows = [quantity(s, getattr(self, name), intervals.get(name), m) for name, (s, m) in shown.items()]
         follows = [f"{self.overhead:.1%} above the least compute of this loss"] if len(self.given) > 1 else []
         if self.optimal_at is not None:
             follows.append(f"the optimal choice at {self.optimal_at:.4g} FLOP")
-        remarks = [] if self.intervals is None else [f"{self.level:.0%} intervals"]
-        if self.label and not any(self.label in warning for warning in self.warnings):
-            remarks.append(self.label)
-        warnings = (*self.warnings, *(() if self.shape is None else self.shape.warnings))
-        follows += [] if self.shape is None else str(self.shape).splitlines()
-        head = f"training with given {' and '.join(self.given)}"
-        return Page(head, rows, follows + credits(self.law, self.source, self.n_convention, remarks, warnings))
-
-    def __str__(self) -> str:
-        return str(self.page)
-
-    def _repr_html_(self) -> str:
-        return self.page.html
+        return page_of(self, f"training with given {' and '.join(self.given)}", shown, follows)
 
 
 def settle(
@@ -134,12 +118,12 @@ def settle(
     for name, value in given.items():
         if not 0 < value < math.inf:
             raise PlanError(f"{name} = {value!r} of a plan", hint="a positive number")
-    own = _solve(basis.law, basis.params, given)[0]
+    own = solve(basis.law, basis.params, given)[0]
     if not own[0] < _BEYOND:
         at = "".join(f" at {name} = {value:.4g}" for name, value in given.items() if name != "loss")
         raise PlanError(f"{basis.name} never gives a loss of {given['loss']:.6g}{at}", hint=_out_of_reach(basis, given))
     values = dict(zip(_QUANTITIES, own.tolist(), strict=True))
-    label, warnings = basis.label(values["n_params"], values["n_tokens"])
+    label, warnings = basis.label(N=values["n_params"], D=values["n_tokens"])
     sizes = [name for name in ("n_params", "n_tokens") if name in given]
     return Settled(
         given=tuple(given),
@@ -155,6 +139,7 @@ def settle(
         shape=None
         if shape is None
         else choose_shape(values["compute"], values["n_params"], basis.n_convention, shape, basis.loss),
+        basis=basis,
     )
 
 
@@ -168,8 +153,8 @@ def optimal_compute(basis: Basis, name: str, value: float) -> float:
     return math.exp(high)
 
 
-def _solve(law: Law, draws: Array, given: dict[str, float]) -> Array:
-    """The quantities (draws, 6); compute is :data:`_BEYOND` where the loss is out of reach."""
+def solve(law: Law, draws: Array, given: dict[str, float]) -> Array:
+    """Compute, N, D, loss, least compute and overhead (draws, 6); compute is :data:`_BEYOND` out of reach."""
     logs = {name: np.full((len(draws), 1), math.log(value)) for name, value in given.items() if name != "loss"}
     loss = np.full((len(draws), 1), given.get("loss", math.nan))
     log_n, log_d = _sizes(law, draws, logs, loss)
@@ -211,7 +196,7 @@ def _out_of_reach(basis: Basis, given: dict[str, float]) -> str:
 
 
 def _intervals(basis: Basis, given: dict[str, float], level: float) -> dict[str, tuple[float, float]] | None:
-    found = basis.intervals(_QUANTITIES, lambda draws: _solve(basis.law, draws, given), level)
+    found = basis.intervals(_QUANTITIES, lambda draws: solve(basis.law, draws, given), level)
     if found is None:
         return None
     ends = {name: found[name] for name in _QUANTITIES if name not in given}

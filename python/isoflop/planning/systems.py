@@ -24,6 +24,7 @@ from isoflop.fitting.fit import fit
 from isoflop.fitting.fitted import Fit
 from isoflop.fitting.uncertainty import Derived
 from isoflop.laws.catalogue import LAWS
+from isoflop.planning.page import Shown
 from isoflop.planning.pairs import Paired, paired, sizes_of
 from isoflop.planning.separate import DIFFERENT, Separate, separately
 
@@ -32,7 +33,7 @@ _FORMS = (("two-systems", "chinchilla", ("N", "D")), ("two-systems-c", "power-c-
 
 
 @dataclass(frozen=True)
-class Systems:
+class Systems(Shown):
     """What one system needs beside another.
 
     Attributes:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from isoflop.planning.compute import parse_compute
+from isoflop.planning.page import Shown
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Crossing:
+class Crossing(Shown):
     """A threshold beside a training: ``share`` of it that is used, and whether it is in force on the day asked for."""
 
     threshold: Threshold

@@ -10,12 +10,13 @@ from typing import Any
 from isoflop.errors import PlanError
 from isoflop.laws.optimum import FLOP_PER_PARAM_TOKEN
 from isoflop.laws.presets import PF_DAY
+from isoflop.planning.page import Shown
 
 SOURCE = "Hägele 2024 (arXiv 2405.18392)"
 
 
 @dataclass(frozen=True)
-class Trunk:
+class Trunk(Shown):
     """Cool-downs off one trunk.
 
     Attributes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from isoflop.errors import require
+from isoflop.exports import export
 from isoflop.train.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from isoflop.train.loop import train_stack
     from isoflop.train.model import Transformer
     from isoflop.train.trainer import steps_on_noise, train
-
-_HOME = {
-    "Checkpoints": "checkpoint",
-    "Outcome": "course",
-    "Transformer": "model",
-    "evaluate": "evaluate",
-    "steps_on_noise": "trainer",
-    "train": "trainer",
-    "train_stack": "loop",
-}
 
 __all__ = [
     "Checkpoints",
@@ -37,10 +28,16 @@ __all__ = [
     "train_stack",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """What needs torch is loaded on first use; a spec is described and counted without it."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'isoflop.train' has no attribute {name!r}")
-    require("torch", extra="train")
-    return getattr(importlib.import_module(f"isoflop.train.{_HOME[name]}"), name)
+# A spec is described and counted without torch.
+export(
+    __name__,
+    {
+        "checkpoint": ("Checkpoints",),
+        "course": ("Outcome",),
+        "evaluate": ("evaluate",),
+        "loop": ("train_stack",),
+        "model": ("Transformer",),
+        "trainer": ("steps_on_noise", "train"),
+    },
+    before=partial(require, "torch", extra="train"),
+)

@@ -85,7 +85,7 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     sizes, width = parameter_sizes(shape), shape.d_model
     packed = round(_PACKED * sum(math.prod(size) for size in sizes.values() if len(size) < 3))
     of_block = 3 * width + 2 * (shape.n_head + shape.n_kv_head) * shape.d_head
-    n_mixture, choices = sum(is_mixture(shape, layer) for layer in range(shape.n_layer)), shape.top_k or 0
+    n_mixture, choices = _mixtures(shape), shape.top_k or 0
     of_experts = (1 + choices) * width + (shape.n_expert or 0) + 4 * choices
     kept = of_block * shape.n_layer + of_experts * n_mixture
     fused = spec.precision == "bfloat16" and spec.dropout == 0
@@ -100,18 +100,26 @@ def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
 
 
 def _by_triton(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
-    """All models at once, without logits; 16-bit parameters are copies, and micro-batches are added up apart."""
-    width, parts = _WIDTHS[spec.precision], spec.micro_batches
-    kept = memory(
-        spec.shape, batch=spec.batch_windows // parts, state="fp32", dropout=spec.dropout > 0, activation_bytes=width
-    )  # fmt: skip
-    of_params = models * spec.shape.n_params
+    """All models at once, without logits; 16-bit parameters are copies, and micro-batches are added up apart.
+
+    What an expert gives is kept before its gate.
+    """
+    shape, width, parts = spec.shape, _WIDTHS[spec.precision], spec.micro_batches
+    batch = spec.batch_windows // parts
+    kept = memory(shape, batch=batch, state="fp32", dropout=spec.dropout > 0, activation_bytes=width).activations
+    kept += width * batch * shape.n_ctx * (shape.top_k or 0) * shape.d_model * _mixtures(shape)
+    of_params = models * shape.n_params
     return {
         "parameters": of_params * (_FLOAT + (width if width < _FLOAT else 0)),
         "optimizer": models * _FLOAT * _moments(spec),
         "gradients": of_params * (width + (_FLOAT if parts > 1 else 0)),
-        "activations": models * kept.activations,
+        "activations": models * kept,
     }
+
+
+def _mixtures(shape: Shape) -> int:
+    """Layers that have experts."""
+    return sum(is_mixture(shape, layer) for layer in range(shape.n_layer))
 
 
 HELD: Mapping[str, Callable[[TrainSpec, int, int], dict[str, int]]] = {

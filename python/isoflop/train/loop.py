@@ -15,6 +15,7 @@ from torch import Tensor
 
 from isoflop.data import Corpus
 from isoflop.errors import SpecError
+from isoflop.hardware import energy
 from isoflop.runs import Recorder
 from isoflop.train.checkpoint import Checkpoints
 from isoflop.train.course import Course, Outcome
@@ -85,7 +86,7 @@ def train_stack(
     live = list(range(len(specs)))
     following = _Following(partings(specs), engine, courses)
     outcomes: dict[int, Outcome] = {}
-    ahead, shares = _Ahead(courses, orders), Shares()
+    ahead, shares = _Ahead(courses, orders), Shares(energy(_gpu(engine.active.device)))
     while live:
         training = len(live) - len(following)
         rates, tokens, targets = ahead.next([k for k in live if k not in following])
@@ -192,6 +193,11 @@ class _Following:
     def _load(self, run: int) -> None:
         self._engine.load_state(run, self._engine.state(self._left[run].trunk))
         self._engine.active[run] = True
+
+
+def _gpu(device: torch.device) -> str | None:
+    """The UUID of the GPU that trains; None where none does."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else None
 
 
 class _Ahead:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from isoflop.errors import ShapeError
 from isoflop.shape import Shape
 from isoflop.shape.fields import OF_EXPERTS, OPTIONAL
@@ -23,13 +21,12 @@ ENGINE, PRECISION = "torch", "float32"
 """Those of a spec that names none; a study that names none has those of :func:`default_engine`."""
 
 _SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every", *OF_EXPERTS)}
-_SHAPES: Mapping[str, Mapping[str, object]] = {"triton": _SHAPE | {name: OPTIONAL[name] for name in OF_EXPERTS}}
 # What engines but torch's are without: fields of a shape, by the values they must have.
 
 
 def beyond(engine: str, shape: Shape) -> dict[str, object]:
     """What of ``shape`` the engine does not train, by the values that it does."""
-    fields = {} if engine == "torch" else _SHAPES.get(engine, _SHAPE)
+    fields = {} if engine == "torch" else _SHAPE
     return {name: only for name, only in fields.items() if getattr(shape, name) != only}
 
 

@@ -14,6 +14,7 @@ import isoflop as iso
 from isoflop.errors import KernelError
 from isoflop.kernels import last_dispatch
 from isoflop.kernels.gpt_parameters import first_values
+from isoflop.train.engine.regime import DEFAULTS
 from isoflop.train.engine.triton import TrainStep
 from isoflop.train.model import Transformer
 from isoflop.train.parametrisation import Parametrisation
@@ -31,6 +32,7 @@ SHAPES = {
         bias=False, tied_embeddings=False,
     ),
     "relu2": iso.Shape(**SMALL | {"n_layer": 1}, d_head=6, norm="rms", activation="relu2", position="none"),
+    "experts": iso.Shape(**SMALL, n_expert=3, top_k=2, n_shared_expert=1, d_expert=8),
 }  # fmt: skip
 HYPER: dict[str, list[float]] = {
     "lr": [1e-3, 1e-2, 3e-2],
@@ -49,6 +51,7 @@ WIDE = {
     "qkv": {"rows": 32, "pairs": 16, "depth": 16},
     "qkv_rows": {"rows": 32, "columns": 32, "pairs": 16},
     "qkv_weight": {"pairs": 16, "columns": 32, "depth": 32},
+    "muon": {"rows": 64, "depth": 64},
 }
 
 
@@ -140,12 +143,13 @@ def test_wide_decoders_train_by_torchs_products_as_the_plain_model_does_and_allo
     assert_trains_alike(step, [Plain(shape, 0)], steps=2, batch=1)
 
 
-def test_gradients_of_all_parameters_are_those_of_autograd() -> None:
-    shape = SHAPES["gpt2"]
+@pytest.mark.parametrize("name", ["gpt2", "experts"])
+def test_gradients_of_all_parameters_are_those_of_autograd(name: str) -> None:
+    shape = SHAPES[name]
     step, plain = TrainStep(shape, models=1, batch=2, device="cpu"), Plain(shape, 0)
     ((tokens, targets),) = batches(shape, models=1, batch=2, steps=1)
     step.step(tokens, targets)
-    plain.model(tokens[0], targets[0]).backward()
+    plain.model.objective(tokens[0], targets[0], balance_loss=DEFAULTS["balance_loss"])[0].backward()
     for name, parameter in plain.model.named_parameters():
         torch.testing.assert_close(step.grads[name][0], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 
@@ -208,10 +212,12 @@ def test_bfloat16_parameters_are_copies_of_float32_ones() -> None:
         {"micro_batches": 2, "dtype": torch.bfloat16},
         {"optimizer": "muon", "averaged": True, "dtype": torch.bfloat16},
         {"optimizer": "adafactor", "parametrisations": [Parametrisation("mup", base_width=4, base_head=2)]},
+        {"shape": "experts", "optimizer": "muon", "parametrisations": [Parametrisation("mup", base_width=4)]},
     ],
 )
 def test_no_step_allocates_or_waits_for_the_device(settings: dict[str, Any]) -> None:
-    shape = iso.Shape(**SMALL | {"n_layer": 2}, position="rope", tied_embeddings=False)
+    plain = iso.Shape(**SMALL, position="rope", tied_embeddings=False)
+    shape, settings = SHAPES.get(settings.get("shape", ""), plain), {k: v for k, v in settings.items() if k != "shape"}
     step = TrainStep(shape, models=1, batch=2, device="cpu", **settings)
     given = next(batches(shape, models=1, batch=2, steps=1))
     with graph_safe():

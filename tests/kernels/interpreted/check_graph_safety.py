@@ -61,8 +61,10 @@ BLOCK = VECTOR, VECTOR, QKV_WEIGHT, draw(K, (H + 2 * G) * C), SQUARE, VECTOR, VE
 STATISTIC, TOTAL, POSITIONS = draw(K, M).square() + 0.5, torch.full((K,), float(M)), draw(K, T + 1, D)
 TARGETS, TOKENS = torch.arange(K * M).view(K, M) % V, torch.arange(K * B * T).view(K, B, T) % V
 ROUTER, EXPERTS = draw(K, 3, D), (draw(K, 3, F, D), draw(K, 3, D, F))
-MIXTURE = moe.forward(ROWS, ROUTER, *EXPERTS, kind="gelu", top_k=2)
 NUMBERS, RATE = torch.arange(K), torch.full((K,), 0.5, dtype=torch.float64)
+EXPERT_BIASES = draw(K, 3, F), draw(K, 3, D)
+MIXTURE_OF = (ROUTER, *EXPERTS, *EXPERT_BIASES, *EXPERTS, *EXPERT_BIASES, RATE)  # as many shared ones
+MIXTURE = moe.forward(ROWS, *MIXTURE_OF, ROWS, kind="gelu", top_k=2)
 MLP_SETTINGS = {"kind": "gelu", "norm": "layer", "residual": True}
 BLOCK_SETTINGS = {"kind": "gelu", "norm": "layer", "n_head": H, "n_kv_head": G}
 
@@ -84,9 +86,9 @@ LAUNCHERS: dict[str, Callable[..., Any]] = {
     "activation_backward": partial(hidden.backward, ROWS, GATED, kind="swiglu"),
     "mlp": partial(mlp.forward, ROWS, *MLP_WEIGHTS, VECTOR, VECTOR, **MLP_SETTINGS),
     "mlp_backward": partial(mlp_backward.backward, ROWS, ROWS, *MLP_WEIGHTS, VECTOR, VECTOR, **MLP_SETTINGS),
-    "moe_route": partial(moe_routing.route, ROWS, ROUTER, top_k=2, capacity_factor=1.0),
-    "moe": partial(moe.forward, ROWS, ROUTER, *EXPERTS, kind="gelu", top_k=2),
-    "moe_backward": partial(moe_backward.backward, ROWS, ROWS, ROUTER, *EXPERTS, MIXTURE, TOTAL, kind="gelu"),
+    "moe_route": partial(moe_routing.route, ROWS, ROUTER, RATE, top_k=2, capacity_factor=1.0),
+    "moe": partial(moe.forward, ROWS, *MIXTURE_OF, ROWS, kind="gelu", top_k=2),
+    "moe_backward": partial(moe_backward.backward, ROWS, ROWS, *MIXTURE_OF, TOTAL, mixture=MIXTURE, kind="gelu"),
     "orthogonalise": partial(orthogonalise, SQUARE),
     "block": partial(block.forward, X, *BLOCK, **BLOCK_SETTINGS),
     "block_backward": partial(block_backward.backward, X, X, X, *BLOCK, **BLOCK_SETTINGS),

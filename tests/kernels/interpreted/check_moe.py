@@ -15,6 +15,7 @@ from isoflop.kernels import moe, moe_backward, moe_routing, reference
 from isoflop.kernels.configurations import table
 from isoflop.kernels.moe_routing import route
 from isoflop.kernels.moe_slots import count_slots
+from isoflop.kernels.signatures import OPS
 from proof.accuracy import assert_accurate
 from proof.interpreter import ORDERS, fenced, fenced_empties, make_bfloat16_honest, order
 from proof.tiles import tiles
@@ -48,9 +49,23 @@ class Inputs(NamedTuple):
     w_out: Tensor
     dy: Tensor
     dbalance: Tensor
+    b_in: Tensor | None = None
+    b_out: Tensor | None = None
+    shared_in: Tensor | None = None
+    shared_out: Tensor | None = None
+    shared_b_in: Tensor | None = None
+    shared_b_out: Tensor | None = None
+    scale: Tensor | None = None
+    residual: Tensor | None = None
 
     def of(self, models: slice) -> Inputs:
-        return Inputs(*(each[models] for each in self))
+        return Inputs(*(None if each is None else each[models] for each in self))
+
+    @property
+    def taken(self) -> dict[str, Tensor]:
+        """What a mixture takes."""
+        held = self._asdict()
+        return {name: held[name] for name in held if name not in ("dy", "dbalance") and held[name] is not None}
 
 
 def inputs(
@@ -69,23 +84,36 @@ def inputs(
     return Inputs(*(fenced(each.to(dtype)) for each in tensors), fenced(draw() + 2.0))
 
 
-def by_kernels(given: Inputs, **settings: Any) -> dict[str, Tensor]:
-    x, router, w_in, w_out, dy, dbalance = given
-    back = {name: settings[name] for name in ("kind", "renormalise") if name in settings}
-    with fenced_empties():
-        made = moe.forward(x, router, w_in, w_out, **settings)
-        gradients = moe_backward.backward(dy, x, router, w_in, w_out, made, dbalance, **back)
-    return {
-        "y": made.y, "balance": made.routing.balance, "dropped": made.routing.dropped.long(), "dx": gradients.dx,
-        "drouter": gradients.drouter, "dw_in": gradients.dw_in, "dw_out": gradients.dw_out,
+def with_all_options(given: Inputs, shared: int) -> Inputs:
+    """With biases, that many experts which every row passes, a residual, and a scale of logits that moves gates."""
+    (models, experts, inner, width), deep = given.w_in.shape, given.w_out.shape[3]
+    draw = partial(torch.randn, models, generator=torch.Generator().manual_seed(width + deep))
+    sizes = {
+        "b_in": (experts, inner), "b_out": (experts, width), "shared_in": (shared, inner, width),
+        "shared_out": (shared, width, deep), "shared_b_in": (shared, inner), "shared_b_out": (shared, width),
+        "residual": given.x.shape[1:],
     }  # fmt: skip
+    drawn = {name: fenced(draw(*size).to(given.x.dtype)) for name, size in sizes.items()}
+    return given._replace(**drawn, scale=fenced(0.25 * torch.arange(1, models + 1, dtype=torch.float64)))
+
+
+def by_kernels(given: Inputs, **settings: Any) -> dict[str, Tensor]:
+    taken, back = given.taken, {name: settings[name] for name in ("kind", "renormalise") if name in settings}
+    with fenced_empties():
+        made = moe.forward(**taken, **settings)
+        taken.pop("residual", None)
+        gradients = moe_backward.backward(given.dy, **taken, dbalance=given.dbalance, mixture=made, **back)
+    told = {"y": made.y, "balance": made.routing.balance, "dropped": made.routing.dropped.long()}
+    return told | {f"d{name}": getattr(gradients, f"d{name}") for name in taken if name != "scale"}
 
 
 def by_definition(given: Inputs, dtype: torch.dtype, **settings: Any) -> dict[str, Tensor]:
-    leaves = [each.detach().to(dtype).requires_grad_() for each in given[:4]]
-    y, balance, dropped = reference.on_models(reference.moe)(*leaves, **settings)
+    leaves = {name: each.detach().to(dtype).requires_grad_() for name, each in given.taken.items() if name != "scale"}
+    order = [each.name for each in OPS["moe"].arguments]
+    tensors = [given.scale if name == "scale" else leaves.get(name) for name in order]
+    y, balance, dropped = reference.on_models(reference.moe)(*tensors, **settings)
     torch.autograd.backward((y, balance), (given.dy.to(dtype), given.dbalance.to(balance.dtype)))
-    gradients = dict(zip(("dx", "drouter", "dw_in", "dw_out"), [each.grad for each in leaves], strict=True))
+    gradients = {f"d{name}": each.grad for name, each in leaves.items() if name != "residual"}
     return {"y": y.detach(), "balance": balance.detach(), "dropped": dropped, **gradients}
 
 
@@ -103,6 +131,15 @@ def assert_right(given: Inputs, **settings: Any) -> dict[str, Tensor]:
 def test_every_form_of_a_mixture_matches_its_definition(dtype: torch.dtype, kind: str, renormalise: bool) -> None:
     given = inputs(2, 21, 18, 20, 3, dtype, kind=kind)
     assert_right(given, kind=kind, top_k=2, renormalise=renormalise)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("kind", "shared"), [("gelu", 1), ("swiglu", 2)])
+def test_biases_shared_experts_a_residual_and_scaled_logits_match_the_definition(
+    dtype: torch.dtype, kind: str, shared: int
+) -> None:
+    given = with_all_options(inputs(2, 21, 18, 20, 3, dtype, kind=kind), shared)
+    assert_right(given, kind=kind, top_k=2, capacity_factor=0.8)
 
 
 @pytest.mark.parametrize("capacity_factor", [0.1, 0.5, 4.0])
@@ -166,7 +203,7 @@ def test_models_in_one_launch_equal_each_in_its_own(dtype: torch.dtype) -> None:
 def test_gradients_of_gates_are_those_of_the_definition() -> None:
     given = inputs(1, 21, 18, 12, 4, torch.float32)
     made = moe.forward(*given[:4], kind="gelu", top_k=2)
-    dgates = moe_backward.backward(given.dy, *given[:4], made, kind="gelu").dgates
+    dgates = moe_backward.backward(given.dy, *given[:4], mixture=made, kind="gelu").dgates
     experts = zip(given.w_in[0], given.w_out[0], strict=True)
     outputs = torch.stack([reference.mlp(given.x[0], a, None, b, None, kind="gelu") for a, b in experts], 1)
     every = (outputs * given.dy[0][:, None]).sum(-1)
@@ -179,18 +216,22 @@ def flat(values: Any) -> list[Tensor]:
 
 
 def test_the_room_of_an_earlier_call_is_filled_again() -> None:
-    given = inputs(1, 21, 18, 12, 3, torch.float32)
-    made = moe.forward(*given[:4], kind="gelu", top_k=2)
-    gradients = moe_backward.backward(given.dy, *given[:4], made, kind="gelu")
-    room, expected = flat((made, gradients)), [by.clone() for by in (made.y, *gradients[:5])]
+    given = with_all_options(inputs(1, 21, 18, 12, 3, torch.float32), 2)
+    back = {name: each for name, each in given.taken.items() if name != "residual"}
+    made = moe.forward(**given.taken, kind="gelu", top_k=2)
+    gradients = moe_backward.backward(given.dy, **back, mixture=made, kind="gelu")
+    of_leaves = [f"d{name}" for name in back if name != "scale"]
+    room = flat((made, gradients))
+    expected = [by.clone() for by in (made.y, *(getattr(gradients, name) for name in of_leaves))]
     for tensor in room:
         tensor.fill_(torch.nan if tensor.is_floating_point() else -1)
-    again = moe.forward(*given[:4], kind="gelu", top_k=2, out=made)
-    twice = moe_backward.backward(given.dy, *given[:4], again, kind="gelu", out=gradients)
-    assert all(a is b for a, b in zip(flat((again, twice)), room, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip((again.y, *twice[:5]), expected, strict=True))
+    again = moe.forward(**given.taken, kind="gelu", top_k=2, out=made)
+    twice = moe_backward.backward(given.dy, **back, mixture=again, kind="gelu", out=gradients)
+    assert all(a.data_ptr() == b.data_ptr() for a, b in zip(flat((again, twice)), room, strict=True))
+    found = again.y, *(getattr(twice, name) for name in of_leaves)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     with pytest.raises(KernelError, match="moe: gates of out is"):
-        moe.forward(*given[:4], kind="gelu", top_k=1, out=made)
+        moe.forward(**given.taken, kind="gelu", top_k=1, out=made)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +267,7 @@ def test_counted_products_and_bytes_are_those_of_the_formula(kind: str) -> None:
         with counted() as forward:
             made = moe.forward(*given, kind=kind, top_k=2)
         with counted() as backward:
-            moe_backward.backward(torch.ones_like(x), *given, made, kind=kind)
+            moe_backward.backward(torch.ones_like(x), *given, mixture=made, kind=kind)
     assert made.routing.sizes.tolist() == [[TILES["moe"]["rows"]] * experts]
     assert (forward.flops, backward.flops) == moe.flops(*sizes, kind=kind)
     assert (forward.moved(2), backward.moved(2)) == moe.least_bytes(*sizes, 2, kind=kind)

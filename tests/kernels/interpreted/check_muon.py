@@ -94,7 +94,7 @@ def test_shipped_tiles_match_the_definition() -> None:
 
 
 def optimised(
-    shapes: list[tuple[int, int]], dtype: torch.dtype, models: slice = slice(0, 3), *, master: bool = False, **how: Any
+    shapes: list[tuple[int, ...]], dtype: torch.dtype, models: slice = slice(0, 3), *, master: bool = False, **how: Any
 ) -> dict[str, list[Tensor]]:
     """Two steps by the kernels, every tensor amid NaN."""
     given = state(shapes, dtype, models)
@@ -108,14 +108,14 @@ def optimised(
     return held | {"master": wide or []}
 
 
-def state(shapes: list[tuple[int, int]], dtype: torch.dtype, models: slice) -> dict[str, list[Tensor]]:
+def state(shapes: list[tuple[int, ...]], dtype: torch.dtype, models: slice) -> dict[str, list[Tensor]]:
     def each(seed: int, kind: torch.dtype) -> list[Tensor]:
         return [(draw(3, *shape, seed)[..., 0] if seed else draw(3, *shape))[models].to(kind) for shape in shapes]
 
     return {"params": each(0, dtype), "grads": each(2, dtype), "first": each(3, torch.float32)}
 
 
-def defined(shapes: list[tuple[int, int]], given: torch.dtype, dtype: torch.dtype, **how: Any) -> dict[str, Any]:
+def defined(shapes: list[tuple[int, ...]], given: torch.dtype, dtype: torch.dtype, **how: Any) -> dict[str, Any]:
     tensors = state(shapes, given, slice(0, 3))
     params, grads, first = ([each.to(dtype) for each in tensors[name]] for name in ("params", "grads", "first"))
     hyper = {name: torch.tensor(values, dtype=torch.float64) for name, values in HYPER.items()}
@@ -126,7 +126,7 @@ def defined(shapes: list[tuple[int, int]], given: torch.dtype, dtype: torch.dtyp
 
 @pytest.mark.parametrize("how", [{}, {"nesterov": False, "scaled": False, "steps": 2}], ids=str)
 def test_updates_match_the_definition_for_every_model(how: dict[str, Any]) -> None:
-    shapes = [(17, 9), (9, 17), (17, 9)]
+    shapes: list[tuple[int, ...]] = [(17, 9), (9, 17), (17, 9)]
     actual = optimised(shapes, torch.float32, **how)
     plain, exact = (defined(shapes, torch.float32, dtype, **how) for dtype in (torch.float32, torch.float64))
     for name in ("params", "first"):
@@ -149,8 +149,19 @@ def test_changes_of_a_given_size_follow_clipped_gradients() -> None:
     torch.testing.assert_close(actual["first"][0].double(), first[0], rtol=1e-6, atol=1e-6)
 
 
+def test_matrices_of_a_stack_move_as_each_would_alone() -> None:
+    drawn, clipped = state([(2, 17, 9)], torch.bfloat16, slice(0, 3)), torch.tensor([0.5, 1.0, 0.01])
+    stacks = {name: [tensor.contiguous()] for name, [tensor] in drawn.items()}
+    hyper = {name: torch.tensor(values, dtype=torch.float64) for name, values in HYPER.items()}
+    alone = [{name: [tensor[:, each].contiguous()] for name, [tensor] in stacks.items()} for each in range(2)]
+    for held in (stacks, *alone):
+        Muon(**held, dtype=torch.float32, rms=0.2, clipped=clipped, **hyper).update()
+    for name in ("params", "first"):
+        assert torch.equal(stacks[name][0], torch.stack([each[name][0] for each in alone], 1))
+
+
 def test_a_master_is_updated_and_parameters_are_its_rounded_copy() -> None:
-    shapes = [(17, 9)]
+    shapes: list[tuple[int, ...]] = [(17, 9)]
     actual = optimised(shapes, torch.bfloat16, master=True)
     plain, exact = (defined(shapes, torch.bfloat16, dtype) for dtype in (torch.float32, torch.float64))
     assert_accurate("master", actual["master"][0], plain["params"][0], exact["params"][0])

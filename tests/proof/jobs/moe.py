@@ -1,4 +1,4 @@
-"""The kernels of a mixture of experts: swiglu in bfloat16 at every row of the tables, float32 at its own."""
+"""The kernels of a mixture of experts: swiglu and biases, bfloat16 at every row of the tables, float32 at its own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def jobs(chip: str) -> Iterator[tuple[str, Job]]:
         yield from _products(tile)
     for tile in table("moe_weight", chip):
         name, element = _named(tile, "rows", "columns", "depth")
-        types = dict.fromkeys(("L", "R", "DW"), element) | PLACED | SIZES
+        types = dict.fromkeys(("L", "R", "DW", "DB"), element) | PLACED | SIZES
         types |= {"ROUTES": "*i32", "GATES": "*fp32", "N": "i32:16"}
         for side, left in (("in", False), ("out", True)):
             yield f"moe_weight_{side} {name}", Job(moe_products._moe_weight, types, tile, TOP | {"LEFT": left})
     for tile in table("moe_combine", chip):
-        types = dict.fromkeys(("BY_SLOT", "Y"), "*bf16") | {"GATES": "*fp32", "SLOTS": "*i32"} | SIZES
-        yield "moe_combine", Job(moe_products._moe_combine, types, tile, TOP | {"ONTO": None})
+        types = dict.fromkeys(("BY_SLOT", "ONTO", "ALSO", "Y"), "*bf16") | {"GATES": "*fp32", "SLOTS": "*i32"} | SIZES
+        yield "moe_combine", Job(moe_products._moe_combine, types, tile, TOP)
 
 
 def _routing(tile: Configuration) -> Iterator[tuple[str, Job]]:
@@ -36,6 +36,7 @@ def _routing(tile: Configuration) -> Iterator[tuple[str, Job]]:
     held = {"EXPERTS": experts, "TOP": moe_routing.MOST_CHOSEN}
     route = held | {"LANES": moe_routing.MOST_CHOSEN, "RENORMALISE": True}
     types = {"X": element, "R": element, "P": "*fp32", "CHOSEN": "*i32", "GATES": "*fp32"} | SIZES
+    types |= {"SCALE": "*fp64"}
     forward = types | {"COUNTS": "*i32", "SUMS": "*fp32"}
     yield f"moe_route {name} {experts}", Job(moe_routing._moe_route, forward, tile, route)
     back = types | {"DY": element, "OUT": element, "SLOTS": "*i32", "TOTAL": "*i32", "DBALANCE": "*fp32"}
@@ -55,14 +56,14 @@ def _routing(tile: Configuration) -> Iterator[tuple[str, Job]]:
 
 def _products(tile: Configuration) -> Iterator[tuple[str, Job]]:
     name, element = _named(tile, "rows", "columns", "depth")
-    by_slot = dict.fromkeys(("X", "W", "A", "Z", "OUT", "DY", "DZ"), element) | PLACED | SIZES
+    by_slot = dict.fromkeys(("X", "W", "B", "A", "Z", "OUT", "DY", "DZ"), element) | PLACED | SIZES
     by_slot |= {"ROUTES": "*i32", "GATES": "*fp32", "F": "i32:16", "N": "i32:16"}
     held = {"EXPERTS": 64}
     for of, kernel, constants in (
         ("moe_hidden", moe_products._moe_hidden, GATED),
         ("moe_hidden_bwd", moe_products._moe_hidden_bwd, GATED),
         ("moe_rows", moe_products._moe_rows, {"BACK": False}),
-        ("moe_rows_bwd", moe_products._moe_rows, {"BACK": True}),
+        ("moe_rows_bwd", moe_products._moe_rows, {"BACK": True, "B": None}),
     ):
         yield f"{of} {name}", Job(kernel, by_slot, tile, held | constants)
 

@@ -14,14 +14,15 @@ SHORT = {"M": "i32:16", "N": "i32:16", "D": "i32:16", "by_row": "i32:16", "depth
 
 def jobs(chip: str) -> Iterator[tuple[str, Job]]:
     (tile,) = table("adamw", chip)
+    one = {"EACH": 1}
     held = {"G": "*bf16", "FIRST": "*fp32", "U": "*fp32", "HYPER": "*fp64", "N": "i32:16"}
-    yield "muon_momentum", Job(muon._muon_momentum, held, tile, {"NESTEROV": True, "CLIPPED": None})
-    yield "muon_momentum clipped", Job(muon._muon_momentum, held | {"CLIPPED": "*fp32"}, tile, {"NESTEROV": True})
+    yield "muon_momentum", Job(muon._muon_momentum, held, tile, one | {"NESTEROV": True, "CLIPPED": None})
+    yield "muon_momentum clipped", Job(muon._muon_momentum, held | {"CLIPPED": "*fp32"}, tile, one | {"NESTEROV": True})
     yield "muon_square", Job(orthogonal._orthogonal_square, {"U": "*fp32", "PARTIAL": "*fp32", "N": "i32:16"}, tile)
     types = {"U": "*fp32", "SQUARE": "*fp32", "X": "*bf16", "N": "i32:16"}
     yield "muon_scale", Job(orthogonal._orthogonal_scale, types, tile, {"EPS": MUON["eps"]})
     types = {"P": "*bf16", "MASTER": "*fp32", "X": "*bf16", "HYPER": "*fp64", "N": "i32:16", "size": "fp32"}
-    yield "muon_update", Job(muon._muon_update, types, tile)
+    yield "muon_update", Job(muon._muon_update, types, tile, one)
     for tile in table("muon", chip):
         element = "*fp32" if tile.bits == 32 else "*bf16"
         name, types = f"{tile['rows']}x{tile['depth']} {element[1:]}", dict.fromkeys(("A", "B", "C", "OUT"), element)

@@ -111,7 +111,7 @@ def _mixture(net: Network, layer: int, dy: Tensor, w: dict[str, Tensor | None]) 
         f"{layer} experts backward", net.ops.moe.backward,
         net.dropped("mlp dropped backward", dy, place_of_drop(layer, "mlp")),
         u, *(w[name] for name in EXPERTS), net.logit_scale, net.balance,
-        mixture=room[f"{layer} experts"], kind=net.shape.activation,
+        mixture=room[f"{layer} experts"], kind=net.shape.activation, shared="experts backward",
     )  # fmt: skip
     grads = {name: getattr(made, field) for name, field in zip(EXPERTS, _OF_EXPERTS, strict=True)}
     _note(net, f"blocks.{layer}", **grads)

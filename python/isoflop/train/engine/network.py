@@ -30,8 +30,7 @@ class Launchers:
     Arguments and results are those of the Triton launchers of that name in ``isoflop.kernels``, but for:
     ``mlp.backward`` also takes what ``mlp.forward`` gave (``saved``), whose first or only tensor is the result;
     ``cross_entropy.backward`` takes the whole loss that its ``forward`` gave. ``heads`` joins and splits them.
-    ``moe.forward`` and ``moe.backward`` are those of the native op. ``scale`` and ``dropout``, whose gradients are
-    themselves, and ``moe`` are of networks that have them alone.
+    ``scale`` and ``dropout``, whose gradients are themselves, and ``moe`` are of networks that have them alone.
     """
 
     embed: Any

@@ -16,9 +16,8 @@ Values = float | Sequence[float] | Tensor
 
 ADAMW = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
 DEFAULTS = ADAMW | {"z_loss": 0.0, "dropout": 0.0, "newest": 1.0, "balance_loss": 0.01}
-OF_DENSE = ADAMW | {name: DEFAULTS[name] for name in ("z_loss", "dropout", "newest")}
 """``z_loss`` weighs the square of the log-sum-exp, ``balance_loss`` the load-balancing loss of each layer of experts;
-``newest`` is the share of the newest weights in their average. ``OF_DENSE`` are of models without experts."""
+``newest`` is the share of the newest weights in their average."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def _with_own(first: Any, fields: tuple[str, ...]) -> Any:
     for field in fields:
         name, _, rest = field.partition(".")
         if rest:
-            own[name] = _with_own(own.get(name, getattr(first, name)), (rest,))
+            part = own.get(name, getattr(first, name))
+            own[name] = None if part is None else _with_own(part, (rest,))
         else:
             tensor = getattr(first, name)
             own[name] = None if tensor is None else torch.empty_like(tensor)

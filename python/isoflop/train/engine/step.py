@@ -86,7 +86,7 @@ class Step:
         name = backend or ("triton" if torch.cuda.is_available() else "native")
         if name not in BACKENDS:
             raise KernelError(f"there is no backend {name!r}", hint=nearest(name, BACKENDS))
-        refuse_shape(shape, experts=True)
+        refuse_shape(shape)
         refuse_sizes(models=models, batch=batch)
         seeds = range(models) if seeds is None else seeds
         given = [STANDARD] * models if parametrisations is None else parametrisations

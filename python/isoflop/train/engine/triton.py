@@ -25,7 +25,7 @@ from isoflop.shape import Shape
 from isoflop.train.engine.backward import backward
 from isoflop.train.engine.forward import forward
 from isoflop.train.engine.network import Dropout, Network
-from isoflop.train.engine.regime import OF_DENSE, Regime, Values, by_model
+from isoflop.train.engine.regime import DEFAULTS, Regime, Values, by_model
 from isoflop.train.engine.room import Room
 from isoflop.train.engine.state import (
     begin,
@@ -45,7 +45,7 @@ class TrainStep:
     """The training of ``models`` decoders of ``shape``, a step at a time.
 
     Args:
-        shape: a decoder of dense blocks; windows, and every n-th layer without, are allowed.
+        shape: a decoder; windows, every n-th layer without, and mixtures of experts are allowed.
         models: K; each has its own parameters, data and hyper-parameters.
         batch: sequences, of ``shape.n_ctx`` tokens, of a model and step.
         dtype: of parameters, activations and gradients; 16-bit parameters are copies of float32 ones (``master``),
@@ -55,12 +55,13 @@ class TrainStep:
         seeds: one a model, for its first parameters: those of ``isoflop.train.model.Transformer``; 0 to K - 1 if None.
         parametrisations: one a model; the standard one if None.
         optimizer: "adamw", "muon" or "adafactor"; ``averaged``: whether averages of the weights are kept.
-        hyper: those of ``regime.OF_DENSE``, a number or one a model. Gains and biases do not decay; ``clip`` may be
+        hyper: those of ``regime.DEFAULTS``, a number or one a model. Gains and biases do not decay; ``clip`` may be
             infinite.
 
     Attributes:
         params: (K, ...) by name, as in ``Transformer.state_dict()``; ``grads`` and ``summed`` likewise.
-        hyper: (K,) float64 by name: write there, between steps, also of a captured graph.
+        hyper: (K,) float64 by name: write there, between steps, also of a captured graph. ``dropout`` is among them
+            where a model began with some: without, it is no part of the step.
         losses: (K,) float32, the mean cross-entropy in nats before the last update; ``grad_norm`` (K,) before clipping.
         updates: what moves the parameters, with all that it keeps of them.
 
@@ -80,7 +81,7 @@ class TrainStep:
         if len(seeds) != models:
             raise KernelError(f"{len(seeds)} seeds for {models} models")
         regime = Regime(
-            seeds, by_model(hyper, models, OF_DENSE), parametrisations or [STANDARD] * models, optimizer, averaged
+            seeds, by_model(hyper, models, DEFAULTS), parametrisations or [STANDARD] * models, optimizer, averaged
         )
         _refuse_device(torch.device(device))
         self.shape, self.models, self.batch, self.micro_batches = shape, models, batch, micro_batches
@@ -98,7 +99,7 @@ class TrainStep:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._pass(0)
         self.updates = Updates(shape, regime, weights, self._net.grads, self._steps, apart=micro_batches > 1)
-        self.hyper = self.updates.hyper | {"z_loss": self._z_loss}
+        self.hyper = self.updates.hyper | {"z_loss": self._z_loss, "balance_loss": self._balance_loss}
         if self._drops:
             self.hyper["dropout"] = self._drops[0].rate
         self._compute()
@@ -183,6 +184,7 @@ class TrainStep:
         self.updates.begin(params)
 
     def _compute(self) -> None:
+        torch.div(self._balance_loss, self.micro_batches, out=self._net.balance)
         for part in range(self.micro_batches):
             self._pass(part)
             if self.updates.noise is not None:
@@ -200,7 +202,7 @@ class TrainStep:
 
     def _network(self, weights: dict[str, Tensor], regime: Regime) -> Network:
         self._share = torch.full((self.models,), 1 / self.micro_batches, device=self.device)
-        self._z_loss = regime.hyper["z_loss"].to(self.device)
+        self._z_loss, self._balance_loss = (regime.hyper[name].to(self.device) for name in ("z_loss", "balance_loss"))
         given = regime.parametrisations
         of_logits, of_scores = used_scales(self.shape, given, scales_of(self.shape, given).to(self.device))
         return Network(
@@ -209,8 +211,9 @@ class TrainStep:
             launchers(self._share, self._z_loss),
             fused=holds_mlp(self.shape.d_model, next(iter(weights.values())).dtype, self.device),
             room=Room(OWN, held=True),
-            logit_scale=None if of_logits is None else of_logits.float(),
+            logit_scale=None if of_logits is None else of_logits.contiguous(),
             score_scale=None if of_scores is None else of_scores.contiguous(),
+            balance=torch.zeros(self.models, device=self.device),
         )
 
     def _chances(self, regime: Regime) -> list[Dropout]:

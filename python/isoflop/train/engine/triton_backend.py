@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isoflop.shape import Shape
 from isoflop.train.engine.forward import forward
-from isoflop.train.engine.regime import OF_DENSE, Regime
+from isoflop.train.engine.regime import Regime
 from isoflop.train.engine.triton import TrainStep
 
 
@@ -26,7 +26,7 @@ class TritonBackend:
         self._step = TrainStep(
             shape, models=len(regime.seeds), batch=batch, dtype=dtype, device=device, micro_batches=micro_batches,
             seeds=regime.seeds, parametrisations=regime.parametrisations, optimizer=regime.optimizer,
-            averaged=regime.averaged, **{name: regime.hyper[name] for name in OF_DENSE},
+            averaged=regime.averaged, **regime.hyper,
         )  # fmt: skip
         if self._step.device.type == "cuda":
             self._step.capture()

@@ -23,6 +23,8 @@ from isoflop.kernels import (
     linear_backward,
     mlp,
     mlp_backward,
+    moe,
+    moe_backward,
     norm,
     norm_backward,
     qkv,
@@ -39,6 +41,10 @@ OWN = {
     "fc backward": _OF_WEIGHTS,
     "mlp proj backward": _OF_WEIGHTS,
     "mlp backward": ("dw_in", "db_in", "dw_out", "db_out", "dgain", "dbias"),
+    "experts backward": (
+        *("of_router.dweight", "dw_in", "dw_out", "db_in", "db_out"),
+        *("of_shared.dw_out", "of_shared.db_out", *(f"of_shared.inner.{name}" for name in _OF_WEIGHTS)),
+    ),
     "norm2 backward": _OF_NORM,
     "qkv backward": (*(f"products.{name}" for name in _OF_WEIGHTS), *(f"norms.{name}" for name in _OF_NORM)),
 }
@@ -64,6 +70,7 @@ def launchers(share: Tensor, z_loss: Tensor | float = 0.0) -> Launchers:
         cross_entropy=SimpleNamespace(forward=partial(_loss, z_loss), backward=partial(_loss_backward, share, z_loss)),
         scale=SimpleNamespace(forward=_scaled),
         dropout=dropout,
+        moe=SimpleNamespace(forward=moe.forward, backward=moe_backward.backward),
     )
 
 
@@ -88,7 +95,7 @@ def _loss_backward(
 
 
 def _scaled(x: Tensor, *, factor: Tensor, out: Tensor | None = None) -> Tensor:
-    """``x`` (K, M, D) times ``factor`` (K,)."""
+    """``x`` (K, M, D) times ``factor`` (K,) float64."""
     return torch.mul(x, factor[:, None, None], out=torch.empty_like(x) if out is None else out)
 
 

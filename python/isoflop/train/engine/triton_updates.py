@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from isoflop.kernels.adafactor import Adafactor
 from isoflop.kernels.adamw import AdamW
 from isoflop.kernels.muon import Muon
 from isoflop.kernels.noise import GradientNoise
@@ -15,7 +16,6 @@ from isoflop.kernels.signatures import OPS
 from isoflop.shape import Shape
 from isoflop.train.engine.moments import MOMENTS
 from isoflop.train.engine.regime import Regime
-from isoflop.train.engine.triton_adafactor import Adafactor
 from isoflop.train.optimizers import MUON_MOMENTUM, MUON_RMS
 
 
@@ -113,9 +113,12 @@ class _Muon:
 
 def _adafactor(of: Updates, names: Sequence[str], factors: Tensor) -> Adafactor:
     """On everything: ``names`` are those of all parameters."""
+    rows, columns = (of.moments[kind] for kind in ("row", "column"))
     return Adafactor(
-        of.params, of.master, of.summed, of.moments, hyper=of.hyper, factors=factors, step=of.steps,
-        clipped=of.adamw.clipped,
+        [of.params[name] for name in names], [of.summed[name] for name in names],
+        [rows[name] for name in names], [columns.get(name) for name in names],
+        master=None if of.master is of.params else [of.master[name] for name in names],
+        rate=of.hyper["lr"], decay=of.hyper["weight_decay"], factors=factors, step=of.steps, clipped=of.adamw.clipped,
     )  # fmt: skip
 
 
