@@ -13,7 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +117,7 @@ def read_back(folder: Path) -> dict[str, float]:
     found = {"isoflop, as written": best(lambda: store.points_of(recorder.id))}
     store.compact()
     found["isoflop, compacted"] = best(lambda: RunStore(store.path).points_of(recorder.id))
-    for name, module, measure in (("TensorBoard", "tensorboard", tensorboard), ("MLflow", "mlflow", mlflow)):
+    for name, module, measure in TRACKERS:
         if find_spec(module) is not None:
             found[name] = measure(folder / module, losses)
     return found
@@ -135,16 +138,45 @@ def tensorboard(folder: Path, losses: list[float]) -> float:
 
 
 def mlflow(folder: Path, losses: list[float]) -> float:
+    """Of its store in files, which its small package has too."""
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
     folder.mkdir()
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(str(folder))
     run = client.create_run(client.create_experiment("bench")).info.run_id
     for begin in range(0, len(losses), 1000):
         metrics = [Metric("loss", loss, 0, begin + i) for i, loss in enumerate(losses[begin : begin + 1000])]
         client.log_batch(run, metrics)
     return best(lambda: client.get_metric_history(run, "loss"), 1)
+
+
+def wandb(folder: Path, losses: list[float]) -> float:
+    """Of its offline file, by its own messages; W&B itself reads one only to send it to a server."""
+    from isoflop.importers.wandb_file import read
+
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", _LOG_TO_WANDB, str(folder)], input=json.dumps(losses).encode(), check=True)
+    [file] = folder.glob("wandb/offline-run-*/*.wandb")
+    taken = best(lambda: next(read(str(file))), 1)
+    assert len(next(read(str(file))).table["loss"]) == len(losses), "every point is in the file"
+    return taken
+
+
+_LOG_TO_WANDB = """
+import json, sys, wandb
+settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, x_disable_machine_info=True)
+run = wandb.init(project="bench", mode="offline", dir=sys.argv[1], settings=settings)
+for step, loss in enumerate(json.load(sys.stdin), 1):
+    run.log({"loss": loss}, step=step)
+run.finish()
+"""
+TRACKERS = (
+    ("TensorBoard", "tensorboard", tensorboard),
+    ("MLflow, its file store", "mlflow", mlflow),
+    ("W&B, its offline file", "wandb", wandb),
+)
 
 
 def log_seconds(store: Path) -> float:

@@ -15,6 +15,7 @@ from torch import multiprocessing
 
 from isoflop.data import load_corpus
 from isoflop.runs import Recorder, RunStore
+from isoflop.runs.local import LocalFolder
 from isoflop.train import Checkpoints, TrainSpec, train_stack
 from isoflop.train.spread import SpreadStep, process_group
 
@@ -38,7 +39,7 @@ def _work(rank: int, values: dict[str, Any], spread: str, folder: str, port: int
     at = spec.n_steps * 2 // 3
     with process_group():
         recorder = Recorder(RunStore(where), spec.to_dict()).__enter__() if rank == 0 else None
-        files = Checkpoints(where, keep=[at], writes=rank == 0)
+        files = Checkpoints(LocalFolder(where), keep=[at], writes=rank == 0)
         [whole] = train_stack([spec], [corpus], [recorder], step=SpreadStep(spec, spread), checkpoints=[files])
         if recorder is not None:
             recorder.__exit__(None, None, None)
@@ -46,7 +47,7 @@ def _work(rank: int, values: dict[str, Any], spread: str, folder: str, port: int
         torch.distributed.barrier()
         steps: list[int] = []
         [again] = train_stack(
-            [spec], [corpus], [None], step=SpreadStep(spec, spread), checkpoints=[Checkpoints(where, writes=False)],
+            [spec], [corpus], [None], step=SpreadStep(spec, spread), checkpoints=[files],
             progress=lambda _, step: steps.append(step),
         )  # fmt: skip
     if rank == 0:

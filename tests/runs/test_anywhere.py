@@ -83,7 +83,7 @@ def test_an_ended_run_cannot_be_made_again_and_a_failed_one_can(anywhere: str) -
     with pytest.raises(RunTaken, match="is finished already"), Recorder(store, {"seed": 0}):
         pass
     folder = store.run(recorder.id)
-    assert {name: folder.read(name) for name in folder.kept()}.keys() >= {"points.1.jsonl", "points.2.jsonl", "lease"}
+    assert {name: folder.read(name) for name in folder.kept()}.keys() >= {"points.1.jsonl", "points.2.jsonl"}
     store.compact()
     with pytest.raises(RunTaken, match="is finished already"), Recorder(store, {"seed": 0}):
         pass

@@ -87,7 +87,7 @@ def test_what_a_part_holds_is_bounded_and_readers_see_all_parts(store: RunStore)
 
 def test_points_of_interrupted_attempts_are_kept(store: RunStore) -> None:
     run = one_of_each(store)["again"]
-    lines = (store.folder(run) / "points.1.jsonl").read_text()
+    lines = (store.path / "runs" / run / "points.1.jsonl").read_text()
     assert lines.count("\n") == 2
     for seed in (10, 11):
         store.compact()
@@ -98,11 +98,11 @@ def test_points_of_interrupted_attempts_are_kept(store: RunStore) -> None:
 
 def test_what_else_is_in_the_folder_of_a_run_stays(store: RunStore) -> None:
     run = finish(store, 0)
-    kept = store.folder(run) / "checkpoint.100.safetensors"
+    kept = store.path / "runs" / run / "checkpoint.100.safetensors"
     kept.write_bytes(b"weights")
     for _ in range(2):
         store.compact()
-    assert [path.name for path in store.folder(run).iterdir()] == [kept.name]
+    assert [path.name for path in (store.path / "runs" / run).iterdir()] == [kept.name]
     assert store.ids() == [run]
 
 
@@ -114,7 +114,7 @@ def test_a_compacted_run_cannot_be_made_again(store: RunStore) -> None:
     with pytest.raises(RunTaken, match=r"is finished already\n.*another seed"), Recorder(store, spec):
         pass
     assert files(store.path) == before
-    assert not store.folder(run_id(spec)).exists()
+    assert not (store.path / "runs" / run_id(spec)).exists()
 
 
 def test_a_failed_run_is_left_and_made_again(store: RunStore) -> None:
@@ -129,7 +129,7 @@ def test_a_failed_run_is_left_and_made_again(store: RunStore) -> None:
 
 def test_a_run_whose_lease_is_held_is_left(store: RunStore) -> None:
     run = finish(store, 0)
-    lease = Lease.take(store.folder(run) / "lease")
+    lease = Lease.take(store.path / "runs" / run / "lease")
     assert lease is not None
     assert (store.compact().left, store.ids()) == (1, [run])
     lease.release()
@@ -139,24 +139,24 @@ def test_a_run_whose_lease_is_held_is_left(store: RunStore) -> None:
 @pytest.mark.parametrize("damage", [b'{"step":1}\n\0\0\n', b'{"step":1,"run":2}\n'])
 def test_a_damaged_run_is_named_and_left(store: RunStore, damage: bytes) -> None:
     run, sound = finish(store, 0), finish(store, 1)
-    (store.folder(run) / "points.jsonl").write_bytes(damage)
+    (store.path / "runs" / run / "points.jsonl").write_bytes(damage)
     done = store.compact()
     assert (done.runs, done.left) == (1, 1)
     [problem] = done.damaged
-    assert str(store.folder(run) / "points.jsonl") in problem
+    assert str(store.path / "runs" / run / "points.jsonl") in problem
     assert sorted([run, sound]) == store.ids()
 
 
 def test_a_folder_under_another_name_is_not_taken_for_its_run(store: RunStore) -> None:
     run = finish(store, 0)
-    store.folder(run).rename(store.folder("0" * 16))
+    (store.path / "runs" / run).rename(store.path / "runs" / ("0" * 16))
     [problem] = store.compact().damaged
-    assert problem == f"{store.folder('0' * 16) / 'run.json'} is of run {run}"
+    assert problem == f"{store.run('0' * 16).url}/run.json is of run {run}"
 
 
 def test_two_compactors_do_not_work_at_once(store: RunStore) -> None:
     run = finish(store, 0)
-    other = Lease.take(store.path / "store.json")
+    other = Lease.take(store.path / "lease")
     assert other is not None
     with pytest.raises(StoreError, match=r"is being compacted by another process"):
         store.compact()

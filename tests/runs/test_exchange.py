@@ -55,7 +55,7 @@ def test_an_ended_run_takes_the_place_of_one_that_failed(store: RunStore, other:
     run = run_id({"seed": 10, "shape": {"d_model": 16}})
     merge(store, other, "seed == 10")
     assert store.summary() == {"finished": 1}
-    assert not store.folder(run).exists()
+    assert not (store.path / "runs" / run).exists()
 
 
 def test_two_results_of_one_run_are_named_and_ours_stays(store: RunStore, other: RunStore) -> None:
@@ -89,7 +89,7 @@ def test_an_interrupted_merge_is_gone_through_again(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    store.folder(other.ids()[0]).mkdir()  # of a run that never began
+    (store.path / "runs" / other.ids()[0]).mkdir()  # of a run that never began
     for owner, name in ((compaction, "publish"), (compaction, "write_part"), (LocalRun, "clear")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, stop)
@@ -195,9 +195,9 @@ def test_an_archive_of_a_newer_version_is_refused(store: RunStore, other: RunSto
 def test_a_run_under_an_id_that_is_not_of_its_spec_does_not_come(store: RunStore, tmp_path: Path) -> None:
     bad = RunStore(tmp_path / "bad")
     run = finish(bad, 0)
-    record = json.loads((bad.folder(run) / "run.json").read_text())
-    bad.folder(run).rename(bad.folder("0" * 16))
-    (bad.folder("0" * 16) / "run.json").write_text(json.dumps(record | {"id": "0" * 16}))
+    record = json.loads((bad.path / "runs" / run / "run.json").read_text())
+    (bad.path / "runs" / run).rename(bad.path / "runs" / ("0" * 16))
+    (bad.path / "runs" / ("0" * 16) / "run.json").write_text(json.dumps(record | {"id": "0" * 16}))
     [problem] = merge(store, bad).problems
     assert problem == f"run {'0' * 16}: its id is not that of its spec"
     assert store.ids() == []
@@ -208,7 +208,7 @@ def test_symbolic_links_in_a_store_are_not_followed_out_of_it(store: RunStore, t
     with pytest.raises(KeyboardInterrupt), Recorder(bad, {"seed": 0}, counts=COUNTS) as recorder:
         raise KeyboardInterrupt
     (tmp_path / "secret").write_text("secret")
-    (bad.folder(recorder.id) / "points.1.jsonl").symlink_to(tmp_path / "secret")
+    (bad.path / "runs" / recorder.id / "points.1.jsonl").symlink_to(tmp_path / "secret")
     [problem] = merge(store, bad).problems
     assert "points.1.jsonl is a symbolic link" in problem
     assert b"secret" not in b"".join(files(store.path).values())

@@ -41,7 +41,7 @@ def test_a_full_disk_ends_the_run_in_words_and_spoils_nothing(small_disk: Path, 
     assert {path: path.read_bytes() for path in finished} == finished
     for record in store:
         assert store.state(record) in ("finished", "failed", "interrupted")
-        for points in store.folder(record.id).glob("points*.jsonl"):
+        for points in (store.path / "runs" / record.id).glob("points*.jsonl"):
             assert points.read_bytes()[-1:] in (b"", b"\n"), "whole lines alone"
         store.points_of(record.id)
     assert store.fit_data().n_runs == 3

@@ -57,7 +57,7 @@ def test_a_run_that_was_never_made_has_no_record(store: RunStore) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 1, "id": 3}', b"\0" * 400])
 def test_a_damaged_record_names_its_file(store: RunStore, damage: bytes) -> None:
-    file = store.folder("abc") / "run.json"
+    file = store.path / "runs" / "abc" / "run.json"
     file.parent.mkdir()
     file.write_bytes(damage)
     for read in (lambda: read_record(store.run("abc")), lambda: list(store), store.fit_data, store.summary):
@@ -66,7 +66,7 @@ def test_a_damaged_record_names_its_file(store: RunStore, damage: bytes) -> None
 
 
 def test_a_newer_format_is_refused_whatever_else_it_holds(store: RunStore) -> None:
-    file = store.folder("abc") / "run.json"
+    file = store.path / "runs" / "abc" / "run.json"
     file.parent.mkdir()
     file.write_text('{"format": 2, "id": "abc", "status": "paused", "surprise": []}')
     with pytest.raises(StoreError, match=rf"{file} has format 2; this version reads up to 1\n.*upgrade isoflop"):
@@ -74,6 +74,6 @@ def test_a_newer_format_is_refused_whatever_else_it_holds(store: RunStore) -> No
 
 
 def test_a_record_that_cannot_be_read_names_its_file(store: RunStore) -> None:
-    (store.folder("abc") / "run.json").mkdir(parents=True)
+    (store.path / "runs" / "abc" / "run.json").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"cannot read .*abc/run.json: Is a directory"):
         store.get("abc")

@@ -146,12 +146,11 @@ def test_an_interrupt_makes_an_interrupted_run_with_its_points(store: RunStore) 
 def test_an_ended_run_cannot_be_made_again(store: RunStore, loss: float, state: str) -> None:
     with Recorder(store, SPEC) as recorder:
         recorder.finish(loss=loss)
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.folder(recorder.id).iterdir()}
+    folder = store.path / "runs" / recorder.id
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     with pytest.raises(RunTaken, match=rf"is {state} already\n.*another seed"), Recorder(store, SPEC):
         pass
-    assert {
-        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.folder(recorder.id).iterdir()
-    } == before
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
 
 
 def test_a_run_being_written_cannot_be_opened_twice(store: RunStore) -> None:
@@ -170,7 +169,7 @@ def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> 
         recorder.log(3, loss=1.0)
         recorder.finish(loss=1.0)
     assert (only(store).status, only(store).attempt, only(store).error) == ("finished", 3, None)
-    folder = store.folder(recorder.id)
+    folder = store.path / "runs" / recorder.id
     assert (folder / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
     assert (folder / "points.2.jsonl").read_text() == '{"step":2,"loss":1.0}\n'
     assert store.points_of(recorder.id)["step"].tolist() == [3]
@@ -179,13 +178,13 @@ def test_a_failed_run_is_made_again_and_its_points_are_kept(store: RunStore) -> 
 def test_a_torn_last_line_is_unseen_and_cut_by_the_next_attempt(store: RunStore) -> None:
     with pytest.raises(KeyboardInterrupt):
         log_and_raise(store, KeyboardInterrupt())
-    file = store.folder(run_id(SPEC)) / "points.jsonl"
+    file = store.path / "runs" / run_id(SPEC) / "points.jsonl"
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"step":2,"lo')
     assert store.points_of(run_id(SPEC))["step"].tolist() == [1]
     with Recorder(store, SPEC) as recorder:
         recorder.finish(loss=1.0)
-    assert (store.folder(recorder.id) / "points.1.jsonl").read_bytes() == whole
+    assert (store.path / "runs" / recorder.id / "points.1.jsonl").read_bytes() == whole
 
 
 def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
@@ -200,7 +199,7 @@ def test_a_kill_between_the_files_of_an_attempt_loses_no_points(
     with Recorder(store, SPEC) as recorder:
         recorder.log(2, loss=1.0)
         recorder.finish(loss=1.0)
-    assert (store.folder(recorder.id) / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
+    assert (store.path / "runs" / recorder.id / "points.1.jsonl").read_text() == '{"step":1,"loss":1.0}\n'
     assert (only(store).attempt, store.points_of(recorder.id)["step"].tolist()) == (2, [2])
 
 
@@ -220,7 +219,7 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeyp
         for step in range(5):
             recorder.log(step, loss=1.0)
         recorder.flush()
-        kept = (store.folder(recorder.id) / "points.jsonl").read_bytes()
+        kept = (store.path / "runs" / recorder.id / "points.jsonl").read_bytes()
         monkeypatch.setattr(os, "write", ten_bytes)
         for step in range(99):
             recorder.log(step, loss=0.1 + step)
@@ -229,14 +228,14 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(store: RunStore, monkeyp
         ):
             recorder.log(99, loss=0.1)
         monkeypatch.undo()
-        assert (store.folder(recorder.id) / "points.jsonl").read_bytes() == kept
+        assert (store.path / "runs" / recorder.id / "points.jsonl").read_bytes() == kept
         recorder.finish(loss=1.0)
 
 
 def test_a_file_where_the_run_should_be_is_named(store: RunStore) -> None:
     recorder = Recorder(store, SPEC)
-    store.folder(recorder.id).write_text("in the way")
-    with pytest.raises(StoreError, match=rf"cannot lock {store.folder(recorder.id)}/lease: File exists"), recorder:
+    (store.path / "runs" / recorder.id).write_text("in the way")
+    with pytest.raises(StoreError, match=rf"cannot lock {store.run(recorder.id).url}/lease: File exists"), recorder:
         pass
 
 
@@ -252,9 +251,30 @@ def test_a_read_only_folder_is_named_with_what_to_do(store: RunStore, monkeypatc
 def test_what_a_killed_writer_left_half_written_is_cleared_by_the_next_attempt(store: RunStore) -> None:
     with pytest.raises(KeyboardInterrupt), Recorder(store, {"seed": 1}) as recorder:
         raise KeyboardInterrupt
-    half = store.folder(recorder.id) / ".run.json.12345.tmp"
+    half = store.path / "runs" / recorder.id / ".run.json.12345.tmp"
     half.write_text('{"form')
     with Recorder(store, {"seed": 1}) as again:
         again.finish(loss=1.0)
     assert not half.exists()
     assert store.summary() == {"finished": 1}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_two_specs_that_share_an_id_are_never_one_run(
+    store: RunStore, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isoflop.runs.attempt.run_id", lambda spec: "c011151011c01115")
+    monkeypatch.setattr("isoflop.runs.recorder.run_id", lambda spec: "c011151011c01115")
+    first = Recorder(store, {"seed": 0, "widths": (1, 2)})
+    first.__enter__()
+    if ends:
+        first.finish(loss=1.0)
+    first.__exit__(None if ends else KeyboardInterrupt, None if ends else KeyboardInterrupt(), None)
+    before = store.run(first.id).read("run.json")
+    with pytest.raises(RunTaken, match=r"has another spec\n.*share an id"), Recorder(store, {"seed": 1}):
+        pass
+    assert store.run(first.id).read("run.json") == before
+    if not ends:
+        with Recorder(store, {"widths": [1, 2], "seed": 0}) as again:
+            again.finish(loss=1.0)
+        assert again.record.attempt == 2

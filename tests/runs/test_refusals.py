@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from isoflop.errors import RunTaken, StoreError
-from isoflop.runs import Recorder, RunStore, gc, mark, object_lease, objects, recorder, verify
+from isoflop.runs import Recorder, RunStore, attempt, gc, mark, object_lease, objects, verify
 from isoflop.runs.lease import Lease
 from runs.making import all_points, assert_same_points, files, finish, one_of_each, seen
 
@@ -180,7 +180,7 @@ def test_a_clock_that_jumps_backwards_hurts_no_run(anywhere: str, monkeypatch: p
     now = time.time
     with Recorder(store, {"seed": 0}) as run:
         run.log(1, loss=1.0)
-        monkeypatch.setattr(recorder, "datetime", Yesterday)
+        monkeypatch.setattr(attempt, "datetime", Yesterday)
         monkeypatch.setattr(time, "time", lambda: now() - 86400)
         for step in range(2, 301):
             run.log(step, loss=1.0)

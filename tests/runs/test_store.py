@@ -111,7 +111,7 @@ def test_points_of_a_run_that_was_never_made_are_refused(store: RunStore) -> Non
 
 def test_damaged_points_name_their_file(store: RunStore) -> None:
     run = finish(store, 0)
-    (store.folder(run) / "points.jsonl").write_bytes(b'{"step":1}\n\0\0\0\n')
+    (store.path / "runs" / run / "points.jsonl").write_bytes(b'{"step":1}\n\0\0\0\n')
     with pytest.raises(StoreError, match=rf"{run}/points.jsonl is damaged"):
         store.points_of(run)
 

@@ -42,13 +42,13 @@ def interrupted(store: RunStore) -> str:
 
 
 def torn(store: RunStore) -> str:
-    points = store.folder(interrupted(store)) / "points.jsonl"
+    points = store.path / "runs" / interrupted(store) / "points.jsonl"
     points.write_bytes(points.read_bytes() + b'{"step":2,"lo')
     return f"runs/{interrupted(store)}/points.jsonl"
 
 
 def half_written(store: RunStore) -> str:
-    (store.folder(interrupted(store)) / ".run.json.99.tmp").write_bytes(b"{")
+    (store.path / "runs" / interrupted(store) / ".run.json.99.tmp").write_bytes(b"{")
     return f"runs/{interrupted(store)}/.run.json.99.tmp"
 
 
@@ -58,38 +58,38 @@ def replaced(store: RunStore) -> str:
 
 
 def never_begun(store: RunStore) -> str:
-    store.folder("0" * 16).mkdir()
-    (store.folder("0" * 16) / "lease").touch()
+    (store.path / "runs" / ("0" * 16)).mkdir()
+    (store.path / "runs" / ("0" * 16) / "lease").touch()
     return f"runs/{'0' * 16}/lease"
 
 
 def half_merged(store: RunStore) -> str:
-    shutil.copytree(store.folder(interrupted(store)), store.path / ".merge.abc" / interrupted(store))
+    shutil.copytree(store.path / "runs" / interrupted(store), store.path / ".merge.abc" / interrupted(store))
     return ".merge.abc"
 
 
 def damaged_record(store: RunStore) -> str:
-    (store.folder(interrupted(store)) / "run.json").write_bytes(b'{"format": 1')
+    (store.path / "runs" / interrupted(store) / "run.json").write_bytes(b'{"format": 1')
     return f"runs/{interrupted(store)}"
 
 
 def damaged_points(store: RunStore) -> str:
-    (store.folder(interrupted(store)) / "points.jsonl").write_bytes(b'{"step":1}\n\0\0\n')
+    (store.path / "runs" / interrupted(store) / "points.jsonl").write_bytes(b'{"step":1}\n\0\0\n')
     return f"runs/{interrupted(store)}"
 
 
 def nested_points(store: RunStore) -> str:
-    (store.folder(interrupted(store)) / "points.jsonl").write_bytes(b"[" * 10**6 + b"\n")
+    (store.path / "runs" / interrupted(store) / "points.jsonl").write_bytes(b"[" * 10**6 + b"\n")
     return f"runs/{interrupted(store)}"
 
 
 def without_record(store: RunStore) -> str:
-    (store.folder(interrupted(store)) / "run.json").unlink()
+    (store.path / "runs" / interrupted(store) / "run.json").unlink()
     return f"runs/{interrupted(store)}"
 
 
 def another_spec(store: RunStore) -> str:
-    file = store.folder(interrupted(store)) / "run.json"
+    file = store.path / "runs" / interrupted(store) / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"spec": {"seed": 10**6}}))
     return f"runs/{interrupted(store)}"
 
@@ -176,7 +176,7 @@ def test_a_run_being_written_is_no_problem(both: RunStore) -> None:
     with Recorder(both, {"seed": "now"}) as recorder:
         recorder.log(1, loss=1.0)
         recorder.flush()
-        with (both.folder(recorder.id) / "points.jsonl").open("ab") as file:
+        with (both.path / "runs" / recorder.id / "points.jsonl").open("ab") as file:
             file.write(b'{"step":2')
             file.flush()
             assert verify(both, mend=True) == []
@@ -184,7 +184,7 @@ def test_a_run_being_written_is_no_problem(both: RunStore) -> None:
 
 
 def test_what_is_newer_is_not_mended(both: RunStore) -> None:
-    file = both.folder(interrupted(both)) / "run.json"
+    file = both.path / "runs" / interrupted(both) / "run.json"
     file.write_text('{"format": 2}')
     with pytest.raises(NewerFormat, match="upgrade isoflop"):
         verify(both, mend=True)
@@ -200,8 +200,8 @@ def test_mending_waits_for_no_compaction(both: RunStore) -> None:
 
 def test_a_run_that_somebody_took_up_is_not_mended(both: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     torn(both)
-    monkeypatch.setattr(Lease, "take", lambda file: None if file.name == "lease" else Lease(0))
-    monkeypatch.setattr(Lease, "release", lambda _: None)
+    take = Lease.take
+    monkeypatch.setattr(Lease, "take", lambda file: take(file) if file.parent == both.path else None)
     [problem] = verify(both, mend=True)
     assert not problem.mended
 

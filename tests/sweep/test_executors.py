@@ -90,7 +90,7 @@ def test_a_stop_leaves_every_run_where_it_stands(executor: Executor, store: RunS
     threading.Thread(target=stop_amid).start()
     result = executor([spec], store, stop=stop)
     assert (result.stopped, result.states) == (True, {})
-    assert (store.folder(ident(spec)) / "checkpoint.safetensors").exists()
+    assert (store.path / "runs" / ident(spec) / "checkpoint.safetensors").exists()
     record = store.get(ident(spec))
     assert record is not None
     assert store.state(record) == "interrupted"

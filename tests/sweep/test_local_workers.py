@@ -31,7 +31,7 @@ Launch = Callable[..., subprocess.Popen[str]]
 
 def snapshot(store: RunStore, runs: set[str] | None = None) -> dict[Path, tuple[bytes, int]]:
     """Content and time of every file of these runs (default: of the store)."""
-    folders = [store.path] if runs is None else [store.folder(run) for run in runs]
+    folders = [store.path] if runs is None else [store.path / "runs" / run for run in runs]
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 

@@ -51,7 +51,7 @@ def test_a_sweep_that_is_stopped_goes_on_from_the_step_where_it_stood(
 ) -> None:
     specs = make_specs(**LONG)
     stopped_amid(specs, store, watch)
-    files = [store.folder(record.id) / "checkpoint.safetensors" for record in store]
+    files = [store.path / "runs" / record.id / "checkpoint.safetensors" for record in store]
     assert files
     assert all(file.exists() for file in files)
     result = run_sweep(specs, store, workers=1)
@@ -81,7 +81,7 @@ def test_a_run_that_takes_too_long_fails_and_goes_on_when_it_may_take_longer(
     result = run_sweep(specs, store, workers=1, how=How(run_seconds=1e-3))
     assert result.states == {ident(specs[0]): "failed"}
     assert "it took longer than run_seconds = 0.001" in result.errors[ident(specs[0])]
-    assert (store.folder(ident(specs[0])) / "checkpoint.safetensors").exists()
+    assert (store.path / "runs" / ident(specs[0]) / "checkpoint.safetensors").exists()
     again = run_sweep(specs, store, workers=1, how=How(run_seconds=600))
     assert again.count("finished") == 1
     record = store.get(ident(specs[0]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from isoflop.runs import Recorder, RunStore, run_id
+from isoflop.runs.part_file import PartFile
 from isoflop.sweep import watch
 from isoflop.sweep.launcher import run_sweep
 from isoflop.sweep.resolve import keep_study
@@ -95,3 +96,23 @@ def test_runs_that_end_and_are_compacted_between_two_looks_are_counted(store: Ru
         second.finish(loss=1.0)
     store.compact()
     assert watched.look().states == {"finished": 2}
+
+
+def test_a_look_reads_only_ids_and_states_of_what_is_compacted(
+    store: RunStore, make_specs: MakeSpecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for spec in make_specs():
+        with Recorder(store, spec.to_dict()) as recorder:
+            recorder.finish(loss=1.0)
+    store.compact()
+    columns: list[str] = []
+    read = PartFile.read
+
+    def counted(file: PartFile, names: Sequence[str]) -> Any:
+        columns.extend(names)
+        return read(file, names)
+
+    monkeypatch.setattr(PartFile, "read", counted)
+    monkeypatch.setattr(PartFile, "texts", None)
+    assert Watch(store).look().states == {"finished": len(make_specs())}
+    assert sorted(columns) == ["id", "state"]

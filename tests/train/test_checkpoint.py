@@ -17,8 +17,9 @@ import pytest
 
 from isoflop.data import Corpus, load_corpus
 from isoflop.errors import CheckpointError
-from isoflop.runs import Recorder, RunStore, run_id
-from isoflop.train.checkpoint import NAME, Checkpoints
+from isoflop.runs import Recorder, RunStore, object_lease, run_id
+from isoflop.runs.local import LocalFolder
+from isoflop.train.checkpoint import NAME, Checkpoints, kept
 from isoflop.train.loop import train_stack
 from isoflop.train.spec import TrainSpec
 from isoflop.train.trainer import train
@@ -40,7 +41,7 @@ def attempt(
             raise Stopped
 
     recorders = [Recorder(store, spec.to_dict(), counts=spec.counts()) for spec in specs]
-    files = [Checkpoints(store.folder(recorder.id), every) for recorder in recorders]
+    files = [Checkpoints(store.run(recorder.id), every) for recorder in recorders]
     for recorder in recorders:
         recorder.__enter__()
     try:
@@ -93,12 +94,16 @@ def test_a_cool_down_that_begins_at_its_trunk_is_the_run_from_the_start(
     common: dict[str, Any] = {"learning_rate": 1e-2, "warmup_steps": 30, "unique_tokens": 40 * 128}
     trunk = make_spec(tokens=40 * 128, **common)
     branch = make_spec(tokens=30 * 128, **common)
-    train_stack([trunk], [corpus], [None], checkpoints=[Checkpoints(tmp_path, keep=[20])])
+    train_stack([trunk], [corpus], [None], checkpoints=[Checkpoints(LocalFolder(tmp_path), keep=[20])])
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.20.safetensors"]
     (tmp_path / "checkpoint.20.safetensors").rename(tmp_path / NAME)
     steps: list[int] = []
     [outcome] = train_stack(
-        [branch], [corpus], [None], checkpoints=[Checkpoints(tmp_path)], progress=lambda k, step: steps.append(step)
+        [branch],
+        [corpus],
+        [None],
+        checkpoints=[Checkpoints(LocalFolder(tmp_path))],
+        progress=lambda k, step: steps.append(step),
     )
     assert steps == list(range(21, 31))
     assert outcome.held_out == train(branch, corpus).held_out
@@ -110,16 +115,16 @@ def test_a_cool_down_that_begins_at_its_trunk_is_the_run_from_the_start(
 def test_a_checkpoint_of_another_beginning_is_refused(
     make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    train_stack([make_spec()], [corpus], [None], checkpoints=[Checkpoints(tmp_path, every=10)])
+    train_stack([make_spec()], [corpus], [None], checkpoints=[Checkpoints(LocalFolder(tmp_path), every=10)])
     other = make_spec(**{"unique_tokens": 40 * 128} | change)
     with pytest.raises(CheckpointError, match=r"whose first 30 steps are not those of this one\n.*seeds, data"):
-        train_stack([other], [corpus], [None], checkpoints=[Checkpoints(tmp_path)])
+        train_stack([other], [corpus], [None], checkpoints=[Checkpoints(LocalFolder(tmp_path))])
 
 
 def test_a_damaged_checkpoint_is_named(make_spec: MakeSpec, corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"checkpoint.safetensors is damaged: .*\n.*begins anew"):
-        train_stack([make_spec()], [corpus], [None], checkpoints=[Checkpoints(tmp_path)])
+        train_stack([make_spec()], [corpus], [None], checkpoints=[Checkpoints(LocalFolder(tmp_path))])
 
 
 _LAUNCH = """
@@ -142,7 +147,7 @@ def test_a_sweep_killed_amid_a_run_gives_the_losses_of_one_that_was_not(
     for name, kills in (("whole", 0), ("killed", 2)):
         store = RunStore(tmp_path / name)
         load_corpus(corpus.source, store.cache)
-        folder = store.folder(run_id(spec.to_dict()))
+        folder = store.path / "runs" / run_id(spec.to_dict())
         for kill in range(kills + 1):
             process = subprocess.Popen(
                 [sys.executable, "-c", _LAUNCH, str(store.path), "50"], stdin=subprocess.PIPE, start_new_session=True
@@ -170,3 +175,83 @@ def wait_for_another(file: Path, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, "it ended before a checkpoint was seen"
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.002)
+
+
+_TRAIN = """
+import json, sys
+from isoflop.data import load_corpus
+from isoflop.runs import Recorder, RunStore
+from isoflop.train import Checkpoints, TrainSpec, train_stack
+spec, store = TrainSpec.from_dict(json.loads(sys.argv[1])), RunStore(sys.argv[2])
+with Recorder(store, spec.to_dict(), counts=spec.counts(), strict=True) as recorder:
+    files = Checkpoints(store.run(recorder.id), every=20)
+    train_stack([spec], [load_corpus(sys.argv[3])], [recorder], checkpoints=[files])
+"""
+
+
+def test_a_run_killed_on_one_machine_goes_on_bit_for_bit_on_another(
+    make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(tokens=2000 * 128, unique_tokens=300 * 128)
+    whole = attempt([spec], corpus, RunStore(tmp_path / "whole"), every=0)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine-a"))
+    command = [sys.executable, "-c", _TRAIN, json.dumps(spec.to_dict()), f"{s3}/store", corpus.source]
+    process = subprocess.Popen(command)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine-b"))
+    store = RunStore(f"{s3}/store")
+    folder = store.run(run_id(spec.to_dict()))
+    until = time.monotonic() + 60
+    while NAME not in folder.names():
+        assert process.poll() is None, "it ended before a checkpoint was seen"
+        assert time.monotonic() < until, "waited in vain"
+    process.kill()
+    process.wait()
+    assert (tmp_path / "machine-a").exists()
+    [record] = store
+    assert store.state(record) == "running"  # until its lease expires
+    monkeypatch.setattr(object_lease, "EXPIRES_SECONDS", 0.0)
+    assert store.state(record) == "interrupted"
+
+    steps: list[int] = []
+    with Recorder(store, spec.to_dict(), counts=spec.counts()) as recorder:
+        files = Checkpoints(folder)
+        train_stack([spec], [corpus], [recorder], checkpoints=[files], progress=lambda k, step: steps.append(step))
+    files.clear()
+    assert steps[0] > 20
+    assert steps[0] % 20 == 1
+    assert_same(whole[0], store.points_of(recorder.id))
+    assert NAME not in folder.names()
+    assert (recorder.record.status, recorder.record.attempt) == ("finished", 2)
+
+
+@pytest.mark.parametrize("elsewhere", ["memory", "s3", "gs", "az"])
+def test_a_longer_run_begins_from_what_another_machine_kept(
+    make_spec: MakeSpec, corpus: Corpus, elsewhere: str, request: pytest.FixtureRequest
+) -> None:
+    root = "memory://kept" if elsewhere == "memory" else request.getfixturevalue(elsewhere)
+    store, held = RunStore(f"{root}/store"), {"schedule": "constant", "unique_tokens": 20 * 128}
+    short, long = make_spec(tokens=20 * 128, **held), make_spec(tokens=40 * 128, **held)
+    with Recorder(store, short.to_dict(), counts=short.counts()) as recorder:
+        files = Checkpoints(store.run(recorder.id), keep=(short.held_steps,))
+        train_stack([short], [corpus], [recorder], checkpoints=[files])
+    found = kept(store, long)
+    assert found is not None
+    assert (found.run, found.step, found.name) == (recorder.id, 20, "checkpoint.20.safetensors")
+    steps: list[int] = []
+    begun = Checkpoints(store.run(run_id(long.to_dict())), begin=found)
+    [outcome] = train_stack([long], [corpus], [None], checkpoints=[begun], progress=lambda k, step: steps.append(step))
+    assert steps == list(range(21, 41))
+    assert outcome.held_out == train(long, corpus).held_out
+    assert kept(store, make_spec(tokens=40 * 128, seed=1, **held)) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a checkpoint", b"\xff" * 64, b"\x08" + b"\0" * 7 + b"[[[[[[[["], ids=str
+)
+def test_a_damaged_checkpoint_that_was_kept_is_named(make_spec: MakeSpec, tmp_path: Path, content: bytes) -> None:
+    store = RunStore(tmp_path / "store")
+    (store.path / "runs" / "abc").mkdir()
+    (store.path / "runs" / "abc" / "checkpoint.20.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"abc/checkpoint.20.safetensors is damaged: .*\n.*delete it"):
+        kept(store, make_spec())

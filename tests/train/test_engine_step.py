@@ -13,6 +13,7 @@ import torch
 from isoflop import Shape
 from isoflop.data import Corpus
 from isoflop.runs import Recorder, RunStore
+from isoflop.runs.local import LocalFolder
 from isoflop.train import footprint
 from isoflop.train import spec as specs_module
 from isoflop.train.checkpoint import Checkpoints
@@ -88,7 +89,7 @@ def test_a_run_of_the_engine_goes_on_bit_for_bit(
 
     for k in range(2):
         (tmp_path / str(k)).mkdir()
-    files = [Checkpoints(tmp_path / str(k), every=10) for k in range(2)]
+    files = [Checkpoints(LocalFolder(tmp_path / str(k)), every=10) for k in range(2)]
     with pytest.raises(KeyboardInterrupt):
         train_stack(specs, [corpus] * 2, [None] * 2, checkpoints=files, progress=stop)
     steps: list[int] = []

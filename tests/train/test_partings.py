@@ -91,7 +91,7 @@ def test_followers_go_on_from_checkpoints(
     whole = record(family, corpus, RunStore(tmp_path / "whole"))
     store = RunStore(tmp_path / "broken")
     recorders = [Recorder(store, spec.to_dict(), counts=spec.counts()).__enter__() for spec in family]
-    files = [Checkpoints(store.folder(recorder.id), 5) for recorder in recorders]
+    files = [Checkpoints(store.run(recorder.id), 5) for recorder in recorders]
     with pytest.raises(Stopped):
         train_stack(family, [corpus] * len(family), recorders, checkpoints=files, progress=stop)
     left = []
@@ -100,7 +100,7 @@ def test_followers_go_on_from_checkpoints(
         recorder.__exit__(None if recorder._result else Stopped, None if recorder._result else stopped, None)
         if not recorder._result:
             left.append(spec)
-    kept = [Checkpoints(store.folder(run_id(spec.to_dict())), 5) for spec in left]
+    kept = [Checkpoints(store.run(run_id(spec.to_dict())), 5) for spec in left]
     record(left, corpus, store, checkpoints=kept)
     for spec, expected in zip(family, whole, strict=True):
         points = store.points_of(run_id(spec.to_dict()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from accelerate.tracking import GeneralTracker, on_main_process
 
-from isoflop.adapters.training import Training
+from isoflop.adapters.training import Planned, Training
 from isoflop.errors import SpecError
 from isoflop.runs.store import RunStore
 
@@ -22,11 +22,9 @@ class IsoflopTracker(GeneralTracker):  # type: ignore[misc]
     Args:
         store: where the run is recorded.
         spec: what makes it this run: learning rate, data, seed, ...
-        model: the torch module, before or after ``accelerator.prepare``.
-        batch_tokens: tokens of an optimizer's step, over all processes.
-        steps: how many are planned.
-        seq: tokens of a sequence; None leaves ``C_traced`` out.
         names: what metrics are called here, such as ``{"train_loss": "loss"}``.
+        planned: ``model``, before or after ``accelerator.prepare``, ``batch_tokens``, ``steps`` and ``seq``, as in
+            :class:`~isoflop.adapters.training.Planned`.
     """
 
     name = "isoflop"
@@ -37,15 +35,11 @@ class IsoflopTracker(GeneralTracker):  # type: ignore[misc]
         store: RunStore,
         spec: Mapping[str, Any],
         *,
-        model: Any,
-        batch_tokens: int,
-        steps: int,
-        seq: int | None = None,
         names: Mapping[str, str] | None = None,
+        **planned: Unpack[Planned],
     ) -> None:
         super().__init__()
-        self._store, self._spec, self._names = store, dict(spec), names
-        self._model, self._batch_tokens, self._steps, self._seq = model, batch_tokens, steps, seq
+        self._store, self._spec, self._names, self._planned = store, dict(spec), names, planned
         self._training: Training | None = None
 
     @property
@@ -57,8 +51,10 @@ class IsoflopTracker(GeneralTracker):  # type: ignore[misc]
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
         """Open the run, with ``values`` in its spec."""
         training = Training(self._store, dict(values) | self._spec, trainer="accelerate", names=self._names)
-        model = getattr(self._model, "module", self._model)  # what DistributedDataParallel wraps
-        training.begin(model, batch_tokens=self._batch_tokens, steps=self._steps, seq=self._seq)
+        model = self._planned["model"]
+        training.begin(
+            **self._planned | {"model": getattr(model, "module", model)}
+        )  # which DistributedDataParallel wraps
         self._training = training
 
     @on_main_process  # type: ignore[untyped-decorator]

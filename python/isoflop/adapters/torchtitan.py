@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from torchtitan.components.metrics import BaseLogger, LoggerContainer
 
-from isoflop.adapters.training import Training
+from isoflop.adapters.training import Planned, Training
 from isoflop.runs.store import RunStore
 
 _NAMES = {
@@ -22,29 +22,19 @@ _NAMES = {
 class IsoflopLogger(BaseLogger):  # type: ignore[misc]
     """Records what torchtitan logs: losses, gradient norm, throughput, memory.
 
-    :func:`attach` puts one beside the loggers of a metrics processor, on the process that has the losses.
+    :func:`attach` puts one beside the loggers of a metrics processor, on every process.
 
     Args:
         store: where the run is recorded.
         spec: what makes it this run: learning rate, data, seed, ...
-        model: the torch module, whole: before it is split among processes.
-        batch_tokens: tokens of an optimizer's step, over all processes (global batch size times ``seq_len``).
-        steps: how many are planned.
-        seq: tokens of a sequence; None leaves ``C_traced`` out.
+        rank: of the process that has the losses and records them: of a pipeline the first of the last stage.
+        planned: ``model``, ``batch_tokens`` (global batch size times ``seq_len``), ``steps`` and ``seq``, as in
+            :class:`~isoflop.adapters.training.Planned`.
     """
 
-    def __init__(
-        self,
-        store: RunStore,
-        spec: Mapping[str, Any],
-        *,
-        model: Any,
-        batch_tokens: int,
-        steps: int,
-        seq: int | None = None,
-    ) -> None:
-        self._training = Training(store, spec, trainer="torchtitan", names=_NAMES)
-        self._training.begin(model, batch_tokens=batch_tokens, steps=steps, seq=seq)
+    def __init__(self, store: RunStore, spec: Mapping[str, Any], *, rank: int = 0, **planned: Unpack[Planned]) -> None:
+        self._training = Training(store, spec, trainer="torchtitan", names=_NAMES, rank=rank)
+        self._training.begin(**planned)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Add a point."""

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from isoflop.adapters.parameters import count_parameters, shape_of
 from isoflop.errors import SpecError
+from isoflop.runs.rank import rank_of_process
 from isoflop.runs.recorder import Recorder
 from isoflop.runs.store import RunStore
 from isoflop.tracing.meta import trace_meta
+
+
+class Planned(TypedDict):
+    """What a trainer does not tell of a training, and its user says.
+
+    Attributes:
+        model: the torch module that is trained, whole: as it is before it is split among processes.
+        batch_tokens: tokens of an optimizer's step, over all processes.
+        steps: how many are planned.
+        seq: tokens of a sequence; None leaves ``C_traced`` out.
+    """
+
+    model: Any
+    batch_tokens: int
+    steps: int
+    seq: NotRequired[int | None]
+
 
 _HELD_OUT = ("val_loss", "loss")
 _TAKEN = ("step", "tokens", "run")
@@ -30,11 +48,19 @@ class Training:
         spec: what makes it this run: learning rate, data, seed, ...
         trainer: the name of the library.
         names: what its metrics are called here; others keep their names.
+        rank: of the process that records: the one that has the losses.
     """
 
     def __init__(
-        self, store: RunStore, spec: Mapping[str, Any], *, trainer: str, names: Mapping[str, str] | None = None
+        self,
+        store: RunStore,
+        spec: Mapping[str, Any],
+        *,
+        trainer: str,
+        names: Mapping[str, str] | None = None,
+        rank: int = 0,
     ) -> None:
+        self._rank = rank
         self._store, self._spec, self._trainer, self._names = store, dict(spec), trainer, dict(names or {})
         self._stack = ExitStack()
         self._recorder: Recorder | None = None
@@ -48,13 +74,7 @@ class Training:
         return self._recorder is not None
 
     def begin(self, model: Any, *, batch_tokens: int, steps: int, seq: int | None = None) -> None:
-        """Open the run.
-
-        Args:
-            model: the torch module that is trained.
-            batch_tokens: tokens of an optimizer's step, over all devices.
-            steps: how many steps are planned.
-            seq: tokens of a sequence; None leaves ``C_traced`` out.
+        """Open the run, of what is :class:`Planned`.
 
         Raises:
             SpecError: a number of tokens or steps that is not positive.
@@ -75,7 +95,8 @@ class Training:
                 said["C_traced"] = f"not counted: {type(error).__name__}: {error}"[:500]
         planned = {"trainer": self._trainer, "batch_tokens": batch_tokens, "steps": steps}
         shape = {"shape": found} if (found := shape_of(model)) else {}
-        recorder = Recorder(self._store, planned | shape | self._spec, counts=counts, environment=said)
+        rank = abs(rank_of_process() - self._rank)
+        recorder = Recorder(self._store, planned | shape | self._spec, counts=counts, environment=said, rank=rank)
         self._recorder = self._stack.enter_context(recorder)
         self._batch_tokens = batch_tokens
 

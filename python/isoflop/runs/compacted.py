@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from isoflop.errors import StoreError
 from isoflop.runs.folder import Folder
 from isoflop.runs.manifest import Manifest, read_manifest
@@ -39,6 +41,11 @@ class Compacted:
         """The part that holds a run, and where in it."""
         found = ((part, part.index(run)) for part in self.parts())
         return next(((part, index) for part, index in found if index is not None), None)
+
+    def states(self) -> dict[str, str]:
+        """Of all runs, by their ids."""
+        pairs = (zip(part.ids.tolist(), part.states, strict=True) for part in self.parts())
+        return {run.decode(): state for run, state in chain.from_iterable(pairs)}
 
     def ids(self) -> list[str]:
         """Of all runs, sorted."""

@@ -7,6 +7,7 @@ So whatever step is the last, every run is there, and readers take it once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from isoflop.runs.part_writer import write_part
 from isoflop.runs.points import RUN, read_lines
 from isoflop.runs.record import ENDED, read_record
 from isoflop.runs.rubbish import alone, find_rubbish, remove
+from isoflop.runs.together import together
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -74,9 +76,7 @@ def add(store: RunStore, runs: Iterable[HeldRun], *, part_bytes: int = PART_BYTE
     n_runs = n_points = 0
     for batch in _batches(runs, part_bytes):
         _publish_with(batch, store.compacted.folder, part_bytes)
-        for run in batch:
-            folder = store.run(run.id)
-            folder.clear(folder.kept())
+        deque(together(lambda run: _clear(store, run.id), batch), maxlen=0)
         n_runs += len(batch)
         n_points += sum(run.n_points for run in batch)
     return n_runs, n_points
@@ -103,14 +103,23 @@ def read_ended(store: RunStore, run: str) -> HeldRun | None:
 
 def _ended(store: RunStore, damaged: list[str]) -> Iterator[HeldRun]:
     """The ended runs with a folder of their own; what is wrong with the others goes to ``damaged``."""
-    for run in store.loose():
-        try:
-            ended = read_ended(store, run)
-        except StoreError as error:
-            damaged.append(error.message)
-        else:
-            if ended is not None:
-                yield ended
+    for read in together(lambda run: _read(store, run), store.loose()):
+        if isinstance(read, StoreError):
+            damaged.append(read.message)
+        elif read is not None:
+            yield read
+
+
+def _read(store: RunStore, run: str) -> HeldRun | StoreError | None:
+    try:
+        return read_ended(store, run)
+    except StoreError as error:
+        return error
+
+
+def _clear(store: RunStore, run: str) -> None:
+    folder = store.run(run)
+    folder.clear(folder.kept())
 
 
 def _batches(runs: Iterable[HeldRun], part_bytes: int) -> Iterator[list[HeldRun]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from isoflop.runs.lease import Held
@@ -42,11 +43,20 @@ class Folder(Protocol):
     def having(self, name: str) -> list[str]:
         """Names of the folders in it that have a file called ``name``, sorted."""
 
+    def matching(self, pattern: str) -> list[tuple[str, str]]:
+        """The folders in it and the files in these whose names match a shell pattern, both by name, sorted."""
+
     def size(self, name: str) -> int:
         """Bytes of a file; 0 where there is none."""
 
     def read(self, name: str) -> bytes | None:
         """The content of a file, or None where there is none."""
+
+    def head(self, name: str, n_bytes: int) -> bytes:
+        """The first bytes of a file, as many as there are."""
+
+    def on_disk(self, name: str) -> AbstractContextManager[Path]:
+        """A file on this machine, or a copy of it that goes with the block."""
 
     def replace(self, name: str, content: bytes) -> None:
         """Readers see the old content or the new one, also after a power cut."""
@@ -87,7 +97,7 @@ class RunFolder(Folder, Protocol):
         """Whether a living process writes the run."""
 
     def begin(self, earlier: int | None) -> None:
-        """Set the points of the ``earlier`` attempt aside; the caller holds the lease and says who it is."""
+        """Set the points of the ``earlier`` attempt aside; the caller holds the lease."""
 
     def write_record(self, attempt: int, content: bytes) -> None:
         """Write ``run.json`` as this attempt has it."""
@@ -141,3 +151,8 @@ class Journal(Protocol):
 def of_attempt(number: int) -> str:
     """The name of the points of an attempt that is not the newest."""
     return f"points.{number}.jsonl"
+
+
+def is_half_written(name: str) -> bool:
+    """Whether a file is one that its writer renames or removes in the end."""
+    return name.startswith(".") and name.endswith(".tmp")

@@ -9,11 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import msgspec
+
+from isoflop.errors import StoreError
 from isoflop.runs.files import explained, replace_file
 from isoflop.runs.lease import Lease
 
 if TYPE_CHECKING:
     from isoflop.runs.local_run import LocalRun
+
+
+class _Numbered(msgspec.Struct):
+    """What tells the contents of a manifest from each other, or those of a record."""
+
+    number: int = 0
+    attempt: int = 0
 
 
 class LocalFolder:
@@ -46,6 +56,10 @@ class LocalFolder:
     def having(self, name: str) -> list[str]:
         return [folder for folder in self.names() if (self.path / folder / name).exists()]
 
+    def matching(self, pattern: str) -> list[tuple[str, str]]:
+        with explained("list", self.path):
+            return sorted((file.parent.name, file.name) for file in self.path.glob(f"*/{pattern}"))
+
     def size(self, name: str) -> int:
         with explained("read", self.path / name):
             try:
@@ -60,6 +74,14 @@ class LocalFolder:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def head(self, name: str, n_bytes: int) -> bytes:
+        with explained("read", self.path / name), (self.path / name).open("rb") as file:
+            return file.read(n_bytes)
+
+    @contextmanager
+    def on_disk(self, name: str) -> Iterator[Path]:
+        yield self.path / name
+
     def replace(self, name: str, content: bytes) -> None:
         with explained("write", self.path / name):
             self.path.mkdir(exist_ok=True)
@@ -67,7 +89,7 @@ class LocalFolder:
             self._sync()
 
     def publish(self, name: str, number: int, content: bytes) -> None:
-        """No number is needed: who holds a lock of the kernel is never taken for dead."""
+        refuse_later(self.path / name, number - 1)
         self.replace(name, content)
 
     @contextmanager
@@ -116,3 +138,21 @@ class LocalFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def refuse_later(path: Path, newest: int) -> None:
+    """Refuse to write a file that is later than the ``newest`` there may be, by the number in it.
+
+    Raises:
+        StoreError: it is, or it cannot be read.
+    """
+    with explained("read", path):
+        try:
+            there = msgspec.json.decode(path.read_bytes(), type=_Numbered)
+        except (FileNotFoundError, msgspec.MsgspecError, RecursionError):  # of none it is known to be later
+            return
+    if max(there.number, there.attempt) > newest:
+        raise StoreError(
+            f"another process has written {path} meanwhile",
+            hint="on another machine it took this one for dead; what it wrote counts",
+        )

@@ -1,4 +1,4 @@
-"""The folder of a run on a disk: points are appended to a file, and the lease is a lock of the kernel."""
+"""The folder of a run on a disk: points are appended to a file, and an attempt never writes over a later one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from isoflop.runs.files import cut_torn_tail, explained, replace_file, whole_lines
-from isoflop.runs.folder import LEASE, POINTS, RECORD, of_attempt
+from isoflop.runs.folder import LEASE, POINTS, RECORD, is_half_written, of_attempt
 from isoflop.runs.lease import is_held
-from isoflop.runs.local import LocalFolder
+from isoflop.runs.local import LocalFolder, refuse_later
 
 ARRIVING = ".merge."
 """How folders begin in which runs of another store stand until they are whole."""
@@ -33,11 +33,15 @@ class LocalRun(LocalFolder):
                 points.rename(self.path / of_attempt(earlier))
 
     def publish(self, name: str, number: int, content: bytes) -> None:
-        with explained("write", self.path / name):
-            replace_file(self.path / name, content)
+        self._write(name, number - 1, content)
 
     def write_record(self, attempt: int, content: bytes) -> None:
-        self.publish(RECORD, attempt, content)
+        self._write(RECORD, attempt, content)
+
+    def _write(self, name: str, newest: int, content: bytes) -> None:
+        refuse_later(self.path / name, newest)
+        with explained("write", self.path / name):
+            replace_file(self.path / name, content)
 
     def journal(self, attempt: int) -> FileJournal:
         return FileJournal(self.path / POINTS)
@@ -47,7 +51,7 @@ class LocalRun(LocalFolder):
         return [name for name in names if (self.path / name).exists()]
 
     def half_written(self) -> list[str]:
-        return [name for name in self.names() if name.startswith(".") and name.endswith(".tmp")]
+        return list(filter(is_half_written, self.names()))
 
     def clear(self, names: list[str]) -> int:
         freed = 0

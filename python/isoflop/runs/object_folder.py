@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from isoflop.errors import StoreError
@@ -60,9 +61,17 @@ class ObjectFolder:
         return sorted({plain_name(name) for name in self.objects.sizes(self.at)})
 
     def having(self, name: str) -> list[str]:
-        inside = (path.removeprefix(f"{self.at}/") for path in self.objects.all_below(self.at))
-        split = (path.split("/") for path in inside)
-        return sorted({path[0] for path in split if len(path) == 2 and name in (path[1], plain_name(path[1]))})
+        return sorted({folder for folder, file in self._inside() if name in (file, plain_name(file))})
+
+    def matching(self, pattern: str) -> list[tuple[str, str]]:
+        return sorted((folder, file) for folder, file in self._inside() if fnmatchcase(file, pattern))
+
+    def _inside(self) -> Iterator[tuple[str, str]]:
+        """Folders in it, and what is directly in them."""
+        for path in self.objects.all_below(self.at):
+            folder, _, file = path.removeprefix(f"{self.at}/").partition("/")
+            if file and "/" not in file:
+                yield folder, file
 
     def size(self, name: str) -> int:
         sizes = self.objects.sizes(self.at)
@@ -75,6 +84,19 @@ class ObjectFolder:
             if (content := self.objects.get(f"{self.at}/{newest}")) is not None:
                 return content  # else it was replaced, and removed, since it was listed
         return None
+
+    def head(self, name: str, n_bytes: int) -> bytes:
+        return self.objects.head(f"{self.at}/{name}", n_bytes)
+
+    @contextmanager
+    def on_disk(self, name: str) -> Iterator[Path]:
+        with explained("write", self.copies):
+            self.copies.mkdir(parents=True, exist_ok=True)
+            made = TemporaryDirectory(dir=self.copies, prefix=".")
+        with made as folder:
+            copy = Path(folder) / name
+            self.objects.download(f"{self.at}/{name}", str(copy))
+            yield copy
 
     def replace(self, name: str, content: bytes) -> None:
         self.objects.put(f"{self.at}/{name}", content)

@@ -19,10 +19,9 @@ import socket
 import threading
 
 from isoflop.errors import StoreError
+from isoflop.runs.heartbeat import BEAT_SECONDS, EXPIRES_SECONDS
 from isoflop.runs.objects import Objects
 
-EXPIRES_SECONDS = 120.0
-BEAT_SECONDS = 20.0
 NAME = re.compile(r"lease\.(\d{6})")
 
 
@@ -54,9 +53,6 @@ class ObjectLease:
             if number <= newest:
                 objects.remove(_path(folder, number))
         return cls(objects, mine, content)
-
-    def sign(self) -> None:
-        """It says who holds it from the beginning."""
 
     def stop(self) -> None:
         """Hold it no longer than until it expires."""

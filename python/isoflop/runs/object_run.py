@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from isoflop.errors import StoreError
 from isoflop.runs import object_lease
-from isoflop.runs.folder import LEASE, POINTS, RECORD, of_attempt
+from isoflop.runs.folder import LEASE, POINTS, RECORD, is_half_written, of_attempt
 from isoflop.runs.object_folder import NUMBERED, ObjectFolder, numbered, plain_name
 from isoflop.runs.objects import Objects
 
@@ -68,7 +68,7 @@ class ObjectRun(ObjectFolder):
         return [name for name in (RECORD, POINTS, *filter(_POINTS.fullmatch, names), LEASE) if name in names]
 
     def half_written(self) -> list[str]:
-        return [name for name in self.names() if name.startswith(".") and name.endswith(".tmp")]
+        return list(filter(is_half_written, self.names()))
 
     def clear(self, names: list[str]) -> int:
         if not self.names() or (lease := self.take(LEASE)) is None:

@@ -59,6 +59,11 @@ class Objects:
             except FileNotFoundError:
                 return None
 
+    def head(self, path: str, n_bytes: int) -> bytes:
+        """The first bytes of an object."""
+        with reached("read", path):
+            return bytes(self._driver.cat_file(path, start=0, end=n_bytes))
+
     def sizes(self, path: str) -> dict[str, int]:
         """Bytes by the last part of the key, of what is directly in a folder; 0 of a folder."""
         return {entry["name"].rpartition("/")[2]: int(entry.get("size") or 0) for entry in self._listed(path)}

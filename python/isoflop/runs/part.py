@@ -78,7 +78,9 @@ class Part:
     @cached_property
     def states(self) -> list[str]:
         """Of each run."""
-        return list(self._runs.read(["state"])["state"].to_pylist())
+        texts = self._runs.read(["state"])["state"].combine_chunks().dictionary_encode()
+        known = texts.dictionary.to_pylist()
+        return [known[code] for code in texts.indices.to_pylist()]
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:

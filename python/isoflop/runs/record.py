@@ -58,11 +58,19 @@ def run_id(spec: Mapping[str, Any]) -> str:
     Raises:
         SpecError: the spec holds something JSON has no word for (NaN and infinities among them).
     """
+    return hashlib.sha256(canonical(spec)).hexdigest()[:16]
+
+
+def canonical(spec: Mapping[str, Any]) -> bytes:
+    """A spec as canonical JSON: equal specs have equal bytes.
+
+    Raises:
+        SpecError: the spec holds something JSON has no word for (NaN and infinities among them).
+    """
     try:
-        canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise SpecError(f"a run spec must be plain JSON values: {error}") from error
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def in_total(counts: Mapping[str, float]) -> dict[str, float]:

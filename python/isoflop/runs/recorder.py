@@ -6,34 +6,22 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from isoflop.errors import RecorderWarning, RunTaken, SpecError, StoreError
+from isoflop.errors import RecorderWarning, SpecError, StoreError
+from isoflop.runs.attempt import Attempt
 from isoflop.runs.buffer import Buffer
 from isoflop.runs.delivery import deliver
-from isoflop.runs.files import explained, whole
-from isoflop.runs.folder import LEASE, RECORD, of_attempt
-from isoflop.runs.outbox import Outbox
 from isoflop.runs.points import RUN
 from isoflop.runs.rank import rank_of_process
-from isoflop.runs.record import ENDED, RunRecord, Status, run_id, to_json
-from isoflop.runs.spool import spools_of
+from isoflop.runs.record import Status, run_id
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
 
 _FLUSH_POINTS = 100
 _FLUSH_SECONDS = 2.0
-
-
-class _Step(msgspec.Struct):
-    """The one field that every point has."""
-
-    step: float
 
 
 class Recorder:
@@ -84,66 +72,27 @@ class Recorder:
         for name, value in (counts or {}).items():
             if not math.isfinite(value):
                 raise SpecError(f"count {name} = {value!r} of run {self.id} must be a finite number")
-        self._store, self._folder, self._strict = store, store.run(self.id), strict
+        self._store, self._strict = store, strict
         self._spec, self._counts, self._environment = dict(spec), dict(counts or {}), dict(environment or {})
         self._rank = rank_of_process() if rank is None else rank
         self._buffer = Buffer(self._refuse)
         self._flushed = 0.0
         self._warned = False
-        self._outbox: Outbox | None = None
+        self._attempt: Attempt | None = None
         self._result: dict[str, float] | None = None
 
     def __enter__(self) -> Self:
-        if self._rank != 0:
-            return self
-        deliver(self._store, self.id)
-        self._earlier()
-        lease = self._folder.take(LEASE)
-        if lease is None:
-            raise RunTaken(f"run {self.id} is being written by another process")
-        self._lease = lease
-        try:
-            with explained("open a run in", self._folder.url):
-                self._open_attempt()
-        except BaseException:
-            lease.release()
-            raise
+        if self._rank == 0:
+            deliver(self._store, self.id)
+            self._attempt = Attempt.begin(self._store, self._spec, self._counts, self._environment, strict=self._strict)
+            self.record = self._attempt.record
+            self._flushed = time.monotonic()
         return self
-
-    def _open_attempt(self) -> None:
-        earlier = self._earlier()
-        self._lease.sign()
-        self._folder.begin(None if earlier is None else earlier.attempt)
-        attempt = 1 if earlier is None else earlier.attempt + 1
-        self.record = RunRecord(
-            id=self.id,
-            status="running",
-            attempt=attempt,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            spec=self._spec,
-            counts=self._counts,
-            environment=self._environment,
-        )
-        self._begin_record()
-        spool = spools_of(self._store) / f"{self.id}.{attempt}"
-        self._outbox = Outbox(self._folder, attempt, spool, behind=self._store.is_far, strict=self._strict)
-        self._began = self._flushed = time.monotonic()
-
-    def _begin_record(self) -> None:
-        self._folder.publish(RECORD, self.record.attempt, to_json(self.record))
-
-    def _earlier(self) -> RunRecord | None:
-        """The record of the attempt before this one, if there was one and it may be made again."""
-        earlier = self._store.get(self.id)
-        if earlier is not None and earlier.status in ENDED:
-            raise RunTaken(f"run {self.id} is {earlier.status} already", hint="another seed makes another run")
-        return earlier
 
     def describe(self, **environment: str) -> None:
         """Add to what the record says of what the run is made with; it stands there at once, whatever comes after."""
-        if self._outbox is not None:
-            self.record.environment.update(environment)
-            self._outbox.write_record(to_json(self.record))
+        if self._attempt is not None:
+            self._attempt.describe(environment)
 
     def log(self, step: int, **values: Any) -> None:
         """Add one point: ``step`` and any named numbers (``tokens``, ``loss``, ``lr``, ...); NaN becomes null.
@@ -154,7 +103,7 @@ class Recorder:
             SpecError: a number called "run", or a value that is none (``strict``).
             StoreError: the disk refuses (``strict``).
         """
-        if self._outbox is None:
+        if self._attempt is None:
             return
         if RUN in values:
             del values[RUN]
@@ -165,35 +114,27 @@ class Recorder:
 
     def flush(self) -> None:
         """Write the buffered points as whole lines."""
-        if self._outbox is not None and self._buffer.points:
+        if self._attempt is not None and self._buffer.points:
             self._flushed = time.monotonic()
-            self._outbox.append(self._buffer.lines())
+            self._attempt.outbox.append(self._buffer.lines())
 
     def sync(self) -> None:
         """Bring what was logged to the store, through every cache."""
-        if self._outbox is not None:
+        if self._attempt is not None:
             self.flush()
-            self._outbox.sync()
+            self._attempt.outbox.sync()
 
     def rewind(self, step: int) -> None:
         """Go on after ``step``: what earlier attempts logged up to there is this one's too; later points are not."""
-        if self._outbox is None:
-            return
-        decoder = msgspec.json.Decoder(_Step)
-        before: list[bytes] = []
-        for attempt in range(1, self.record.attempt):
-            lines = whole(self._folder.read(of_attempt(attempt)) or b"").splitlines(keepends=True)
-            until = [line for line in lines if decoder.decode(line).step <= step]
-            before = max(before, until, key=len)  # an attempt may have been killed before it copied its forerunner's
-        if before:
-            self._outbox.append(b"".join(before))
+        if self._attempt is not None and (before := self._attempt.logged_before(step)):
+            self._attempt.outbox.append(before)
 
     def finish(self, *, loss: Any, **result: Any) -> None:
         """State the outcome: ``loss`` (held-out, nats/token), ``tokens``, ...; what is not finite is left out.
 
         It is written when the block is left.
         """
-        if self._outbox is None:
+        if self._attempt is None:
             return
         self.flush()
         told = self._buffer.numbers({"loss": loss, **result})
@@ -205,53 +146,39 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._outbox is None:
+        if self._attempt is None:
             return
-        outbox = self._outbox
+        attempt = self._attempt
         try:
-            if error is not None:
-                self._salvage(outbox, error)
-            else:
-                self._close(outbox)
+            with attempt:
+                if error is None:
+                    self.sync()
+                    attempt.end(*self._outcome(), self._result)
+                else:
+                    self._salvage(attempt, error)
+        except StoreError as second:
+            if error is None:
+                raise
+            error.add_note(f"and the run could not be closed: {second.message}")
         finally:
-            self._outbox = None
-            self._lease.release()
+            self._attempt = None
 
-    def _close(self, outbox: Outbox) -> None:
-        try:
-            self.sync()
-            if self._buffer.diverged_at is not None:
-                self._end(outbox, "diverged", f"the loss was not finite at step {self._buffer.diverged_at}")
-            elif self._result is None:
-                self._end(outbox, "failed", "the run ended without a result: finish(loss=...) was not called")
-            else:
-                self._end(outbox, "finished", None)
-        finally:
-            outbox.close()
+    def _outcome(self) -> tuple[Status, str | None]:
+        if self._buffer.diverged_at is not None:
+            return "diverged", f"the loss was not finite at step {self._buffer.diverged_at}"
+        if self._result is None:
+            return "failed", "the run ended without a result: finish(loss=...) was not called"
+        return "finished", None
 
-    def _salvage(self, outbox: Outbox, error: BaseException) -> None:
+    def _salvage(self, attempt: Attempt, error: BaseException) -> None:
         """Keep what can be kept while ``error`` is on its way up: whole lines, and why the run failed.
 
         Where the disk refuses even that, the record stays ``running``, which reads as interrupted once the lease is
         gone.
         """
-        try:
-            try:
-                self.flush()
-                if isinstance(error, Exception):
-                    self._end(outbox, "failed", f"{type(error).__name__}: {error}")
-            finally:
-                outbox.close()
-        except StoreError as second:
-            error.add_note(f"and the run could not be closed: {second.message}")
-
-    def _end(self, outbox: Outbox, status: Status, error: str | None) -> None:
-        record = self.record
-        record.status, record.error = status, error
-        record.ended = datetime.now(UTC).isoformat(timespec="seconds")
-        record.seconds = round(time.monotonic() - self._began, 3)
-        record.result = self._result if status == "finished" else None
-        outbox.write_record(to_json(record))
+        self.flush()
+        if isinstance(error, Exception):
+            attempt.end("failed", f"{type(error).__name__}: {error}", None)
 
     def _refuse(self, message: str) -> None:
         """Raise or, once, warn of what cannot be recorded."""

@@ -9,11 +9,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from isoflop.errors import StoreError
-from isoflop.runs import marker
 from isoflop.runs.files import explained
-from isoflop.runs.folder import LEASE
+from isoflop.runs.folder import LEASE, is_half_written
 from isoflop.runs.local_run import ARRIVING
 from isoflop.runs.manifest import read_manifest
+from isoflop.runs.together import together
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
@@ -27,15 +27,21 @@ def find_rubbish(store: RunStore) -> list[str]:
     """
     folder = store.compacted.folder
     found = [f"compacted/{name}" for name in sorted(set(folder.names()) - read_manifest(folder).names)]
-    found += [name for name in store.root.names() if name.startswith(ARRIVING)]
+    found += [name for name in store.root.names() if name.startswith(ARRIVING) or is_half_written(name)]
     compacted = set(store.compacted.ids())
-    for run in store.folders():
+
+    def needless(run: str) -> list[str]:
         inside = store.run(run)
         names = inside.names()
         if not names or inside.is_held():
-            continue
-        needless = inside.half_written() if names != [LEASE] else names
-        found += [f"runs/{run}/{name}" for name in (inside.kept() if run in compacted else needless)]
+            return []
+        if run in compacted:
+            return [*inside.kept(), *inside.half_written()]
+        return inside.half_written() if names != [LEASE] else names
+
+    runs = store.folders()
+    for run, names in zip(runs, together(needless, runs), strict=True):
+        found += [f"runs/{run}/{name}" for name in names]
     return found
 
 
@@ -53,12 +59,13 @@ def remove(store: RunStore, files: Iterable[str]) -> int:
         if folder.startswith("runs/"):
             freed += store.run(folder.removeprefix("runs/")).clear(names)
             continue
+        around = store.root.sub(folder) if folder else store.root
         for name in names:
-            if folder:
-                freed += store.root.sub(folder).size(name)
-                store.root.sub(folder).remove(name)
+            if name.startswith(ARRIVING):
+                around.remove_folder(name)
             else:
-                store.root.remove_folder(name)
+                freed += around.size(name)
+                around.remove(name)
     return freed
 
 
@@ -84,7 +91,7 @@ def alone(store: RunStore) -> Iterator[None]:
     Raises:
         StoreError: another one does.
     """
-    lease = store.root.take(marker.NAME)
+    lease = store.root.take(LEASE)
     if lease is None:
         raise StoreError(f"{store.url} is being compacted by another process", hint="wait until that has ended")
     try:

@@ -1,10 +1,11 @@
 """The run store: a folder that is the only truth about which runs exist and what they gave.
 
 store/
-  store.json                   format of the store; locked while a process compacts it
+  store.json                   format of the store
+  lease                        held by a process that compacts it
   runs/<id>/run.json           spec, counts, status, result (renamed into place)
   runs/<id>/points.jsonl       one JSON object a point (appended by one writer, whole lines)
-  runs/<id>/lease              locked while a process writes the run
+  runs/<id>/lease              held by the process that writes the run
   studies/NAME.json            what a study asked of which runs
   compacted/manifest.json      the files that hold the compacted runs (renamed into place)
   compacted/runs-*.parquet     one row a run: its record, and every field of it a column
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,12 +32,10 @@ from isoflop.runs.compacted import Compacted
 from isoflop.runs.csr import Points, read_batches, read_points
 from isoflop.runs.finished import read_finished
 from isoflop.runs.folder import RECORD, RunFolder
+from isoflop.runs.listing import every, table_of
 from isoflop.runs.location import located
-from isoflop.runs.part import Part
 from isoflop.runs.points import Columns, read_lines
 from isoflop.runs.record import ENDED, RunRecord, read_record
-from isoflop.runs.rows import joined, row_of, to_table
-from isoflop.runs.where import select
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +53,7 @@ class RunStore:
 
     Attributes:
         url: where it is.
-        path: a folder on this machine: the store itself, or what goes with a store elsewhere (caches, checkpoints).
+        path: a folder on this machine: the store itself, or the caches of one elsewhere.
         cache: prepared corpora, and copies of what is compacted elsewhere.
 
     Raises:
@@ -92,13 +90,13 @@ class RunStore:
     def __repr__(self) -> str:
         return f"RunStore({self.url!r})"
 
-    def folder(self, run: str) -> Path:
-        """The folder of a run on this machine, where its checkpoints are."""
-        return self.path / "runs" / run
-
     def run(self, run: str) -> RunFolder:
-        """The folder of a run in the store; the same as :meth:`folder` where that is on this machine."""
+        """The folder of a run."""
         return self._runs.run(run)
+
+    def files(self, pattern: str) -> list[tuple[str, str]]:
+        """Runs, and the files in their folders whose names match a shell pattern."""
+        return self._runs.matching(pattern)
 
     def folders(self) -> list[str]:
         """Names of what is in ``runs``, sorted."""
@@ -115,11 +113,7 @@ class RunStore:
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        loose = self.loose()
-        parts = self.compacted.parts()
-        compacted = (record for record in merge(*(part.records() for part in parts), key=_id))
-        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
-        yield from merge(compacted, apart, key=_id)
+        return every(self)
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
@@ -217,12 +211,7 @@ class RunStore:
         Raises:
             StoreError: a condition that is none.
         """
-        loose = self.loose()
-        parts = self.compacted.parts()
-        apart = (record for run in loose if not _is_in(run, parts) and (record := self.get(run)) is not None)
-        rows = to_table([row_of(record, self.state(record)) for record in apart])
-        table = joined([rows, *(part.table() for part in parts)])
-        return select(table.sort_by("id") if parts else table, where)
+        return table_of(self, where)
 
     def compact(self) -> Compaction:
         """Move the finished and diverged runs into a few sorted Parquet files; see :mod:`isoflop.runs.compaction`.
@@ -252,11 +241,3 @@ class RunStore:
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""
         return dict(Counter(self.state(record) for record in self))
-
-
-def _id(record: RunRecord) -> str:
-    return record.id
-
-
-def _is_in(run: str, parts: list[Part]) -> bool:
-    return any(part.index(run) is not None for part in parts)

@@ -102,7 +102,7 @@ def _make(
         step = SpreadStep(spec, spread)
         if recorder is not None:
             recorder.describe(corpus=msgspec.json.encode(corpus.described()).decode(), engine=step.ran)
-        files = Checkpoints(store.folder(run_id(spec.to_dict())), how.checkpoint_every, writes=is_first())
+        files = Checkpoints(store.run(run_id(spec.to_dict())), how.checkpoint_every, writes=is_first())
         transfer = [open_corpus(store.cache, each) for each in spec.transfer]
         try:
             train_stack(

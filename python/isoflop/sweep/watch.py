@@ -16,6 +16,7 @@ import numpy as np
 
 from isoflop.runs import RunRecord, RunStore, read_studies
 from isoflop.runs.record import ENDED
+from isoflop.runs.together import together
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Doing:
         flops: training FLOP/s, all matrix products.
         utilisation: of the peak, where one was given.
         left: seconds to its end, at this rate.
+        flops_left: training FLOPs to its end, all matrix products.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Doing:
     flops: float | None
     utilisation: float | None
     left: float | None
+    flops_left: float
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,16 @@ class Watch:
 
     def look(self) -> Look:
         """The store now. Raises StoreError where it cannot be read."""
-        doing, unmade = [], 0.0
+        doing: list[Doing] = []
         loose = set(self._store.loose())
         if self._loose is None or not self._loose <= loose:  # a compaction took some, and maybe some never seen
-            self._read_ended()
+            self._ended |= self._store.compacted.states()
         self._loose = loose
-        for run in loose - self._ended.keys():
-            record = self._store.get(run)
-            if record is None:
-                continue
-            if record.status in ENDED:
-                self._ended[run] = record.status
-                continue
-            doing.append(self._of(record))
-            unmade += _flops_left(record, doing[-1].tokens)
+        for found in together(self._of, loose - self._ended.keys()):
+            if isinstance(found, RunRecord):
+                self._ended[found.id] = found.status
+            elif found is not None:
+                doing.append(found)
         begun = {each.id for each in doing}
         asked = {run for study in read_studies(self._store).values() for group in study.groups for run in group.runs}
         waiting = asked - self._ended.keys() - begun
@@ -101,18 +100,15 @@ class Watch:
             states["asked"] = len(waiting)
         rates = [each.flops for each in doing if each.flops is not None]
         rate = sum(rates) or None
-        left = unmade / rate if rate and not waiting else None
+        left = sum(each.flops_left for each in doing) / rate if rate and not waiting else None
         doing.sort(key=lambda each: (each.state != "running", -(each.left or 0.0)))
         return Look(states, tuple(doing), rate, left)
 
-    def _read_ended(self) -> None:
-        """All runs that have ended, and stay so, at once."""
-        table = self._store.table()
-        if table.num_rows:
-            pairs = zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True)
-            self._ended = {run: state for run, state in pairs if state in ENDED}
-
-    def _of(self, record: RunRecord) -> Doing:
+    def _of(self, run: str) -> Doing | RunRecord | None:
+        """What a run is doing, or the record of one that has ended; None where a folder is none yet."""
+        record = self._store.get(run)
+        if record is None or record.status in ENDED:
+            return record
         points = self._store.points_of(record.id)
         state = self._store.state(record)
         tokens = _last(points, "tokens") or 0.0
@@ -132,6 +128,7 @@ class Watch:
             flops=flops,
             utilisation=None if flops is None or self._peak is None else flops / self._peak,
             left=None if not rate or planned is None else (planned - tokens) / rate,
+            flops_left=record.counts.get("C_exact_causal", 0.0) * (1 - tokens / planned) if planned else 0.0,
         )
 
     def _rate(self, record: RunRecord, tokens: float) -> float | None:
@@ -148,8 +145,3 @@ def _last(points: Mapping[str, Any], name: str) -> float | None:
     values = np.asarray(points.get(name, ()), float)
     values = values[~np.isnan(values)]
     return float(values[-1]) if values.size else None
-
-
-def _flops_left(record: RunRecord, tokens: float) -> float:
-    counts = record.counts
-    return counts.get("C_exact_causal", 0.0) * (1 - tokens / counts["D"]) if counts.get("D") else 0.0

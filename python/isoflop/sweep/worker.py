@@ -183,16 +183,15 @@ class Job:
         """Where the checkpoints of a run go; a run that begins from another's has the points of its steps."""
         from isoflop.train.checkpoint import NAME, Checkpoints, kept
 
-        folder, how = self._store.folder(recorder.id), self._how
+        folder, how = self._store.run(recorder.id), self._how
         if not how.extendable:
             return Checkpoints(folder, how.checkpoint_every)
-        found = None if (folder / NAME).exists() else kept(self._store, spec)
+        found = None if NAME in folder.names() else kept(self._store, spec)
         if found is not None:
             recorder.describe(extends=f"{found.run} from step {found.step}")
             for point in points_until(self._store, found.run, found.step):
                 recorder.log(**point)
-        begin = None if found is None else found.file
-        return Checkpoints(folder, how.checkpoint_every, keep=(spec.held_steps,), begin=begin)
+        return Checkpoints(folder, how.checkpoint_every, keep=(spec.held_steps,), begin=found)
 
     def _step(self, index: int, step: int) -> None:
         now = time.monotonic()

@@ -1,8 +1,9 @@
 """Where a run stands, in one file: parameters, moments, step and bookkeeping; going on from it changes no bit.
 
-A file is a safetensors file, replaced by renaming: a reader, or a run that is killed while it writes one, finds the one
-before or the new one. The data position is the step: the order of a run's windows follows from its seed. A checkpoint
-says what was trained, so that another run whose first steps are the same may begin from it: a cool-down from its trunk.
+A file is a safetensors file in the folder of the run, wherever the store is, so that any machine goes on from it. It is
+replaced whole: a reader, or a run that is killed while it writes one, finds the one before or the new one. The data
+position is the step: the order of a run's windows follows from its seed. A checkpoint says what was trained, so that
+another run whose first steps are the same may begin from it: a cool-down from its trunk.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
+import msgspec
 from torch import Tensor
 
 from isoflop.errors import CheckpointError, require
 from isoflop.runs import RunStore
-from isoflop.runs.files import explained, replace_file
+from isoflop.runs.files import explained
+from isoflop.runs.folder import Folder
 from isoflop.train.course import Course
 from isoflop.train.partings import trained_so_far
 from isoflop.train.spec import TrainSpec
@@ -24,6 +26,8 @@ from isoflop.train.step import Step
 
 NAME = "checkpoint.safetensors"
 _FORMAT = "1"
+_HEADER_BYTES = 10**8
+"""Those that the head of a safetensors file takes at most, by its format."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,11 @@ class Checkpoints:
         writes: whether this process does; of those that a run is spread over, one.
     """
 
-    folder: Path
+    folder: Folder
     every: int = 0
     keep: Collection[int] = ()
     writes: bool = True
-    begin: Path | None = None
+    begin: Kept | None = None
 
     def due(self, course: Course) -> bool:
         """Whether a checkpoint is to be written now; of a run that is over, only one to keep."""
@@ -54,7 +58,7 @@ class Checkpoints:
         ``now`` makes it the newest whatever is due: the run is to be interrupted.
 
         Raises:
-            StoreError: the disk refuses.
+            StoreError: the store refuses.
         """
         course.sync()
         state = step.state(model)  # by every process that has a part of it
@@ -64,44 +68,43 @@ class Checkpoints:
         kept = [f"checkpoint.{course.step}.safetensors"] if course.step in self.keep else []
         latest = [NAME] if now or (not course.over and self.every and course.step % self.every == 0) else []
         for name in kept + latest:
-            with explained("write", self.folder / name):
-                self.folder.mkdir(parents=True, exist_ok=True)  # of a store elsewhere it is of this machine alone
-                replace_file(self.folder / name, content)
+            self.folder.replace(name, content)
 
     def resume(self, model: int, step: Step, course: Course) -> bool:
         """Go on from the newest checkpoint, or begin from that of another run; whether there was one.
 
         Raises:
             CheckpointError: it is damaged, or of a run whose steps so far were others.
-            StoreError: the disk refuses.
+            StoreError: the store refuses.
         """
-        own = self.folder / NAME
-        file = own if own.exists() or self.begin is None else self.begin
-        if not file.exists():
+        own = NAME in self.folder.names()
+        if not own and self.begin is None:
             return False
-        tensors, state, trained = _decode(file)
+        folder, name = (self.folder, NAME) if own or self.begin is None else (self.begin.folder, self.begin.name)
+        tensors, state, trained = _decode(folder, name)
         made = json.loads(state)["step"]
         if made > course.spec.n_steps or trained != trained_so_far(course.spec, course.rates[:made]):
             raise CheckpointError(
-                f"{file} is of a run whose first {made} steps are not those of this one",
+                f"{folder.url}/{name} is of a run whose first {made} steps are not those of this one",
                 hint="a run goes on from what has its seeds, data, batch, optimizer and, so far, learning rates",
             )
         step.load_state(model, tensors)
-        course.resume(state, own=file == own)
+        course.resume(state, own=own)
         return True
 
     def clear(self) -> None:
         """Remove the newest: the run has ended."""
-        (self.folder / NAME).unlink(missing_ok=True)
+        self.folder.remove(NAME)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Where an ended run stood after ``step`` steps: a ``file`` to begin from."""
+    """Where an ended ``run`` stood after ``step`` steps: a file of its folder to begin from."""
 
     run: str
     step: int
-    file: Path
+    folder: Folder
+    name: str
 
 
 def kept(store: RunStore, spec: TrainSpec) -> Kept | None:
@@ -112,22 +115,28 @@ def kept(store: RunStore, spec: TrainSpec) -> Kept | None:
         StoreError: one cannot be read.
     """
     rates, best = spec.rates(), None
-    for run in store.folders():
-        for file in store.folder(run).glob("checkpoint.*.safetensors"):
-            step = int(file.name.split(".")[1])
-            further = step < spec.n_steps and (best is None or step > best.step)
-            if further and _said(file).get("trained") == trained_so_far(spec, rates[:step]) and store.has_ended(run):
-                best = Kept(run, step, file)
+    for run, name in store.files("checkpoint.*.safetensors"):
+        step, folder = int(name.split(".")[1]), store.run(run)
+        further = step < spec.n_steps and (best is None or step > best.step)
+        if further and _trained(folder, name) == trained_so_far(spec, rates[:step]) and store.has_ended(run):
+            best = Kept(run, step, folder, name)
     return best
 
 
-def _said(file: Path) -> dict[str, str]:
-    safetensors = require("safetensors", extra="train")
+class _Header(msgspec.Struct, rename={"told": "__metadata__"}):
+    """What the head of a safetensors file says, but for its tensors."""
+
+    told: dict[str, str] = {}
+
+
+def _trained(folder: Folder, name: str) -> str | None:
+    """What was trained up to a checkpoint, from the head of its file alone: a length, 8 bytes, and JSON of that."""
+    length = int.from_bytes(folder.head(name, 8), "little")
     try:
-        with explained("read", file), safetensors.safe_open(file, "pt") as opened:
-            return opened.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged: {error}", hint="delete it") from error
+        header = msgspec.json.decode(folder.head(name, 8 + min(length, _HEADER_BYTES))[8:], type=_Header)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise CheckpointError(f"{folder.url}/{name} is damaged: {error}", hint="delete it") from error
+    return header.told.get("trained")
 
 
 def _encode(tensors: dict[str, Tensor], course: Course) -> bytes:
@@ -141,14 +150,15 @@ def _encode(tensors: dict[str, Tensor], course: Course) -> bytes:
     return packed
 
 
-def _decode(file: Path) -> tuple[dict[str, Tensor], str, str]:
+def _decode(folder: Folder, name: str) -> tuple[dict[str, Tensor], str, str]:
     safetensors = require("safetensors", extra="train")
+    where = f"{folder.url}/{name}"
     try:
-        with explained("read", file), safetensors.safe_open(file, "pt") as opened:
+        with folder.on_disk(name) as file, explained("read", where), safetensors.safe_open(file, "pt") as opened:
             told = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118, not a mapping
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118, not a mapping
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged: {error}", hint="delete it; the run begins anew") from error
+        raise CheckpointError(f"{where} is damaged: {error}", hint="delete it; the run begins anew") from error
     if told.get("format") != _FORMAT:
-        raise CheckpointError(f"{file} is not a checkpoint of format {_FORMAT}", hint="delete it; the run begins anew")
+        raise CheckpointError(f"{where} is not a checkpoint of format {_FORMAT}", hint="delete it; the run begins anew")
     return tensors, told["course"], told["trained"]
