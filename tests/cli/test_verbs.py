@@ -31,6 +31,7 @@ VERBS = [
     "report figures",
     "report page",
     "bench",
+    "bench compare",
     "info",
     "laws",
     "laws show",

@@ -1,4 +1,4 @@
-"""The command that measures this machine: ``bench``."""
+"""The command that measures this machine, ``bench``, and the one that sets two results beside each other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from isoflop.cli.app import AsJson, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import KernelError
 
+bench_app = typer.Typer(invoke_without_command=True, epilog="Example: isoflop bench --device cuda --out bench/results")
+app.add_typer(bench_app, name="bench")
 
-@app.command(epilog="Example: isoflop bench --device cuda --out bench/results")
+
+@bench_app.callback()
 def bench(
+    context: typer.Context,
     device: Annotated[str, typer.Option(help="cuda (any GPU of torch's) or cpu.")] = "cuda",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, nothing compiled.")] = False,
     tune: Annotated[
@@ -31,6 +35,8 @@ def bench(
 
     On a CPU ops in C++ and the definitions in plain torch run: Triton kernels need a GPU.
     """
+    if context.invoked_subcommand is not None:
+        return
     from isoflop.benchmark import bench as run
     from isoflop.benchmark import write
     from isoflop.benchmark.tables import facts, tables
@@ -55,6 +61,39 @@ def bench(
     wrong = [f"{each.op} in {each.dtype}" for each in made.verdicts if not each.passed]
     if wrong:
         raise KernelError(f"wrong on {made.device}: {', '.join(wrong)}", hint="the table of correctness says where")
+
+
+@bench_app.command(epilog="Example: isoflop bench compare before.json after.json")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A JSON file that isoflop bench wrote.", metavar="FIRST")],
+    second: Annotated[Path, typer.Argument(help="Another.", metavar="SECOND")],
+    every: Annotated[bool, typer.Option("--all", help="Every measure, not the mean of each op.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """How many times as fast the second result is, op by op, as far as both measured the same."""
+    from isoflop.benchmark.compared import compare_results
+
+    made = compare_results(first, second)
+    if as_json:
+        emit(made.to_dict(), as_json)
+        return
+    print(f"first: {made.first}\nsecond: {made.second}")
+    for difference in made.differs:
+        print(f"not the same: {difference}")
+    if every:
+        apart = {None: "", True: "yes", False: "no"}
+        rows = [
+            (each.kind, each.name, each.at, f"{each.first:.3g}", f"{each.second:.3g}", f"{each.ratio:.2f}x",
+             apart[each.apart]) for each in made.lines
+        ]  # fmt: skip
+        print_table(("", "what", "at", "first", "second", "second is faster by", "quartiles apart"), rows)
+    else:
+        means = [
+            (each.kind, each.name, f"{each.lines}", f"{each.mean:.2f}x", f"{each.least:.2f}x", f"{each.greatest:.2f}x")
+            for each in made.groups()
+        ]
+        print_table(("", "what", "measures", "second is faster by", "at least", "at most"), means)
+    print(f"measured in one of both alone: {made.only_first} by the first, {made.only_second} by the second")
 
 
 def _tune(device: str, op: list[str] | None, limit: float, as_json: bool) -> None:
