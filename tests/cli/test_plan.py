@@ -146,3 +146,19 @@ def test_the_table_of_verbs_names_those_there_are() -> None:
         command = group.commands[verb]
         made = [command.callback, *(sub.callback for sub in getattr(command, "commands", {}).values())]
         assert {call.__module__ for call in made if call is not None} == {f"isoflop.cli.{module}"}
+
+
+def test_the_command_plans_for_a_layout(isoflop: Call) -> None:
+    words = "plan --compute 5.76e23FLOP --shape --device h100-sxm --layout dp=64,tp=8,pp=4,zero=1"
+    found = json.loads(isoflop(f"{words} --efficiency 0.6 --price 2 --json").out)
+    assert found["layout"]["count"] == found["bill"]["count"] == 2048
+    assert found["layout"]["days"] == pytest.approx(found["bill"]["days"], rel=1e-6)
+    assert "TOO MUCH" not in isoflop(words).out
+    for wrong, said in (
+        ("--layout dp=2", "--layout says how many devices"),
+        ("--shape --device h100-sxm --layout dp", "'dp' is no NAME=COUNT"),
+        ("--shape --device h100-sxm --layout dp=2 --mfu 0.4", "--layout says how many devices"),
+    ):
+        refused = isoflop(f"plan --compute 1e21FLOP {wrong}")
+        assert refused.code != 0
+        assert said in refused.err

@@ -45,6 +45,12 @@ def plan(
     mfu: Annotated[
         str | None, typer.Option(help="Share of their dense bf16 peak that is reached, or JSON of isoflop bench.")
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="With --shape: how devices share it, dp=64,tp=8,pp=4,zero=1: a step's time by arithmetic."),
+    ] = None,
+    batch: Annotated[float, typer.Option(help="With --layout: tokens of a step.")] = 2**22,
+    efficiency: Annotated[float, typer.Option(help="With --layout: of the peak that products reach.")] = 1.0,
     days: Annotated[
         float | None,
         typer.Option(help="End in so many: the fewest devices for a budget, or the best that --count of them train."),
@@ -83,14 +89,30 @@ def plan(
         if not as_json:
             print(basis_of_axis(basis)[1].credit)
         return
+    options = _layout(layout)
+    if options and (not shape or device is None or mfu is not None or days is not None or count != 1):
+        raise PlanError(
+            "--layout says how many devices there are and how busy they are",
+            hint="with --shape and --device, without --count, --mfu and --days",
+        )
     fleet = None if device is None or mfu is None else planning.Fleet(device, _share(mfu, device), share=ctx)
-    space = planning.Space(vocab, ctx, convention, device, count, fields=read_fields(field or [])) if shape else None
+    count = options.get("dp", 1) * options.get("tp", 1) * options.get("pp", 1) if options else count
+    space = None
+    if shape:
+        # Heads are of 64 or 128: those of such a width are cut into as many parts as the layout asks for.
+        wide = 128 * options["tp"] if options.get("tp", 1) > 1 else 64
+        fields = read_fields(field or [])
+        space = planning.Space(vocab, ctx, convention, device, count, multiple_of=wide, fields=fields)
     settled = {"n_params": params, "n_tokens": tokens, "loss": loss}
     answer: Plan | Settled
     if any(value is not None for value in settled.values()):
         answer = planning.settle(basis, compute=compute, **settled, level=level, shape=space)
     else:
         answer = planning.plan(_budget(compute, basis, fleet, count, days), basis, level=level, shape=space)
+    laid_out = None
+    if options and device is not None and answer.shape is not None:
+        laid_out = planning.lay_out(answer.shape, device, batch_tokens=batch, efficiency=efficiency, **options)
+        fleet = planning.Fleet(device, laid_out.mfu, share=ctx)
     served = planning.serve(basis, serve, compute=answer.compute, level=level) if serve else None
     repeated = planning.repeat(answer.compute, unique, level=level) if unique else None
     if device is not None and fleet is None and not shape:
@@ -109,13 +131,13 @@ def plan(
     )  # fmt: skip
     above = [each for each in planning.crossings(answer.compute) if each.crossed and each.in_force]
     if as_json:
-        given = {"serving": served, "repeats": repeated, "pace": paced, "bill": charged}
+        given = {"serving": served, "repeats": repeated, "layout": laid_out, "pace": paced, "bill": charged}
         more = {name: each.to_dict() for name, each in given.items() if each is not None}
         named = {"thresholds": [each.threshold.key for each in above]} if above else {}
         emit(answer.to_dict() | more | named, as_json)
     else:
         show_page(answer.page)
-        for each in (served, repeated, paced, charged):
+        for each in (served, repeated, laid_out, paced, charged):
             if each is not None:
                 print(f"\n{each}")
         for crossed in above:
@@ -131,6 +153,17 @@ def _budget(compute: str | None, basis: Any, fleet: Fleet | None, count: int, da
     from isoflop.planning import within
 
     return within(basis, fleet, count, days).least_compute
+
+
+def _layout(text: str | None) -> dict[str, Any]:
+    """Options written NAME=COUNT, with commas between them."""
+    options: dict[str, Any] = {}
+    for word in text.split(",") if text else ():
+        name, _, number = word.partition("=")
+        if not number.strip().isdigit():
+            raise PlanError(f"--layout {word!r} is no NAME=COUNT", hint="--layout dp=64,tp=8,pp=4,zero=1")
+        options[name.strip()] = int(number)
+    return options
 
 
 def _share(mfu: str, device: str) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isoflop.planning.emergence import Emergence, emergence
     from isoflop.planning.fleet import Fleet
     from isoflop.planning.frontier import frontier
+    from isoflop.planning.laid_out import LaidOut, lay_out
     from isoflop.planning.measured import measured_mfu
     from isoflop.planning.metrics import Answers, Choices, edit_distance, exact_match, score_answers, score_choices
     from isoflop.planning.overfitting import Overfitting, overfitting
@@ -48,6 +49,7 @@ __all__ = [
     "Downstream",
     "Emergence",
     "Fleet",
+    "LaidOut",
     "Overfitting",
     "Pace",
     "Plan",
@@ -81,6 +83,7 @@ __all__ = [
     "implied_serving",
     "iso_flop",
     "iso_loss",
+    "lay_out",
     "measured_mfu",
     "overfitting",
     "overhead",
@@ -116,6 +119,7 @@ export(
         "emergence": ("Emergence", "emergence"),
         "fleet": ("Fleet",),
         "frontier": ("frontier",),
+        "laid_out": ("LaidOut", "lay_out"),
         "measured": ("measured_mfu",),
         "metrics": ("Answers", "Choices", "edit_distance", "exact_match", "score_answers", "score_choices"),
         "overfitting": ("Overfitting", "overfitting"),
