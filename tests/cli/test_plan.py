@@ -162,3 +162,14 @@ def test_the_command_plans_for_a_layout(isoflop: Call) -> None:
         refused = isoflop(f"plan --compute 1e21FLOP {wrong}")
         assert refused.code != 0
         assert said in refused.err
+
+
+def test_the_command_finds_the_model_that_reaches_a_loss_soonest(isoflop: Call) -> None:
+    words = "plan --loss 2.1 --device h100-sxm --mfu 0.4 --count 4096"
+    found = json.loads(isoflop(f"{words} --soonest --json").out)
+    least = json.loads(isoflop(f"{words} --json").out)
+    assert found["pace"]["loss"] == pytest.approx(2.1)
+    assert found["pace"]["n_params"] >= least["n_params"], "time wants a larger model than compute"
+    refused = isoflop("plan --compute 1e23FLOP --soonest")
+    assert refused.code != 0
+    assert "--soonest asks for a loss" in refused.err

@@ -55,6 +55,9 @@ def plan(
         float | None,
         typer.Option(help="End in so many: the fewest devices for a budget, or the best that --count of them train."),
     ] = None,
+    soonest: Annotated[
+        bool, typer.Option("--soonest", help="With --loss: the model that reaches it first on --count devices.")
+    ] = False,
     price: Annotated[float | None, typer.Option(help="Of a device's hour.")] = None,
     pue: Annotated[float, typer.Option(help="The building's electricity over the devices'.")] = 1.0,
     grid: Annotated[float | None, typer.Option(help="kg of CO2 equivalent a kWh, of the place and year.")] = None,
@@ -123,6 +126,12 @@ def plan(
             raise PlanError("--days asks what computes and how well", hint="--device h100-sxm --mfu 0.4")
         paced = planning.pace(answer, fleet, days=days)
         count = paced.count
+    if soonest:
+        if fleet is None or loss is None or days is not None:
+            raise PlanError(
+                "--soonest asks for a loss, and what computes", hint="--loss 2.1 --device h100-sxm --mfu 0.4"
+            )
+        paced = planning.fastest(basis, loss, fleet, count)
     charged = (
         None if fleet is None
         else planning.bill(
