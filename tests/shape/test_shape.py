@@ -180,3 +180,12 @@ def test_replace_keeps_widths_that_were_chosen() -> None:
 def test_a_shape_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         GPT2.n_layer = 1  # type: ignore[misc]
+
+
+def test_a_notebook_shows_fields_and_counts() -> None:
+    text = Shape(n_layer=12, d_model=768, n_head=12, n_ctx=1024, n_vocab=50257)._repr_html_()
+    assert "<td>d_model</td><td>768</td>" in text
+    assert "<td>n_params</td><td>124,439,808</td>" in text
+    assert "n_expert" not in text
+    mixture = Shape(n_layer=2, d_model=64, n_head=2, n_ctx=64, n_vocab=256, n_expert=4, top_k=1)
+    assert f"<td>n_active_params</td><td>{mixture.n_active_params:,}</td>" in mixture._repr_html_()

@@ -90,6 +90,11 @@ class RunStore:
     def __repr__(self) -> str:
         return f"RunStore({self.url!r})"
 
+    def _repr_html_(self) -> str:
+        from isoflop.runs.present import as_html
+
+        return as_html(self)
+
     def run(self, run: str) -> RunFolder:
         """The folder of a run."""
         return self._runs.run(run)

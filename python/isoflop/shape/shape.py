@@ -229,3 +229,11 @@ class Shape:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
+
+    def _repr_html_(self) -> str:
+        counts = {"n_params": self.n_params, "n_nonembedding": self.n_nonembedding}
+        if self.n_expert is not None:
+            counts |= {"n_active_params": self.n_active_params, "n_active_nonembedding": self.n_active_nonembedding}
+        rows = [*self.to_dict().items(), *((name, f"{count:,}") for name, count in counts.items())]
+        body = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
+        return f"<table><caption>Shape</caption>{body}</table>"
