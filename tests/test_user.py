@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -99,8 +100,19 @@ LINES = [
     if line.strip() and not line.startswith(ELSEWHERE)
 ]
 ON_A_GPU = [line for line in LINES if "--device cuda" in line.values[0]]
-COMMANDS = [line for line in LINES if line not in ON_A_GPU]
+UNTIL_STOPPED = [line for line in LINES if "--live" in line.values[0]]
+COMMANDS = [line for line in LINES if line not in ON_A_GPU + UNTIL_STOPPED]
 SNIPPETS = [pytest.param(code, id=page.name) for page in PAGES for code in fenced(page, "python")]
+
+
+@pytest.mark.parametrize("line", UNTIL_STOPPED)
+def test_a_command_of_the_pages_that_serves_ends_by_an_interrupt(line: str, folder: Path) -> None:
+    command = [sys.executable, "-u", "-m", *shlex.split(line, comments=True)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        assert "http://127.0.0.1" in serving.stdout.readline()
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(60) == 0
 
 
 def test_the_pages_hold_commands_and_snippets_to_run() -> None:
