@@ -22,7 +22,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make lint    ruff, clang-format, mypy, import contracts"
 	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make bench   timings, side by side"
+	@echo "make bench   timings, side by side, and against those that are kept"
 	@echo "make docs    the documentation, into site/"
 	@echo "make laws    the generated modules of laws, from their declarations"
 	@echo "make budgets what the compiler makes of every kernel for every chip"
@@ -47,8 +47,10 @@ cpp: $(DEV)
 	$(BIN)/cmake --build build/cpp --parallel 2
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
+# BASELINE=write keeps what it finds as what the next is held to.
+BASELINE ?= check
 bench: $(DEV)
-	$(BIN)/python -m pytest bench --benchmark-only
+	$(BIN)/python -m pytest bench --benchmark-only --baseline=$(BASELINE)
 
 docs: $(DEV)
 	$(BIN)/mkdocs build --strict

@@ -100,7 +100,7 @@ LINES = [
     if line.strip() and not line.startswith(ELSEWHERE)
 ]
 ON_A_GPU = [line for line in LINES if "--device cuda" in line.values[0]]
-UNTIL_STOPPED = [line for line in LINES if "--live" in line.values[0]]
+UNTIL_STOPPED = [line for line in LINES if "--live" in shlex.split(line.values[0], comments=True)]
 COMMANDS = [line for line in LINES if line not in ON_A_GPU + UNTIL_STOPPED]
 SNIPPETS = [pytest.param(code, id=page.name) for page in PAGES for code in fenced(page, "python")]
 
