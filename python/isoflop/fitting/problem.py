@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 MANY_RUNS = 50_000
 _PRESENT = 1e-9
 _BEYOND = 300.0
+_LEAST_SCALE, _LARGEST_SCALE = 1e-300, 1e300
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,13 @@ class Problem:
         return float(self.w.sum()) * (unit if self.criterion.delta == 0.0 else unit**2)
 
     def natural(self, v: Array) -> Array:
-        """Natural parameters (..., p), in the law's order, of free coordinates (..., q)."""
-        return self.law.code.natural(self.coordinates.expand(v), self.coordinates.centre)
+        """Natural parameters (..., p), in the law's order, of free coordinates (..., q).
+
+        A scale beyond what floats hold is the last that they do: it has a logarithm still.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            values = self.law.code.natural(self.coordinates.expand(v), self.coordinates.centre)
+        return np.where(self.law.code.LOG, np.clip(values, _LEAST_SCALE, _LARGEST_SCALE), values)
 
     def free(self, params: Array) -> Array:
         """Free coordinates (..., q) of natural parameters (..., p)."""

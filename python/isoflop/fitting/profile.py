@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 _WALK = 40
 _STRIDE = 0.5
 _EXACT = 1e-4
+_FARTHEST = 690.0  # of a logarithm whose exponential is a float
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def profile(problem: Problem, constraints: Constraints, vector: Array, name: str
             trial = inner + side * step
             stopped = side * (trial - end) >= 0
             trial = end if stopped else trial
-            if not math.isfinite(trial) or (not log and trial == inner):
+            if not math.isfinite(trial) or (log and abs(trial) > _FARTHEST) or (not log and trial == inner):
                 break
             seen[trial] = fixed(trial, seen[inner][2])
             if not seen[trial][1] < allowed or stopped:
