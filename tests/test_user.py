@@ -138,6 +138,7 @@ def test_every_command_for_a_gpu_says_what_is_missing_where_there_is_none(comman
 
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_every_snippet_of_the_pages_runs(code: str, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout
