@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Idle:
 
 def loop_microseconds(spec: TrainSpec, corpus: Corpus, models: int) -> float:
     """Of one core, a step of one model: its windows laid out, its loss taken in, its points; without the engine."""
-    specs = [spec] * models
+    specs = [replace(spec, seed=seed) for seed in range(models)]  # equal ones would be one run and its followers
     began = time.process_time()
     train_stack(specs, [corpus] * models, [None] * models, step=Idle(specs))  # type: ignore[arg-type]
     return 1e6 * (time.process_time() - began) / (models * spec.n_steps)
