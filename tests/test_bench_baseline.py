@@ -1,0 +1,45 @@
+"""The baseline of benchmarks: what takes longer of a loop beside it than it did fails the run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARK = """
+import time
+
+def test_nap(benchmark):
+    benchmark.pedantic(time.sleep, args=({seconds},), rounds=3)
+"""
+
+
+def run(folder: Path, seconds: float, baseline: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_nap.py").write_text(BENCHMARK.format(seconds=seconds))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--benchmark-only",
+        "-p",
+        "no:cacheprovider",
+        f"--baseline={baseline}",
+    ]
+    return subprocess.run([*command, str(folder)], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_benchmark_that_takes_longer_than_it_did_fails_the_run(root: Path, tmp_path: Path) -> None:
+    shutil.copy(root / "bench" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    assert "not in the baseline" in run(tmp_path, 0.05, "check").stdout
+    assert run(tmp_path, 0.05, "write").returncode == 0
+    assert json.loads((tmp_path / "baseline.json").read_text()).keys() == {"test_nap.py::test_nap"}
+    slower = run(tmp_path, 0.5, "check")
+    assert slower.returncode == 1
+    assert "WORSE" in slower.stdout
+    faster = run(tmp_path, 0.005, "check")
+    assert faster.returncode == 0
+    assert "better" in faster.stdout
