@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,8 @@ def run(folder: Path, seconds: float, baseline: str) -> subprocess.CompletedProc
         "no:cacheprovider",
         f"--baseline={baseline}",
     ]
-    return subprocess.run([*command, str(folder)], cwd=folder, capture_output=True, text=True, check=False)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run([*command, str(folder)], cwd=folder, env=alone, capture_output=True, text=True, check=False)
 
 
 def test_a_benchmark_that_takes_longer_than_it_did_fails_the_run(root: Path, tmp_path: Path) -> None:
