@@ -45,3 +45,12 @@ def test_a_benchmark_that_takes_longer_than_it_did_fails_the_run(root: Path, tmp
     faster = run(tmp_path, 0.005, "check")
     assert faster.returncode == 0
     assert "better" in faster.stdout
+
+
+def test_the_baseline_names_benchmarks_that_exist(root: Path) -> None:
+    known = json.loads((root / "bench" / "baseline.json").read_text())
+    assert known
+    for name, ratio in known.items():
+        file, _, function = name.partition("::")
+        assert f"def {function.rpartition('::')[2].partition('[')[0]}(" in (root / file).read_text()
+        assert ratio > 0
