@@ -26,23 +26,24 @@ from levels.task import DEEP, Weights, draw
 
 make_bfloat16_honest()
 
-MODELS, ROWS, WIDTH = 2, 35, 12  # tiles have 16 or 32 rows and hidden columns, of which there are 48
+WIDTH, DEPTH = 12, DEEP * 12  # tiles have 16 or 32 rows and hidden columns
+SIZES = dict.fromkeys(LEVELS, (2, 35)) | {2: (1, 5)}  # models, rows; the naive product has a program for each number
 ALONE = [number for number, level in LEVELS.items() if number >= 6]
 
 
-def given(dtype: torch.dtype, models: int = MODELS) -> tuple[Tensor, Weights]:
-    x, weights = draw(models, ROWS, WIDTH, dtype, "cpu")
+def given(level: int, dtype: torch.dtype) -> tuple[Tensor, Weights]:
+    x, weights = draw(*SIZES[level], WIDTH, dtype, "cpu")
     return fenced(x), Weights(*map(fenced, weights))
 
 
-def made(level: int, models: int = MODELS) -> list[Launch]:
-    return launches(level, models, ROWS, WIDTH, DEEP * WIDTH, {"rows": 16})
+def made(level: int, models: int, rows: int) -> list[Launch]:
+    return launches(level, models, rows, WIDTH, DEPTH, {"rows": 16})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_is_no_further_from_float64_than_twice_plain_torch(level: int, dtype: torch.dtype) -> None:
-    x, weights = given(dtype)
+    x, weights = given(level, dtype)
     exact = by_definition(x.double(), Weights(*(each.double() for each in weights)))
     with fenced_empties():
         actual = LEVELS[level](x, weights)
@@ -75,27 +76,26 @@ def lanes() -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("level", [number for number in LEVELS if number > 1])
 def test_what_the_programs_of_a_level_ask_for_is_what_the_arithmetic_says(level: int) -> None:
-    x, weights = given(torch.float32, models=1)
+    x, weights = given(level, torch.float32)
     with lanes() as seen:
         LEVELS[level](x, weights)
-    assert sum(seen) == sum(
-        launch.asked for launch in made(level, models=1) if launch.triton and launch.asked is not None
-    )
+    ours = [launch.asked for launch in made(level, *SIZES[level]) if launch.triton]
+    assert sum(seen) == sum(each for each in ours if each is not None)
 
 
 @pytest.mark.parametrize("level", ALONE)
 def test_one_launch_touches_each_tensor_once(level: int) -> None:
-    x, weights = given(torch.float32, models=1)
+    x, weights = given(level, torch.float32)
     with counted() as traffic:
         LEVELS[level](x, weights)
-    [launch] = made(level, models=1)
-    assert traffic.moved(4) == 4 * launch.least
-    assert launch.flops >= 4 * ROWS * WIDTH * DEEP * WIDTH
+    models, rows = SIZES[level]
+    assert traffic.moved(4) == 4 * sum(launch.least for launch in made(level, models, rows))
+    assert sum(launch.flops for launch in made(level, models, rows)) > models * 4 * rows * WIDTH * DEPTH
 
 
 def test_bytes_fall_level_by_level_as_less_goes_through_memory() -> None:
-    least = {level: sum(launch.least for launch in made(level)) for level in LEVELS}
-    asked = {level: sum(launch.asked or 0 for launch in made(level)) for level in LEVELS}
+    least = {level: sum(launch.least for launch in made(level, 2, 35)) for level in LEVELS}
+    asked = {level: sum(launch.asked or 0 for launch in made(level, 2, 35)) for level in LEVELS}
     assert least[2] == least[3] > least[1] > least[4] > least[5] > least[6] == least[7] == least[8]
     assert asked[2] > asked[3] > asked[4] > asked[6] == asked[7]
-    assert [len(made(level)) for level in LEVELS] == [10, 14, 14, 6, 4, 2, 1, 1]
+    assert [len(made(level, 2, 35)) for level in LEVELS] == [10, 14, 14, 6, 4, 2, 1, 1]
