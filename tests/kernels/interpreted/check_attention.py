@@ -176,7 +176,7 @@ def test_results_of_an_earlier_call_are_filled_again() -> None:
 
 def test_which_implementation_ran_is_visible() -> None:
     by_kernels(inputs(4, 4))
-    assert last_dispatch() == {"attention": "triton", "attention_backward": "triton"}
+    assert {"attention": "triton", "attention_backward": "triton"}.items() <= last_dispatch().items()
 
 
 @triton.jit
