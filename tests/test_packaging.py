@@ -34,8 +34,8 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert not HEAVY & set(loaded)
 
 
-def test_importing_the_package_takes_less_than_a_quarter_second() -> None:
-    timed = "import time; start = time.perf_counter(); import isoflop; print(time.perf_counter() - start)"
+def test_importing_the_package_takes_less_than_a_quarter_second_of_a_core() -> None:
+    timed = "import time; start = time.process_time(); import isoflop; print(time.process_time() - start)"
     assert min(float(run_python(timed)) for _ in range(5)) < 0.25
 
 

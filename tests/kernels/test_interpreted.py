@@ -13,6 +13,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 FOLDER = Path(__file__).parent / "interpreted"
 
 
+@pytest.mark.timeout(900)  # a minute of a core that others may use
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("check_*.py")))
 def test_kernels_hold_in_the_interpreter(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
