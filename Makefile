@@ -25,7 +25,7 @@ help:
 	@echo "make bench   timings, side by side, and against those that are kept"
 	@echo "make docs    the documentation, into site/"
 	@echo "make laws    the generated modules of laws, from their declarations"
-	@echo "make budgets what the compiler makes of every kernel for every chip"
+	@echo "make budgets what the compiler makes of every kernel that changed, for every chip"
 	@echo "make wheel   sdist and manylinux wheel, into dist/"
 	@echo "make clean   remove all of the above; run stores stay"
 

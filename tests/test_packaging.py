@@ -34,8 +34,8 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert not HEAVY & set(loaded)
 
 
-def test_importing_the_package_takes_less_than_a_quarter_second() -> None:
-    timed = "import time; start = time.perf_counter(); import isoflop; print(time.perf_counter() - start)"
+def test_importing_the_package_takes_less_than_a_quarter_second_of_a_core() -> None:
+    timed = "import time; start = time.process_time(); import isoflop; print(time.process_time() - start)"
     assert min(float(run_python(timed)) for _ in range(5)) < 0.25
 
 
@@ -106,8 +106,16 @@ def public_names(holder: object) -> set[str]:
     return {name for name in dir(holder) if not name.startswith("_")}
 
 
+# Which files a build holds does not hang on what is in an object file: that C++ compiles, every install shows, and the
+# wheel that .ci/run builds and imports.
+COMPILE_NOTHING = """#!/bin/sh
+compiler=$1
+while [ "$1" != -o ]; do shift; done
+exec "$compiler" -x c++ -c /dev/null -o "$2"
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # the ops of the CPU are compiled for five instruction sets
 def test_a_build_holds_exactly_the_files_meant(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("build", reason="build is not installed: isoflop[dev] brings it")
     tree = tmp_path / "isoflop"
@@ -115,7 +123,10 @@ def test_a_build_holds_exactly_the_files_meant(root: Path, tmp_path: Path) -> No
     for path in ("notes.txt", "runs/points.jsonl", "python/isoflop/_old.so", "python/isoflop/__pycache__/shape.pyc"):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).touch()
-    command = [sys.executable, "-m", "build", "--no-isolation", str(tree)]
+    (launcher := tmp_path / "compile-nothing").write_text(COMPILE_NOTHING)
+    launcher.chmod(0o755)
+    quick = f"--config-setting=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER={launcher}"
+    command = [sys.executable, "-m", "build", "--no-isolation", quick, str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 

@@ -49,12 +49,12 @@ def test_sizes_grow_until_a_product_is_long_enough(monkeypatch: pytest.MonkeyPat
     assert found.rate == pytest.approx(rate)
 
 
-def test_all_of_it_takes_less_than_five_seconds() -> None:
+def test_all_of_it_takes_less_than_five_seconds_of_a_core() -> None:
     if importlib.util.find_spec("torch"):
         importlib.import_module("torch")
-    begun = time.perf_counter()
+    begun = time.process_time()
     peak_of_this_machine()
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_without_torch_numpy_alone_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import pytest
 pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
 from isoflop.kernels import launch
 from isoflop.kernels.configurations import ops, table
-from proof.budgets import CHIPS, budget, compiled, jobs, measure, measure_chip, worse
+from proof.budgets import CHIPS, budget, compiled, jobs, measure, measure_chip, program, seal, unsealed, worse
 from proof.machine_code import MATRIX_AMD, MATRIX_NVIDIA, by_name
 
 QUICK = ("sm_90", "gfx942")
@@ -54,13 +55,42 @@ FEW_ROWS = r"\S+ (16|32)x.*|xent_dw \d+x32x.*|block_backward .*|attention_d\w+ b
 """Tiles of so few rows, of so few entries of the vocabulary, heads 32 wide, and 16 by 16 of heads 256 wide."""
 
 
-@pytest.mark.timeout(900)  # two cores that others use compile a chip in minutes
+@pytest.mark.timeout(900)  # two cores that others use compile a chip in minutes, where no seal stands
 @pytest.mark.parametrize(
     "chip", [pytest.param(chip, marks=() if chip in QUICK else pytest.mark.slow) for chip in CHIPS]
 )
 def test_no_kernel_compiles_worse_than_its_budget(chip: str) -> None:
-    differences = worse(budget(chip), measure_chip(chip))
+    before = budget(chip)
+    after = {name: before[name] for name in jobs(chip) if name in before} | measure_chip(chip, unsealed(chip, before))
+    differences = worse(before, after)
     assert not differences, f"on {chip}:\n" + "\n".join(differences)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_seals_tell_what_a_compile_finds(chip: str) -> None:
+    before = {name: of_job for name, of_job in budget(chip).items() if name in jobs(chip)}
+    sample = [name for name, of_job in before.items() if int(of_job.get("seal", "1"), 16) % 16 == 0]
+    differences = worse({name: before[name] for name in sample}, measure_chip(chip, sample))
+    assert not differences, f"on {chip}:\n" + "\n".join(differences)
+
+
+@pytest.mark.parametrize("chip", QUICK)
+def test_a_seal_breaks_by_another_program_and_by_a_number_that_was_not_found(chip: str) -> None:
+    of_chip, name = jobs(chip), "norm_fwd 16x64"
+    job, found = of_chip[name], budget(chip)[name]
+    others = (
+        job._replace(constants=job.constants | {"LAYER": False}),
+        job._replace(types=job.types | {"X": "*fp16"}),
+        job._replace(types=job.types | {"M": "i32"}),
+        job._replace(configuration=of_chip["norm_fwd 32x32"].configuration),
+        job._replace(configuration=replace(job.configuration, numbers={**job.configuration, "warps": 16})),
+    )
+    seals = [seal(chip, each, found) for each in (job, *others)]
+    seals += [seal(other, job, found) for other in CHIPS if other != chip]
+    seals += [seal(chip, job, found | changed) for changed in ({"registers": 1}, {"matrix": {"mma": 1}})]
+    assert len(set(seals)) == len(seals)
+    sealed = {name: found | {"seal": seals[0]}, "norm_fwd 32x32": found | {"seal": seals[0]}}
+    assert unsealed(chip, sealed) == [each for each in of_chip if each != name]
 
 
 @pytest.mark.parametrize("chip", CHIPS)
@@ -143,6 +173,7 @@ def test_a_kernel_that_moves_in_its_file_compiles_to_the_same_code(chip: str, jo
     spec.loader.exec_module(moved)
     kernel = getattr(moved, base.kernel.fn.__name__)
     assert kernel.starting_line_number == base.kernel.starting_line_number + 70
+    assert program(chip, base._replace(kernel=kernel)) == program(chip, base)
     code = "ptx" if chip.startswith("sm") else "amdgcn"
     assert compiled(chip, base._replace(kernel=kernel)).asm[code] == compiled(chip, base).asm[code]
 

@@ -1,25 +1,32 @@
 """What the compiler makes of every kernel for every chip, on a machine with none of them.
 
-PYTHONPATH=tests python -m proof.budgets            writes kernels/budgets/<chip>.json
-PYTHONPATH=tests python -m proof.budgets norm_fwd   measures anew only the jobs that begin so
+PYTHONPATH=tests python -m proof.budgets            writes kernels/budgets/<chip>.json: measures what is not sealed
+PYTHONPATH=tests python -m proof.budgets norm_fwd   measures anew the jobs that begin so; '' is all of them
 
 Triton compiles to the chip's own code without a driver; registers, spills, shared memory, matrix instructions and the
 width of loads are read from that code (``proof.machine_code``). It is compiled without line information, which changes
 registers by a few: a kernel that moves in its file is the same kernel. A compile says nothing of time.
+
+Eight chips take twenty minutes of a core, so a measurement is sealed: its seal is a digest of what was found and of the
+``program``, all that decides what the compiler makes. While it stands, nothing need be compiled to know what would be
+found; a kernel, tile, type, option or compiler that is another breaks it, and so does a number written by hand.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
 from triton import knobs
+from triton._C.libtriton import get_cache_invalidating_env_vars, ir
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, CompiledKernel
+from triton.compiler import ASTSource, CompiledKernel, make_backend
 
 from proof import machine_code
 from proof.job import Job
@@ -43,9 +50,10 @@ from proof.jobs import (
 )
 
 COSTS = ("shared", "registers", "spills")
+FOUND = (*COSTS, "matrix", "wide_loads")
 FOLDER = Path(__file__).resolve().parents[2] / "kernels" / "budgets"
 Measured = dict[str, Any]
-"""Of one job on one chip: registers, spills, shared (bytes), matrix (instructions by kind), wide_loads, because."""
+"""Of a job on a chip: registers, spills, shared (bytes), matrix (instructions by kind), wide_loads, because, seal."""
 
 
 class Chip(NamedTuple):
@@ -93,9 +101,9 @@ def jobs(chip: str) -> dict[str, Job]:
     return dict(job for of_op in OPS for job in of_op(chip))
 
 
-def compiled(chip: str, job: Job) -> CompiledKernel:
-    """One job as it is for one chip."""
-    target, names = CHIPS[chip].target, job.kernel.arg_names
+def _given(chip: str, job: Job) -> tuple[ASTSource, dict[str, Any]]:
+    """The source and the options that the compiler is given for one job."""
+    names = job.kernel.arg_names
     constants = {name: value for name, value in job.configuration.constants.items() if name in names} | job.constants
     signature = {name: job.types.get(name, "constexpr").removesuffix(":16") for name in names}
     divisible = {
@@ -103,12 +111,46 @@ def compiled(chip: str, job: Job) -> CompiledKernel:
         for index, name in enumerate(names)
         if name not in constants and (signature[name][0] == "*" or job.types[name].endswith(":16"))
     }
-    given = {(names.index(name),): value for name, value in constants.items()}
-    source = ASTSource(job.kernel, signature=signature, constexprs=given, attrs=divisible)
-    options = job.configuration.launch_on(target.warp_size) | {"enable_fp_fusion": True}
+    values = {(names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(job.kernel, signature=signature, constexprs=values, attrs=divisible)
+    return source, job.configuration.launch_on(CHIPS[chip].target.warp_size) | {"enable_fp_fusion": True}
+
+
+def compiled(chip: str, job: Job) -> CompiledKernel:
+    """One job as it is for one chip."""
+    source, options = _given(chip, job)
     with knobs.compilation.scope():
         knobs.compilation.disable_line_info = True
-        return triton.compile(source, target=target, options=options)
+        return triton.compile(source, target=CHIPS[chip].target, options=options)
+
+
+def program(chip: str, job: Job) -> str:
+    """All that decides what the compiler makes of a job on a chip: its version, its options, the job in Triton's IR.
+
+    The IR is without names and lines of the source: a kernel that is moved or said in other words is the same program.
+    """
+    source, given = _given(chip, job)
+    target = CHIPS[chip].target
+    backend = make_backend(target)
+    options, context = backend.parse_options(given), ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    code = backend.get_codegen_implementation(options), backend.get_module_map()
+    module = source.make_ir(target, options, *code, context)
+    flags = str(sorted(get_cache_invalidating_env_vars().items()))
+    return "\n".join((triton.__version__, backend.hash(), options.hash(), flags, module.str_nodebug()))
+
+
+def seal(chip: str, job: Job, found: Measured) -> str:
+    """A digest of the program of a job and of what was found of it."""
+    numbers = json.dumps({what: found.get(what) for what in FOUND}, sort_keys=True)
+    return hashlib.sha256(f"{program(chip, job)}\n{numbers}".encode()).hexdigest()[:16]
+
+
+def unsealed(chip: str, known: dict[str, Measured]) -> list[str]:
+    """Jobs whose program, or what was found of it, is not the one that ``known`` tells of."""
+    told = {name: known.get(name, {}) for name in jobs(chip)}
+    return [name for name, job in jobs(chip).items() if told[name].get("seal") != seal(chip, job, told[name])]
 
 
 def measure(chip: str, job: Job) -> Measured:
@@ -117,14 +159,16 @@ def measure(chip: str, job: Job) -> Measured:
     return {"shared": kernel.metadata.shared} | read(kernel.asm)
 
 
-def measure_chip(chip: str, prefix: str = "") -> dict[str, Measured]:
-    """Every job on one chip whose name begins with ``prefix``."""
-    return {name: measure(chip, job) for name, job in jobs(chip).items() if name.startswith(prefix)}
+def measure_chip(chip: str, names: Iterable[str]) -> dict[str, Measured]:
+    """Jobs on one chip by name."""
+    of_chip = jobs(chip)
+    return {name: measure(chip, of_chip[name]) for name in names}
 
 
 def budget(chip: str) -> dict[str, Measured]:
-    """What is written down for ``chip``; where registers spill, ``because`` says why."""
-    return json.loads((FOLDER / f"{chip}.json").read_text())
+    """What is written down for ``chip``, if anything; where registers spill, ``because`` says why."""
+    path = FOLDER / f"{chip}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def worse(before: dict[str, Measured], after: dict[str, Measured]) -> list[str]:
@@ -141,26 +185,29 @@ def worse(before: dict[str, Measured], after: dict[str, Measured]) -> list[str]:
 
 
 def _flat(measured: Measured) -> dict[str, int]:
-    rest = {what: value for what, value in measured.items() if what not in ("matrix", "because")}
+    rest = {what: value for what, value in measured.items() if what not in ("matrix", "because", "seal")}
     return rest | measured["matrix"]
 
 
-def write(prefix: str) -> None:
-    """Measure all chips and write their budgets, what does not begin with ``prefix`` as it was."""
+def write(prefix: str | None = None) -> None:
+    """Measure what is not sealed, or what begins with ``prefix``, and write it and the rest as it was."""
     FOLDER.mkdir(exist_ok=True)
     with ProcessPoolExecutor(2) as pool:
-        for chip, measured in zip(CHIPS, pool.map(measure_chip, CHIPS, [prefix] * len(CHIPS)), strict=True):
-            kept = budget(chip) if prefix else {}
-            known = kept | {name: _with_reason(of_job, jobs(chip)[name]) for name, of_job in measured.items()}
-            known = {name: known[name] for name in jobs(chip) if name in known}
+        for chip, known in zip(CHIPS, pool.map(_renewed, CHIPS, [prefix] * len(CHIPS)), strict=True):
             lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in known.items()]
             (FOLDER / f"{chip}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def _with_reason(measured: Measured, job: Job) -> Measured:
-    spills = max(measured["spills"], job.spills)
-    return measured | ({"spills": spills, "because": job.because} if spills and job.because else {})
+def _renewed(chip: str, prefix: str | None) -> dict[str, Measured]:
+    known, of_chip = budget(chip), jobs(chip)
+    names = unsealed(chip, known) if prefix is None else [name for name in of_chip if name.startswith(prefix)]
+    for name, found in measure_chip(chip, names).items():
+        spills = max(found["spills"], of_chip[name].spills)
+        reason = {"spills": spills, "because": of_chip[name].because} if spills and of_chip[name].because else {}
+        known[name] = found | reason
+        known[name]["seal"] = seal(chip, of_chip[name], known[name])
+    return {name: known[name] for name in of_chip if name in known}
 
 
 if __name__ == "__main__":
-    write("".join(sys.argv[1:]))
+    write(*sys.argv[1:])

@@ -96,6 +96,30 @@ def fenced_empties() -> Iterator[list[tuple[Tensor, Tensor]]]:
         assert (fences == buffer.new_full((), 77.0)).all(), "a program wrote past the end of its tensor"
 
 
+def patch_the_language_once_a_launch() -> None:
+    """Of this process: what a launch has patched stays patched until it ends, whatever device functions it calls.
+
+    Triton's interpreter goes through all names of its language at every such call, to find them patched already: two
+    fifths of the time of these tests.
+    """
+    patch_language, restore = interpreter._patch_lang, interpreter._LangPatchScope.restore
+    patched: set[str] = set()
+
+    def once(fn: Callable[..., Any]) -> Any:
+        languages = {each.__name__ for each in (tl, tl.core) if any(value is each for value in fn.__globals__.values())}
+        if languages and languages <= patched:
+            return interpreter._LangPatchScope()
+        scope = patch_language(fn)
+        patched.update(languages)
+        return scope
+
+    def restored(scope: Any) -> None:
+        restore(scope)
+        patched.clear()
+
+    interpreter._patch_lang, interpreter._LangPatchScope.restore = once, restored
+
+
 def widen(bits: np.ndarray) -> np.ndarray:
     """float32 of bfloat16 bit patterns."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
