@@ -58,9 +58,10 @@ def _law(law: Law | MultiPower) -> dict[str, Any]:
     return {
         "name": law.name,
         "formula": law.formula.strip(),
-        "latex": law.latex if isinstance(law, Law) else None,
+        "latex": law.latex,
         "output": law.output,
         "inputs": list(law.inputs),
+        "signed": list(law.signed),
         "source": law.source,
         "note": law.note,
         "parameters": {
@@ -69,6 +70,7 @@ def _law(law: Law | MultiPower) -> dict[str, Any]:
                 "unit": p.unit,
                 "role": p.role,
                 "domain": [bound if math.isfinite(bound) else None for bound in p.domain],
+                "start": p.start if isinstance(p.start, str) else list(p.start),
             }
             for p in law.parameters
         },
