@@ -46,7 +46,9 @@ def _verb(command: Any, path: str, level: int) -> Iterator[str]:
     yield f"<pre><code>{escape(' '.join(usage.split()))}</code></pre>\n"
     records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
     if records:
-        rows = "".join(f"<tr><td><code>{escape(left)}</code></td><td>{escape(said)}</td></tr>" for left, said in records)
+        rows = "".join(
+            f"<tr><td><code>{escape(left)}</code></td><td>{escape(said)}</td></tr>" for left, said in records
+        )
         yield f"<table><thead><tr><th>given</th><th>what it says</th></tr></thead><tbody>{rows}</tbody></table>\n"
     if command.epilog:
         yield f"<p>Example: <code>{escape(command.epilog.removeprefix('Example: '))}</code></p>\n"

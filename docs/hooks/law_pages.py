@@ -1,7 +1,7 @@
 """Pages of the laws, made of their declarations whenever the site is built: nothing that they say is written twice.
 
-A page a topic, a heading a law, so that each has an anchor and is found by the site's search. Formulas are set as MathML
-here, which browsers draw without a script.
+A page a topic, a heading a law, so that each has an anchor and is found by the site's search. Formulas are set as
+MathML here, which browsers draw without a script.
 """
 
 from __future__ import annotations
@@ -22,11 +22,32 @@ from isoflop.laws.sheet import law_sheet
 FOLDER = "reference/laws"
 FRONTIERS = "frontiers"
 
+INDEX = """# All laws
+
+{laws} laws and {sets} published sets of constants, from the declarations that the package ships. The same by the
+command line: `isoflop laws` and `isoflop laws show NAME`. How they are used, and how one is added, is told in
+[Laws](../../laws.md).
+
+Sets that belong to no law, exponents and optima alone, stand under [Published frontiers]({frontiers}). A set that is
+*not verified* was neither read in its paper or the authors' code, nor attested by several independent texts, nor
+recomputed. Constants are shown to eight digits; the command line and the package have all that were published.
+"""
+
 # Name of the page, its title, its laws in the order in which they are read.
 TOPICS = {
     "one-quantity": (
         "One quantity",
-        ["power-n", "power-d", "power-c", "power-n-floor", "power-d-floor", "power-c-floor", "bnsl-1", "bnsl-2", "bnsl-3"],
+        [
+            "power-n",
+            "power-d",
+            "power-c",
+            "power-n-floor",
+            "power-d-floor",
+            "power-c-floor",
+            "bnsl-1",
+            "bnsl-2",
+            "bnsl-3",
+        ],
     ),
     "kaplan": (
         "Kaplan",
@@ -88,29 +109,21 @@ def law_pages() -> dict[str, str]:
 
 
 def _index() -> str:
-    parts = [
-        "# All laws\n\n"
-        f"{len(LAWS) + 1} laws and {len(PRESETS)} published sets of constants, from the declarations that the package "
-        "ships. The same by the command line: `isoflop laws` and `isoflop laws show NAME`. How they are used, and how "
-        "one is added, is told in [Laws](../../laws.md).\n\n"
-        f"Sets that belong to no law, exponents and optima alone, stand under [Published frontiers]({FRONTIERS}.md). "
-        "A set that is *not verified* was neither read in its paper or the authors' code, nor attested by several "
-        "independent texts, nor recomputed.\n"
-    ]
+    parts = [INDEX.format(laws=len(LAWS) + 1, sets=len(PRESETS), frontiers=f"{FRONTIERS}.md")]
     for name, (title, laws) in TOPICS.items():
-        rows = "\n".join(f"| [{law}]({name}.md#{law}) | {_inputs(law)} | {_counted(law)} |" for law in laws)
-        parts.append(f"## [{title}]({name}.md)\n\n| law | formula | sets |\n|---|---|---|\n{rows}\n")
+        rows = "\n".join(_listed(law, name) for law in laws)
+        parts.append(f"## [{title}]({name}.md)\n\n| law | gives | sets | source |\n|---|---|---|---|\n{rows}\n")
     return "\n".join(parts)
 
 
-def _inputs(law: str) -> str:
-    sheet = law_sheet(law)["law"]
-    assert sheet is not None
-    return _math(f"{symbol(sheet['output'])}({', '.join(map(symbol, sheet['inputs']))})")
-
-
-def _counted(law: str) -> str:
-    return str(len(law_sheet(law)["sets"]) or "")
+def _listed(name: str, page: str) -> str:
+    sheet = law_sheet(name)
+    law = sheet["law"]
+    assert law is not None
+    gives = _math(f"{symbol(law['output'])}({', '.join(map(symbol, law['inputs']))})")
+    return (
+        f"| [{name}]({page}.md#{name}) | {gives} | {len(sheet['sets']) or ''} | <span>{escape(law['source'])}</span> |"
+    )
 
 
 def _topic(title: str, laws: list[str]) -> str:
@@ -148,11 +161,10 @@ def _parameters(parameters: dict[str, Any]) -> str:
             f"<code>{escape(p['unit'])}</code>",
             escape(p["role"]),
             _domain(p["domain"]),
-            _start(p["start"]),
         ]
         for key, p in parameters.items()
     ]
-    return _table(["", "name", "meaning", "unit", "role", "domain", "fits start"], rows)
+    return _table(["", "name", "meaning", "unit", "role", "domain"], rows)
 
 
 def _sources(law: dict[str, Any]) -> str:
@@ -191,7 +203,7 @@ def _frontiers() -> str:
     constants = [
         [
             _anchored(one["name"]),
-            "<br>".join(f"{_power(key)} = {_value(v, one['intervals'].get(key))}" for key, v in one["values"].items()),
+            "<br/>".join(f"{_power(key)} = {_value(v, one['intervals'].get(key))}" for key, v in one["values"].items()),
         ]
         for one in alone
     ]
@@ -216,18 +228,12 @@ def _anchored(name: str) -> str:
 def _value(value: float, interval: list[float] | None) -> str:
     """Eight digits, more than most were printed with; the command line and the package have all of them."""
     printed = f"{value:.8g}"
-    return printed if interval is None else f"{printed}<br><small>{interval[0]:g} to {interval[1]:g}</small>"
+    return printed if interval is None else f"{printed}<br/><small>{interval[0]:g} to {interval[1]:g}</small>"
 
 
 def _domain(domain: list[float | None]) -> str:
     low, high = domain
     return f"{'−∞' if low is None else f'{low:g}'} to {'∞' if high is None else f'{high:g}'}"
-
-
-def _start(start: str | list[float]) -> str:
-    if isinstance(start, str):
-        return f"over the runs' {_math(symbol(start))}" if start else ""
-    return f"{start[0]:g} to {start[1]:g}" if start else ""
 
 
 def _math(latex: str, display: str = "inline") -> str:
@@ -239,4 +245,4 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
     kept = [i for i, heading in enumerate(headings) if any(row[i] for row in rows)]
     head = "".join(f"<th>{headings[i]}</th>" for i in kept)
     body = "".join(f"<tr>{''.join(f'<td>{row[i]}</td>' for i in kept)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>\n"
+    return f'<div class="constants"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n'

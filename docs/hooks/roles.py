@@ -1,7 +1,7 @@
-"""What docstrings refer to, as links: ``:func:`isoflop.plan``` becomes a link to where the site describes it.
+"""Docstrings as the site shows them: links in the place of roles, an entry each for names that one entry describes.
 
-A target that the package does not have is a warning, which the strict build does not let pass; one that the site does not
-describe stays code without a link.
+``:func:`isoflop.plan``` becomes a link to where the site describes it. A target that the package does not have is a
+warning, which the strict build does not let pass; one that the site does not describe stays code without a link.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import griffe
 
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`(?P<short>~?)(?P<target>[\w.]+)`")
+SECTION = re.compile(r"^(?:Args|Attributes|Raises):$")
+TOGETHER = re.compile(r"^    (?P<names>\w+(?:, \w+)+):(?P<text>.*)$")
 LOGGER = logging.getLogger("mkdocs.hooks.roles")
 
 
@@ -23,7 +25,8 @@ class Roles(griffe.Extension):
         """Replace the roles of every docstring."""
         for member in _below(pkg):
             if member.docstring is not None:
-                member.docstring.value = ROLE.sub(lambda match, at=member: _link(match, at), member.docstring.value)
+                text = ROLE.sub(lambda match, at=member: _link(match, at), member.docstring.value)
+                member.docstring.value = "\n".join(_apart(text.splitlines()))
 
 
 def _below(scope: griffe.Object) -> Iterator[griffe.Object]:
@@ -31,6 +34,28 @@ def _below(scope: griffe.Object) -> Iterator[griffe.Object]:
     for member in scope.members.values():
         if not isinstance(member, griffe.Alias):
             yield from _below(member)
+
+
+def _apart(lines: list[str]) -> Iterator[str]:
+    """Lines of a docstring in which ``n_params, n_tokens: text`` is two entries of the same text."""
+    within, entry = False, []
+    for line in [*lines, ""]:
+        if entry and not line.startswith("     "):
+            yield from _entries(entry)
+            entry = []
+        within = SECTION.match(line) is not None or (within and (not line or line.startswith(" ")))
+        if entry or (within and TOGETHER.match(line)):
+            entry.append(line)
+        else:
+            yield line
+
+
+def _entries(lines: list[str]) -> Iterator[str]:
+    together = TOGETHER.match(lines[0])
+    assert together is not None
+    for name in together["names"].split(", "):
+        yield f"    {name}:{together['text']}"
+        yield from lines[1:]
 
 
 def _link(match: re.Match[str], at: griffe.Object) -> str:

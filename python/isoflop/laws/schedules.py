@@ -79,7 +79,8 @@ class MultiPower:
         "L(t) = L_0 + A*S(t)**(-alpha) - B*sum_k (lr_(k-1) - lr_k)*(1 - (1 + C*lr_k**(-gamma)*S_k(t))**(-beta))"
     )
     latex: str = (
-        "L(t) = L_{0} + A\\,S(t)^{-\\alpha} - B\\,\\sum_{k \\le t} \\left(\\mathrm{lr}_{k-1} - \\mathrm{lr}_{k}\\right)\\,"
+        "L(t) = L_{0} + A\\,S(t)^{-\\alpha} "
+        "- B\\,\\sum_{k \\le t} \\left(\\mathrm{lr}_{k-1} - \\mathrm{lr}_{k}\\right)\\,"
         "\\left(1 - \\left(1 + C\\,\\mathrm{lr}_{k}^{-\\gamma}\\,S_{k}(t)\\right)^{-\\beta}\\right)"
     )
     source: str = "Luo 2025 (arXiv 2503.12811); the authors' code"
@@ -200,3 +201,4 @@ def _rates(lr: ArrayLike) -> Array:
 
 
 MULTI_POWER = MultiPower()
+"""The multi-power law."""

@@ -70,7 +70,6 @@ def _law(law: Law | MultiPower) -> dict[str, Any]:
                 "unit": p.unit,
                 "role": p.role,
                 "domain": [bound if math.isfinite(bound) else None for bound in p.domain],
-                "start": p.start if isinstance(p.start, str) else list(p.start),
             }
             for p in law.parameters
         },
