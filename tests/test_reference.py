@@ -179,3 +179,17 @@ def test_roles_become_links_and_what_is_not_there_is_told(caplog: pytest.LogCapt
         link = '<autoref optional identifier="m.f"><code>f</code></autoref>'
         assert module.docstring.value == f"See {link}, {link} and `Gone`.\n"
     assert caplog.messages == ["m refers to Gone, which is not there"]
+
+
+@pytest.mark.parametrize("page", ["verification", "comparison"])
+def test_every_file_that_a_page_rests_on_is_there(page: str) -> None:
+    folder = ROOT
+    named = re.findall(
+        r"(?<![\w/])((?:tests|bench|kernels)/[\w/.*-]+|test_\w+\.py)", (ROOT / "docs" / f"{page}.md").read_text()
+    )
+    assert named
+    for name in named:
+        if "/" in name:
+            folder = (ROOT / name).parent
+        path = ROOT / name if "/" in name else folder / name
+        assert list(path.parent.glob(path.name.rstrip("/"))), f"{page}.md names {name}"
