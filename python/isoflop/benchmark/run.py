@@ -22,6 +22,8 @@ from isoflop.hardware import Ceiling, info, peak_of_this_machine
 from isoflop.kernels.launch import interpreted
 
 DEVICES = ("cuda", "cpu")
+"""What a benchmark runs on."""
+
 LIMIT = 480.0
 """Seconds that a benchmark takes at most."""
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.uint16 | np.uint32]
+"""Token numbers, in the narrower type that holds the vocabulary."""
+
 Offsets = NDArray[np.int64]
 
 

@@ -78,7 +78,7 @@ class Found:
 
     @property
     def default_kind(self) -> str:
-        """Of intervals, unless another is asked for; as :meth:`bootstrap` names them."""
+        """Of intervals, unless another is asked for; as :meth:`isoflop.Fit.bootstrap` names them."""
         return NORMAL if self.of_points is not None else "case" if self.data.cluster is None else "cluster"
 
     def predict(self, **columns: ArrayLike) -> NDArray[np.float64]:

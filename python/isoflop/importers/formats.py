@@ -53,6 +53,7 @@ FORMATS: Mapping[str, Format] = {
     "parquet": Format("tables.read_parquet", (".parquet",)),
     "jsonl": Format("tables.read_jsonl", (".jsonl", ".ndjson", ".jsonl.gz")),
 }
+"""By the name that ``--format`` and ``format=`` take."""
 
 
 def format_of(source: str, name: str | None) -> tuple[str, Format]:

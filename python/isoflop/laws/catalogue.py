@@ -26,6 +26,7 @@ def _read() -> Mapping[str, Law]:
 
 
 LAWS: Mapping[str, Law] = _read()
+"""Every shipped law by name; each is made when it is first asked for."""
 
 
 def get_law(name: str) -> Law:

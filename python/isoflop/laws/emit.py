@@ -89,7 +89,7 @@ def _evaluate(law: Law) -> list[str]:
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]
-    """Expressions as Python, with :class:`Exp` and :class:`Ln` as exp and log, and small powers as products."""
+    """Expressions as Python, with ``Exp`` and ``Ln`` as exp and log, and small powers as products."""
 
     def _print_Exp(self, e: Any) -> str:
         return f"exp({self._print(e.args[0])})"

@@ -16,10 +16,11 @@ _SUM, _PRODUCT, _POWER = 1, 2, 3
 def to_latex(formula: Formula) -> str:
     """The law, and its definitions after commas."""
     lines = [(formula.output, formula.body), *formula.definitions]
-    return ",\\quad ".join(f"{_name(left)} = {_set(right)}" for left, right in lines)
+    return ",\\quad ".join(f"{symbol(left)} = {_set(right)}" for left, right in lines)
 
 
-def _name(name: str) -> str:
+def symbol(name: str) -> str:
+    """A name as it is set: ``alpha_N`` as a Greek letter with a subscript, names of several letters upright."""
     head, *subscripts = name.split("_")
     letters = head.rstrip("0123456789")
     digits = head[len(letters) :]
@@ -35,7 +36,7 @@ def _name(name: str) -> str:
 
 def _set(tree: ast.expr, tightness: int = 0) -> str:
     if isinstance(tree, ast.Name):
-        return _name(tree.id)
+        return symbol(tree.id)
     if isinstance(tree, ast.Constant):
         return repr(tree.value)
     if isinstance(tree, ast.Call):

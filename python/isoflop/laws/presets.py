@@ -142,6 +142,7 @@ def _read() -> Mapping[str, Published]:
 
 
 PRESETS: Mapping[str, Published] = _read()
+"""Every published set by name; each is made when it is first asked for."""
 
 
 def get_preset(name: str) -> Published:

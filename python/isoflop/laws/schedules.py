@@ -78,11 +78,17 @@ class MultiPower:
     formula: str = (
         "L(t) = L_0 + A*S(t)**(-alpha) - B*sum_k (lr_(k-1) - lr_k)*(1 - (1 + C*lr_k**(-gamma)*S_k(t))**(-beta))"
     )
+    latex: str = (
+        "L(t) = L_{0} + A\\,S(t)^{-\\alpha} "
+        "- B\\,\\sum_{k \\le t} \\left(\\mathrm{lr}_{k-1} - \\mathrm{lr}_{k}\\right)\\,"
+        "\\left(1 - \\left(1 + C\\,\\mathrm{lr}_{k}^{-\\gamma}\\,S_{k}(t)\\right)^{-\\beta}\\right)"
+    )
     source: str = "Luo 2025 (arXiv 2503.12811); the authors' code"
     note: str = (
         "a sum over all earlier moves of the learning rate, warm-up among them; A and B belong to its unit and peak"
     )
     inputs: tuple[str, ...] = ("lr",)
+    signed: tuple[str, ...] = ()
     output: str = "L"
     parameters: tuple[Parameter, ...] = (
         Parameter("L_0", "loss that no amount of training removes", "nats/token", role="floor"),
@@ -195,3 +201,4 @@ def _rates(lr: ArrayLike) -> Array:
 
 
 MULTI_POWER = MultiPower()
+"""The multi-power law."""

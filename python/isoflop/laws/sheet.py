@@ -58,9 +58,10 @@ def _law(law: Law | MultiPower) -> dict[str, Any]:
     return {
         "name": law.name,
         "formula": law.formula.strip(),
-        "latex": law.latex if isinstance(law, Law) else None,
+        "latex": law.latex,
         "output": law.output,
         "inputs": list(law.inputs),
+        "signed": list(law.signed),
         "source": law.source,
         "note": law.note,
         "parameters": {

@@ -88,7 +88,7 @@ AXES: Mapping[str, Axis] = {
     "krajewski": Axis("G", ("G",), _dense_part, _with_routing, (1, 4096)),
     "clark": Axis("E", ("E",), _all, lambda n, _: FLOP_PER_PARAM_TOKEN * n, (1, 1e6), n_tokens=1.3e11),
 }
-"""By law."""
+"""What a law sees beside N and D, by the name of the law."""
 
 
 def vary(

@@ -53,14 +53,13 @@ class Crossing(Shown):
         return f"{state} {of.flops:.0e} FLOP of {of.name} ({self.share:.3g} times it{when}): {of.source}; {of.note}"
 
 
-def _read() -> tuple[str, Mapping[str, Threshold]]:
-    table: dict[str, Any] = tomllib.loads(files(__package__).joinpath("thresholds.toml").read_text(encoding="utf-8"))
-    as_of = str(table.pop("as_of"))
-    return as_of, {key: Threshold(key=key, **values) for key, values in table.items()}
+_TABLE: dict[str, Any] = tomllib.loads(files(__package__).joinpath("thresholds.toml").read_text(encoding="utf-8"))
 
+AS_OF = str(_TABLE.pop("as_of"))
+"""When the rules were read."""
 
-AS_OF, THRESHOLDS = _read()
-"""When the rules were read, and the rules."""
+THRESHOLDS: Mapping[str, Threshold] = {key: Threshold(key=key, **values) for key, values in _TABLE.items()}
+"""Every rule by key."""
 
 
 def crossings(*stages: str | float, on: date | None = None) -> list[Crossing]:

@@ -16,6 +16,7 @@ from isoflop.report.figures.table import FIGURES, Entry
 from isoflop.report.style import new_figure
 
 FORMATS = ("png", "svg", "pdf")
+"""Of files that figures are written to."""
 
 
 @dataclass(frozen=True)
