@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, app
+from isoflop.cli.app import AsJson, Level, StorePath, Verbs, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import SpecError, require
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT = "page"
 
 
-class _PageUnlessNamed(TyperGroup):
+class _PageUnlessNamed(Verbs):
     """Verbs, of which the page is the one that is meant where none is named: ``report STORE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
