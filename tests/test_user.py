@@ -39,8 +39,10 @@ NEEDS = {
     "--fit fit.json": ("fit.json", "isoflop fit runs/study --law chinchilla --save fit.json"),
     " runs/wandb": (
         "runs/wandb",
-        "isoflop runs import runs/wandb export.csv --map run=Name --map N=n_params --map D=tokens "
-        + "--map loss=eval/loss --n-convention total --loss-unit nats/token",
+        (
+            "isoflop runs import runs/wandb export.csv --map run=Name --map N=n_params --map D=tokens "
+            "--map loss=eval/loss --n-convention total --loss-unit nats/token"
+        ),
     ),
 }
 

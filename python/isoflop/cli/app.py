@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from isoflop.errors import IsoflopError
 
 
 class Verbs(TyperGroup):
-    """Commands, listed with the whole first sentence that each says of itself."""
+    """Commands, listed with the whole first sentence that each says of itself; an interrupt ends them in words."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
@@ -24,6 +25,13 @@ class Verbs(TyperGroup):
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # which typer would end without a word
+            print("stopped; the same command goes on where it stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
 
 
 app = typer.Typer(
@@ -60,6 +68,13 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time; defaul
 Level = Annotated[float, typer.Option(help="Of the intervals.")]
 
 
+class NConvention(StrEnum):
+    """Which parameters N counts."""
+
+    nonembedding = "non-embedding"
+    total = "total"
+
+
 def main() -> None:
     """Run a command; an error the package raises on purpose becomes a message, its hint and an exit code."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -70,9 +85,6 @@ def main() -> None:
     except IsoflopError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def _version(asked: bool) -> None:
