@@ -39,6 +39,14 @@ def test_importing_the_package_takes_less_than_a_quarter_second_of_a_core() -> N
     assert min(float(run_python(timed)) for _ in range(5)) < 0.25
 
 
+def test_the_list_of_commands_loads_no_library_but_that_of_the_command_line() -> None:
+    called = "import sys; sys.argv = ['isoflop', '--help']; import atexit; from isoflop.cli import main\n"
+    loaded = run_python(
+        called + "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules}))\nmain()"
+    )
+    assert not (HEAVY | {"numpy"}) - {"typer"} & set(loaded.split())
+
+
 def test_there_is_one_version() -> None:
     assert isoflop.__version__ == _core.__version__ == version("isoflop")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 STUDY = """
 name = "study"
@@ -26,6 +26,25 @@ shape = {{ n_ctx = 32, n_vocab = 256 }}
 train = {{ evaluations = 2, eval_tokens = 4096 }}
 plan = {{ compute = "1e12 FLOP" }}
 """
+
+# The table of runs of a tracker, of Chinchilla's law.
+EXPORT = "Name,State,n_params,tokens,eval/loss\n" + "".join(
+    f"r{n:g}-{d:g},finished,{n:g},{d:g},{1.8 + 480 / n**0.35 + 2100 / d**0.37:.5f}\n"
+    for n in (1e7, 3e7, 1e8, 3e8)
+    for d in (1e9, 3e9, 1e10)
+)
+
+# What a line of the pages needs of an earlier line of its page: a file, and the line that makes it.
+NEEDS = {
+    "--fit fit.json": ("fit.json", "isoflop fit runs/study --law chinchilla --save fit.json"),
+    " runs/wandb": (
+        "runs/wandb",
+        (
+            "isoflop runs import runs/wandb export.csv --map run=Name --map N=n_params --map D=tokens "
+            "--map loss=eval/loss --n-convention total --loss-unit nats/token"
+        ),
+    ),
+}
 
 
 def isoflop(command: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -48,6 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     here = tmp_path_factory.mktemp("user")
     (here / "study.toml").write_text(STUDY.format(corpus="stdlib"))
+    (here / "export.csv").write_text(EXPORT)
     (here / "examples").symlink_to(ROOT / "examples")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     isoflop("isoflop sweep study.toml", here)
@@ -93,17 +113,25 @@ def fenced(page: Path, language: str) -> list[str]:
 
 # Commands that another check runs: the whole demo and the make targets are steps of .ci/run.
 ELSEWHERE = ("make ",)
-LINES = [
-    pytest.param(line, id=f"{page.name}: {line.partition('#')[0].strip()}")
-    for page in PAGES
-    for block in fenced(page, "sh")
-    for line in block.splitlines()
-    if line.strip() and not line.startswith(ELSEWHERE)
-]
+
+
+def lines() -> dict[str, str]:
+    """The commands of the pages, each once, and the first page that has it."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        for block in fenced(page, "sh"):
+            for line in block.splitlines():
+                if (command := line.partition("#")[0].strip()) and not command.startswith(ELSEWHERE):
+                    found.setdefault(command, page.name)
+    return found
+
+
+LINES = [pytest.param(line, id=f"{page}: {line}") for line, page in lines().items()]
 ON_A_GPU = [line for line in LINES if "--device cuda" in line.values[0]]
 UNTIL_STOPPED = [line for line in LINES if "--live" in shlex.split(line.values[0], comments=True)]
 COMMANDS = [line for line in LINES if line not in ON_A_GPU + UNTIL_STOPPED]
 SNIPPETS = [pytest.param(code, id=page.name) for page in PAGES for code in fenced(page, "python")]
+SNIPPETS.append(pytest.param((ROOT / "docs" / "tutorial.py").read_text(), id="tutorial.py"))
 
 
 @pytest.mark.parametrize("line", UNTIL_STOPPED)
@@ -123,8 +151,9 @@ def test_the_pages_hold_commands_and_snippets_to_run() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_pages_works_as_printed(command: str, folder: Path) -> None:
-    if "--fit fit.json" in command and not (folder / "fit.json").exists():  # saved by the line before it on the page
-        isoflop("isoflop fit runs/study --law chinchilla --save fit.json", folder)
+    for words, (file, line) in NEEDS.items():
+        if words in command and not (folder / file).exists():
+            isoflop(line, folder)
     assert isoflop(command, folder).stdout
 
 
@@ -140,7 +169,14 @@ def test_every_command_for_a_gpu_says_what_is_missing_where_there_is_none(comman
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_every_snippet_of_the_pages_runs(code: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

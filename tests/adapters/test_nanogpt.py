@@ -25,7 +25,7 @@ def test_four_lines_record_a_run_of_nanogpt(tmp_path: Path, monkeypatch: pytest.
     names |= {"tokens_per_iter": 2 * SEQ, "config": {"learning_rate": lr, "dataset": "noise", "compile": False}}
     exec(f"{made}\n{begun}", names)
     for iter_num in range(max_iters + 1):
-        loss = loss_of(model, tokens(2)).detach()
+        loss = loss_of(model, tokens(2))  # still on its graph, which is not kept with it
         exec(logged, names | {"iter_num": iter_num, "losses": {"train": loss, "val": loss + 1}})
     exec(ended, names)
     store = iso.RunStore("runs/nanogpt", create=False)

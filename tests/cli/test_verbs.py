@@ -56,6 +56,15 @@ def test_help_of_every_verb_ends_in_an_example(isoflop: Call, verb: str) -> None
     assert f"Example: isoflop {verb}" in called.out
 
 
+def test_an_interrupt_ends_a_command_in_words(isoflop: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoflop.hardware.info", interrupted)
+    called = isoflop("info")
+    assert (called.code, called.err) == (130, "stopped; the same command goes on where it stopped\n")
+
+
 def test_runs_are_listed_and_one_is_shown_by_the_start_of_its_id(isoflop: Call, store: RunStore) -> None:
     listed = json.loads(isoflop(f"runs ls {store.path} --json").out)
     assert len(listed) == 12

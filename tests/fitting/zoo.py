@@ -85,8 +85,9 @@ def truth(law: Law) -> dict[str, float]:
     """The first published set of the law, else one that could be."""
     if law.name in TRUTHS:
         return TRUTHS[law.name]
-    published = (p for p in PRESETS.values() if isinstance(p, Preset) and p.law == law.name)
-    return dict(next(published).values)
+    published = [p for p in PRESETS.values() if isinstance(p, Preset) and p.law == law.name]
+    assert published, f"{law.name} has no published set; TRUTHS needs constants that could be its"
+    return dict(published[0].values)
 
 
 def design(law: Law) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 from isoflop.adapters.parameters import count_parameters, shape_of
 from isoflop.errors import SpecError
+from isoflop.runs.buffer import kept
 from isoflop.runs.rank import rank_of_process
 from isoflop.runs.recorder import Recorder
 from isoflop.runs.store import RunStore
@@ -109,7 +110,7 @@ class Training:
         if not numbers:
             return
         self._tokens = float(step * self._batch_tokens if tokens is None else tokens)
-        self._last |= {name: numbers[name] for name in _HELD_OUT if name in numbers}
+        self._last |= {name: kept(numbers[name]) for name in _HELD_OUT if name in numbers}
         self._recorder.log(step, tokens=self._tokens, **numbers)
 
     def end(self) -> None:
@@ -118,7 +119,7 @@ class Training:
             return
         for name in _HELD_OUT:
             if name in self._last:
-                self._recorder.finish(loss=float(self._last[name]), tokens=self._tokens)
+                self._recorder.finish(loss=self._last[name], tokens=self._tokens)
                 break
         self._recorder = None
         self._stack.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoflop.cli.app import AsJson, Level, app
+from isoflop.cli.app import AsJson, Level, Verbs, app
 from isoflop.cli.console import emit
 from isoflop.cli.fits import read_runs
 from isoflop.errors import PlanError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isoflop.fitting import Curve, Fit
 
 advise_app = typer.Typer(
+    cls=Verbs,
     help="Advice on a run: its rates and schedule, vocabulary, when to stop, what its tasks' scores will be, and more.",
     no_args_is_help=True,
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from isoflop.cli.app import AsJson, Level, app
+from isoflop.cli.app import AsJson, Level, NConvention, app
 from isoflop.cli.console import emit, print_table, read_fields
 from isoflop.errors import PlanError
 
@@ -32,6 +32,9 @@ def plan(
     loss: Annotated[float | None, typer.Option(help="A loss to reach; alone, with the least compute.")] = None,
     law: Annotated[str | None, typer.Option(help="A published set, or with --store the law to fit.")] = None,
     store: Annotated[str | None, typer.Option(help="Plan from a fit to the runs of this store.")] = None,
+    n_convention: Annotated[
+        NConvention, typer.Option(help="With --store: the parameters that N counts.")
+    ] = NConvention.nonembedding,
     fit: Annotated[Path | None, typer.Option(help="Plan from a fit saved by isoflop fit --save.")] = None,
     serve: Annotated[float, typer.Option(help="Tokens served over the lifetime: the cheapest model of that loss.")] = 0,
     unique: Annotated[float, typer.Option(help="Unique tokens at hand: the best use of the budget with repeats.")] = 0,
@@ -82,7 +85,9 @@ def plan(
         from isoflop.fitting import fit as fit_law
         from isoflop.runs import RunStore
 
-        basis = fit_law(law or "chinchilla", RunStore(store, create=False), level=level)
+        counted: Literal["non-embedding", "total"] = "total" if n_convention is NConvention.total else "non-embedding"
+        data = RunStore(store, create=False).fit_data(n_convention=counted)
+        basis = fit_law(law or "chinchilla", data, level=level)
     if vary:
         from isoflop.planning.axes import basis_of_axis
 

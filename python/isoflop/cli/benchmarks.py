@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
-from isoflop.cli.app import AsJson, app
+from isoflop.cli.app import AsJson, Verbs, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import KernelError
 
-bench_app = typer.Typer(invoke_without_command=True, epilog="Example: isoflop bench --device cuda --out bench/results")
+bench_app = typer.Typer(
+    cls=Verbs, invoke_without_command=True, epilog="Example: isoflop bench --device cuda --out bench/results"
+)
 app.add_typer(bench_app, name="bench")
 
 

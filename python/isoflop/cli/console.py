@@ -6,14 +6,12 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from isoflop.errors import ShapeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PIPED_WIDTH = 110
 
@@ -53,6 +51,11 @@ def read_fields(words: Sequence[str]) -> dict[str, Any]:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on standard output, wide enough to be read when piped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         table.add_column(escape(heading), overflow="fold")
@@ -64,4 +67,6 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def stderr() -> Console:
     """Where progress goes."""
+    from rich.console import Console
+
     return Console(stderr=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, app
+from isoflop.cli.app import AsJson, Level, NConvention, app
 from isoflop.cli.console import emit
 from isoflop.errors import FitError
 
@@ -18,13 +17,6 @@ if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
 
 Runs = Annotated[str, typer.Argument(help="A run store, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")]
-
-
-class NConvention(StrEnum):
-    """Which parameters N counts."""
-
-    nonembedding = "non-embedding"
-    total = "total"
 
 
 @app.command(epilog="Example: isoflop fit runs/quickstart --law chinchilla --objective huber:1e-3 --holdout N")
@@ -51,7 +43,10 @@ def fit(
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
     test: Annotated[list[str] | None, typer.Option(help="A published set to test against the runs.")] = None,
-    compute: Annotated[str, typer.Option(help="With all laws: the budget to plan for.")] = "1e15 FLOP",
+    compute: Annotated[
+        str | None,
+        typer.Option(help="With all laws: the budget to plan for; default some ten times the largest run's."),
+    ] = None,
     level: Level = 0.95,
     save: Annotated[
         Path | None, typer.Option(help="With one law: write the fit as JSON, for isoflop plan --fit.")

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoflop.cli.app import AsJson, app
+from isoflop.cli.app import AsJson, Verbs, app
 from isoflop.cli.console import emit, print_table
 
 if TYPE_CHECKING:
     from isoflop.laws.sheet import Sheet
 
-laws_app = typer.Typer(help="Scaling laws: formulas, published constants, sources.", invoke_without_command=True)
+laws_app = typer.Typer(
+    cls=Verbs, help="Scaling laws: formulas, published constants, sources.", invoke_without_command=True
+)
 app.add_typer(laws_app, name="laws")
 
 

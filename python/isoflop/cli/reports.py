@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, app
+from isoflop.cli.app import AsJson, Level, StorePath, Verbs, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import SpecError, require
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT = "page"
 
 
-class _PageUnlessNamed(TyperGroup):
+class _PageUnlessNamed(Verbs):
     """Verbs, of which the page is the one that is meant where none is named: ``report STORE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,7 +47,9 @@ def report(
             "--output", "-o", help="A page (NAME.html), or a folder for it and figures; default STORE/report."
         ),
     ] = None,
-    compute: Annotated[str, typer.Option(help="The budget to plan for.")] = "1e15 FLOP",
+    compute: Annotated[
+        str | None, typer.Option(help="The budget to plan for; default some ten times the largest run's.")
+    ] = None,
     level: Level = 0.95,
     live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
     as_json: AsJson = False,
@@ -120,7 +121,7 @@ def _roof(device: str | None, bench: Path | None) -> Roof | None:
     return read_roof(bench) if bench is not None else predicted_roof(str(device))
 
 
-def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> None:
+def _serve_live(store: RunStore, compute: str | None, level: float, as_json: bool) -> None:
     """Until it is interrupted."""
     from isoflop.report.page.live import Live, LiveServer
 
@@ -131,7 +132,7 @@ def _serve_live(store: RunStore, compute: str, level: float, as_json: bool) -> N
             server.serve_forever()
 
 
-def answer(store: RunStore, compute: str, level: float, output: Path, as_json: bool) -> None:
+def answer(store: RunStore, compute: str | None, level: float, output: Path, as_json: bool) -> None:
     """Analyse a store, print what it says and write the page, or a folder of it and the figures."""
     from isoflop.report.analysis import analyse
     from isoflop.report.page import write_page, write_report

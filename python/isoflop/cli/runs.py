@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoflop.cli.app import AsJson, StorePath, app
+from isoflop.cli.app import AsJson, StorePath, Verbs, app
 from isoflop.cli.console import emit, plain, print_table, states
 from isoflop.errors import SpecError
 
 if TYPE_CHECKING:
     from isoflop.runs.exchange import Exchange
 
-runs_app = typer.Typer(help="What a run store holds.", no_args_is_help=True)
+runs_app = typer.Typer(cls=Verbs, help="What a run store holds.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 Where = Annotated[str | None, typer.Option(help='Which runs: "N >= 1e6 and spec.seed in [0, 1]".')]

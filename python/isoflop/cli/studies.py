@@ -37,6 +37,13 @@ def demo(
         study = read_study(stack.enter_context(as_file(files("isoflop") / "examples" / "quickstart.toml")))
     opened = _train(study, store, workers)
     answer(opened, study.plan.compute, study.plan.level, opened.path / "report", as_json)
+    stderr().print(
+        f"next: open the report in a browser; isoflop plan --compute BUDGET --store {store}; "
+        "a study of your own: isoflop sweep STUDY.toml --dry-run",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command(epilog="Example: isoflop sweep study.toml --dry-run")
@@ -69,6 +76,7 @@ def sweep(
         return
     summary = made.summary()
     emit({"store": str(where), **summary} if as_json else f"{where}: " + states(summary), as_json)
+    stderr().print(f"next: isoflop report {where}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _train(

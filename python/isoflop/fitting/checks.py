@@ -34,9 +34,10 @@ def require_enough_runs(law: Law, data: FitData, constraints: Constraints) -> No
     free = len(law.names) - len(constraints.fix) - sum(len(group) - 1 for group in constraints.tie)
     n = data.n_runs if data.weights is None else int(np.count_nonzero(data.weights))
     if n < free + 1:
+        left_out = f"; {len(data.excluded)} were left out, {data.excluded[0]}" if data.excluded else ""
         raise FitError(
             f"{law.name} has {free} {'free ' if constraints.names else ''}parameters and needs at least {free + 1}"
-            f" runs; got {n}",
+            f" runs; got {n}{left_out}",
             hint=f"add {free + 1 - n} runs, or fit a law with fewer parameters",
         )
 

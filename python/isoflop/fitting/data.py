@@ -117,7 +117,9 @@ def read_data(
     for name in (*law.inputs, law.output):
         if name not in raw:
             known = [str(column) for column in given.columns]
-            hint = nearest(name, known) if known else f"give columns such as {', '.join((*law.inputs, law.output))}"
+            hint = f"give columns such as {', '.join((*law.inputs, law.output))}"
+            if known:
+                hint = f"{nearest(name, known)}; name the column {name}: on the command line --column {name}=COLUMN"
             raise FitError(
                 f"{law.name} needs the column {name!r}; the data have {', '.join(known) or 'none'}", hint=hint
             )

@@ -54,7 +54,9 @@ def check_names(columns: Mapping[str, str]) -> None:
         SpecError: no columns, or a name that is none.
     """
     if not columns:
-        raise SpecError("no column is mapped", hint='such as {"N": "params", "D": "tokens", "loss": "val loss"}')
+        raise SpecError(
+            "no column is mapped", hint='such as {"N": "params", "D": "tokens", "loss": "val loss"}; --map N=params'
+        )
     for name in columns:
         if name != f"{SPEC}*" and (not _NAME.fullmatch(name) or name in _RESERVED or ".." in f"{name}."):
             raise SpecError(

@@ -37,6 +37,9 @@ SLICES = (
     Slice("power-c-floor", "frontier"),
 )
 
+_BEYOND = 10.0
+"""Times the compute of the largest run: what is planned for where no budget is given."""
+
 
 @dataclass(frozen=True)
 class FittedLaw:
@@ -99,8 +102,10 @@ class Analysis:
         }
 
 
-def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> Analysis:
+def analyse(store: RunStore, *, compute: str | float | None = None, level: float = 0.95) -> Analysis:
     """Fit the joint laws to all finished runs and the laws of one variable to their slices, and plan for ``compute``.
+
+    Without a budget it is some ten times the compute of the largest run.
 
     Runs that a study made for another purpose alone, a scan of batch sizes for one, are left to the findings.
 
@@ -122,7 +127,8 @@ def analyse(store: RunStore, *, compute: str | float, level: float = 0.95) -> An
         except FitError as error:
             skipped[part.law] = error.message
     findings, unfound = find(store, level=level)
-    planned = plan(compute, best.fit, level=level)
+    budget = float(f"{_BEYOND * data.columns['C'].max():.0e}") if compute is None else compute
+    planned = plan(budget, best.fit, level=level)
     return Analysis(store, data, tuple(laws), best, planned, skipped | unfound, findings)
 
 
@@ -156,7 +162,8 @@ def select(data: FitData, runs: str) -> FitData:
 
 def _fitted(law: str, data: FitData, runs: str, level: float) -> FittedLaw:
     if not data.n_runs:
-        raise FitError("there are no finished runs to fit", hint="isoflop runs ls shows the state of each run")
+        why = f": {data.excluded[0]}" if data.excluded else ""
+        raise FitError(f"there are no finished runs to fit{why}", hint="isoflop runs ls shows the state of each run")
     fitted = fit(law, data, level=level)
     try:
         return FittedLaw(fitted, runs, fitted.holdout(by=fitted.law.inputs[0]))

@@ -34,7 +34,7 @@ class Buffer:
         if _PLAIN.issuperset(map(type, point.values())):
             self._look_at(step, values.get("loss"))
         else:
-            point = {name: _kept(value) for name, value in point.items()}
+            point = {name: kept(value) for name, value in point.items()}
             self._all_plain = False
         self.points.append(point)
 
@@ -64,7 +64,7 @@ class Buffer:
             self.diverged_at = int(step or 0)
 
 
-def _kept(value: Any) -> Any:
+def kept(value: Any) -> Any:
     """A number as it is now, whatever becomes of the tensor that holds it, without a wait for the device.
 
     A tensor is copied where it is, off the graph of its gradients, which would stay in memory with it.
@@ -80,7 +80,7 @@ def _kept(value: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """What :func:`_kept` kept, once the device has it.
+    """What :func:`kept` kept, once the device has it.
 
     Raises:
         TypeError, ValueError: it is no number.

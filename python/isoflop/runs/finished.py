@@ -27,7 +27,11 @@ def read_finished(
         if record.status != "finished" or record.result is None:
             excluded.append(f"run {record.id}: {store.state(record)}")
         elif lacking:
-            also = "; n_convention='total' takes its n_params" if "n_params" in counts and "N" in lacking else ""
+            also = (
+                "; n_convention='total' (--n-convention total) takes its n_params"
+                if "n_params" in counts and "N" in lacking
+                else ""
+            )
             excluded.append(f"run {record.id}: recorded without counts of {', '.join(lacking)}{also}")
         else:
             unique = min(counts.get("U", np.nan), record.result.get("tokens", counts["D"]))

@@ -49,6 +49,8 @@ class SweepProgress:
         self._began = time.monotonic()
         if ended:
             self._console.print(f"{ended} runs are done already; {len(specs)} to go")
+        elif not self._console.is_terminal:
+            self._console.print(f"{len(specs)} runs to go, the longest first")
         self._task = self._bar.add_task(
             "training", total=sum(self._costs.values()) or None, runs=f"0/{self._total}", flops=0.0, left="-"
         )

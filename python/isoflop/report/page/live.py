@@ -32,11 +32,11 @@ class Live:
 
     Args:
         store: that is written to.
-        compute: the budget to plan for.
+        compute: the budget to plan for; None for some ten times that of the largest run.
         level: of the intervals.
     """
 
-    def __init__(self, store: RunStore, *, compute: str | float, level: float) -> None:
+    def __init__(self, store: RunStore, *, compute: str | float | None = None, level: float) -> None:
         self._store, self._compute, self._level = store, compute, level
         self._seen = ""
         self._fitted: frozenset[str] = frozenset()
