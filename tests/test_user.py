@@ -138,10 +138,13 @@ SNIPPETS.append(pytest.param((ROOT / "docs" / "tutorial.py").read_text(), id="tu
 def test_a_command_of_the_pages_that_serves_ends_by_an_interrupt(line: str, folder: Path) -> None:
     command = [sys.executable, "-u", "-m", *shlex.split(line, comments=True)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        assert "http://127.0.0.1" in serving.stdout.readline()
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(60) == 0
+        try:
+            assert serving.stdout is not None
+            assert "http://127.0.0.1" in serving.stdout.readline()
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(60) == 0
+        finally:
+            serving.kill()
 
 
 def test_the_pages_hold_commands_and_snippets_to_run() -> None:
