@@ -172,12 +172,12 @@ def test_entries_of_several_names_come_apart_and_prose_does_not() -> None:
 def test_roles_become_links_and_what_is_not_there_is_told(caplog: pytest.LogCaptureFixture) -> None:
     griffe = importlib.import_module("griffe")
     roles = hook("roles")
-    source = '"""See :func:`~m.f`, :func:`f` and :class:`Gone`."""\n\ndef f(): ...\n'
+    source = '"""See :func:`~m.f`, :func:`f` and :class:`Gone`.\n\n>>> f()\n... # so\n"""\n\ndef f(): ...\n'
     with griffe.temporary_visited_module(source, module_name="m") as module:
         module.modules_collection["m"] = module
         roles.Roles().on_package(pkg=module, loader=None)
         link = '<autoref optional identifier="m.f"><code>f</code></autoref>'
-        assert module.docstring.value == f"See {link}, {link} and `Gone`.\n"
+        assert module.docstring.value == f"See {link}, {link} and `Gone`.\n\n```pycon\n>>> f()\n... # so\n```\n"
     assert caplog.messages == ["m refers to Gone, which is not there"]
 
 

@@ -1,4 +1,4 @@
-"""Docstrings as the site shows them: links in the place of roles, an entry each for names that one entry describes.
+"""Docstrings as the site shows them: links in the place of roles, sessions as code, an entry for each name.
 
 ``:func:`isoflop.plan``` becomes a link to where the site describes it. A target that the package does not have is a
 warning, which the strict build does not let pass; one that the site does not describe stays code without a link.
@@ -15,6 +15,7 @@ import griffe
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`(?P<short>~?)(?P<target>[\w.]+)`")
 SECTION = re.compile(r"^(?:Args|Attributes|Raises):$")
 TOGETHER = re.compile(r"^    (?P<names>\w+(?:, \w+)+):(?P<text>.*)$")
+SESSION = re.compile(r"^>>> .*(?:\n(?:>>>|\.\.\.).*)*", re.MULTILINE)
 LOGGER = logging.getLogger("mkdocs.hooks.roles")
 
 
@@ -26,6 +27,7 @@ class Roles(griffe.Extension):
         for member in _below(pkg):
             if member.docstring is not None:
                 text = ROLE.sub(lambda match, at=member: _link(match, at), member.docstring.value)
+                text = SESSION.sub(r"```pycon\n\g<0>\n```", text)
                 member.docstring.value = "\n".join(_apart(text.splitlines()))
 
 

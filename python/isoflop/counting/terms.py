@@ -125,7 +125,14 @@ def flops(
     mask: Mask | None = None,
     recompute: Recompute = "none",
 ) -> Flops:
-    """FLOPs of ``batch`` sequences of ``seq`` tokens (default: the shape's n_ctx).
+    """FLOPs of ``batch`` sequences of ``seq`` tokens, by term and pass, and by every convention.
+
+    Args:
+        shape: a model.
+        batch: sequences.
+        seq: tokens of a sequence; default the shape's n_ctx.
+        mask: which pairs of positions attend, counted exactly; default the shape's own.
+        recompute: forward work done again for the backward pass: "none"; "attention", its core; "full", each block.
 
     Raises:
         ShapeError: ``batch`` or ``seq`` is not a positive whole number, ``seq`` exceeds the learned positions, a ViT is

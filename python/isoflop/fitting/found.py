@@ -82,7 +82,11 @@ class Found:
         return NORMAL if self.of_points is not None else "case" if self.data.cluster is None else "cluster"
 
     def predict(self, **columns: ArrayLike) -> NDArray[np.float64]:
-        """The law's output, a loss in nats per token unless it says otherwise, at columns of its inputs."""
+        """The law's output, a loss in nats per token unless it says otherwise, at columns of its inputs.
+
+        Raises:
+            LawError: an input is missing, unknown, or not positive and finite.
+        """
         return self.law.predict(self.params, **columns)
 
     def covariance(self, kind: str = "model") -> NDArray[np.float64]:

@@ -56,9 +56,12 @@ def get_named(name: str) -> NamedShape:
 
 
 def named_shape(name: str) -> Shape:
-    """The shape of the published model of that name: "gpt2-xl", "llama-3-8b", "deepseek-v3". Raises as get_named does.
+    """The shape of the published model of that name: "gpt2-xl", "llama-3-8b", "deepseek-v3".
 
-    ``named_shapes()`` lists all.
+    ``isoflop.shape.named.named_shapes()`` lists all, with their sources.
+
+    Raises:
+        ShapeError: there is none; the hint names the nearest.
     """
     return get_named(name).shape
 
