@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jupytext
@@ -23,7 +24,6 @@ from traitlets.config import Config
 NAME = "tutorial"
 PICTURES = f"{NAME}_files"
 SECONDS = 120  # a cell may take
-BY_FILES = Config(KernelManager={"transport": "ipc"})  # and no ports, which others could listen at
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -42,10 +42,12 @@ def executed(source: Path) -> Any:
     notebook = jupytext.read(source, fmt="py:percent")
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     where = {"metadata": {"path": str(source.parents[1])}}
-    try:
-        NotebookClient(notebook, kernel_name="python3", timeout=SECONDS, resources=where, config=BY_FILES).execute()
-    except CellExecutionError as error:
-        raise PluginError(f"{source}: a cell fails\n{error}") from error
+    with TemporaryDirectory() as sockets:  # and no ports, at which others could listen
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
+        try:
+            NotebookClient(notebook, kernel_name="python3", timeout=SECONDS, resources=where, config=config).execute()
+        except CellExecutionError as error:
+            raise PluginError(f"{source}: a cell fails\n{error}") from error
     for cell in notebook.cells:
         said = "".join(each.text for each in cell.get("outputs", ()) if each.get("name") == "stderr")
         if "Warning" in said:

@@ -14,6 +14,7 @@ from typer.main import get_group
 from cli.called import Call
 from isoflop.cli.app import VERBS, app
 from isoflop.planning import measured_mfu
+from isoflop.runs import Recorder, RunStore
 from isoflop.shape import Shape
 
 
@@ -173,3 +174,18 @@ def test_the_command_finds_the_model_that_reaches_a_loss_soonest(isoflop: Call) 
     refused = isoflop("plan --compute 1e23FLOP --soonest")
     assert refused.code != 0
     assert "--soonest asks for a loss" in refused.err
+
+
+def test_runs_that_were_counted_in_total_are_named_and_planned_from_by_asking(isoflop: Call, tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "total")
+    for n in (1e7, 3e7, 1e8):
+        for d in (1e9, 3e9, 1e10):
+            with Recorder(store, {"n": n, "d": d}, counts={"n_params": n, "D": d}) as rec:
+                rec.finish(loss=1.8 + 480 / n**0.35 + 2100 / d**0.37, tokens=d)
+    refused = isoflop(f"plan --compute 1e20 --store {store.path}")
+    assert refused.code != 0
+    assert "9 were left out, run " in refused.err
+    assert "--n-convention total" in refused.err
+    planned = json.loads(isoflop(f"plan --compute 1e20 --store {store.path} --n-convention total --json").out)
+    best = (0.35 * 480 / (0.37 * 2100)) ** (1 / 0.72) * (1e20 / 6) ** (0.37 / 0.72)
+    assert planned["n_params"] == pytest.approx(best, rel=1e-3)

@@ -20,6 +20,12 @@ def test_the_law_that_made_the_runs_is_chosen_and_recovered(store: RunStore) -> 
     assert analysis.plan.law == "kaplan"
 
 
+def test_without_a_budget_it_is_some_ten_times_the_largest_run(store: RunStore) -> None:
+    analysis = analyse(store)
+    assert analysis.plan.compute == pytest.approx(10 * analysis.data.columns["C"].max(), rel=0.4)
+    assert analysis.plan.compute == float(f"{analysis.plan.compute:.0e}")
+
+
 def test_every_law_is_fitted_to_its_slice(store: RunStore) -> None:
     analysis = analyse(store, compute="1e13 FLOP")
     counted = {law.fit.law.name: (law.runs, law.fit.n_runs) for law in analysis.laws}
