@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from isoflop.errors import IsoflopError
+
 
 class Size(NamedTuple):
     """Models, rows of each, and their width."""
@@ -34,6 +36,13 @@ EDGES = Size(2, 19, 20)  # multiples of no tile
 
 
 def main() -> None:
+    try:
+        run()
+    except IsoflopError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--width", type=int, action="append", help="d_model; default 64, 128 and 256, on a CPU 20")
@@ -107,21 +116,29 @@ def row(cell: Any, first: Any) -> list[str]:
 def of_compiler(chip: str, widths: tuple[int, ...]) -> dict[str, Any]:
     """What the compiler makes of every kernel of every level."""
     import triton
-    from levels.compiled import compiled
+    from levels.compiled import compiled_levels
 
     from isoflop.cli.console import print_table
 
-    cells = [asdict(each) for width in widths for each in compiled(chip, width)]
+    cells = [asdict(each) for width in widths for each in compiled_levels(chip, width)]
     print(f"Triton {triton.__version__} for {chip}, bfloat16, compiled and not run")
-    shown = ("level", "kernel", "width", "form", "registers", "spills", "shared", "matrix")
-    print_table(shown, [[read(cell[each]) for each in shown] for cell in cells])
+    shown = ("level", "width", "tile", "warps", "registers", "spills", "shared", "programs", "issued", "matrix")
+    print_table(shown, [[read(cell | {"tile": tile_of(cell["form"])}, each) for each in shown] for cell in cells])
+    print("programs: that a multiprocessor holds; issued: instructions of its warps for each hidden number")
     return {"chip": chip, "triton": triton.__version__, "cells": cells}
 
 
-def read(value: Any) -> str:
+def tile_of(form: str) -> str:
+    """The sizes of a tile, of all constants of a kernel."""
+    given = dict(re.findall(r"(\w+)=(\d+)", form))
+    return "x".join(given[name] for name in ("ROWS", "WIDTH", "COLUMNS", "DEPTH", "HIDDEN") if name in given)
+
+
+def read(cell: dict[str, Any], what: str) -> str:
     """A cell of the compiler's table; instructions by what they are, and of what size."""
+    value = cell[what]
     if not isinstance(value, dict):
-        return str(value)
+        return "-" if value is None else str(value)
     named = [(count, *re.match(r"(\w+).*\.(m\d+n\d+k\d+)", name).groups()) for name, count in value.items()]
     return ", ".join(f"{count} {kind} {size}" for count, kind, size in named) or "none"
 

@@ -38,19 +38,29 @@ def test_a_benchmark_that_takes_longer_than_it_did_fails_the_run(root: Path, tmp
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     assert "not in the baseline" in run(tmp_path, 0.05, "check").stdout
     assert run(tmp_path, 0.05, "write").returncode == 0
-    assert json.loads((tmp_path / "baseline.json").read_text()).keys() == {"test_nap.py::test_nap"}
+    baseline = tmp_path / "baseline.json"
+    ((here, names),) = json.loads(baseline.read_text()).items()
+    assert names.keys() == {"test_nap.py::test_nap"}
     slower = run(tmp_path, 0.5, "check")
     assert slower.returncode == 1
     assert "WORSE" in slower.stdout
     faster = run(tmp_path, 0.005, "check")
     assert faster.returncode == 0
     assert "better" in faster.stdout
+    baseline.write_text(json.dumps({"an abacus": names}))
+    elsewhere = run(tmp_path, 0.5, "check")
+    assert elsewhere.returncode == 0
+    assert f"this processor: {here}\nNOT CHECKED" in elsewhere.stdout
+    assert "beside another kind, an abacus" in elsewhere.stdout
+    assert "WORSE" not in elsewhere.stdout
+    assert run(tmp_path, 0.05, "write").returncode == 0
+    assert json.loads(baseline.read_text()).keys() == {"an abacus", here}
 
 
 def test_the_baseline_names_benchmarks_that_exist(root: Path) -> None:
     known = json.loads((root / "bench" / "baseline.json").read_text())
     assert known
-    for name, ratio in known.items():
+    for name, ratio in (each for ratios in known.values() for each in ratios.items()):
         file, _, function = name.partition("::")
         assert f"def {function.rpartition('::')[2].partition('[')[0]}(" in (root / file).read_text()
         assert ratio > 0

@@ -47,10 +47,16 @@ NEEDS = {
 }
 
 
+def arguments(command: str) -> list[str]:
+    """Of Python, for a command of the pages: ``python FILE`` or an installed one."""
+    words = shlex.split(command, comments=True)
+    return words[1:] if words[0] == "python" else ["-m", *words]
+
+
 def isoflop(command: str, folder: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the installed command as a user would, in ``folder``."""
     done = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command, comments=True)],
+        [sys.executable, *arguments(command)],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -68,7 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("user")
     (here / "study.toml").write_text(STUDY.format(corpus="stdlib"))
     (here / "export.csv").write_text(EXPORT)
-    (here / "examples").symlink_to(ROOT / "examples")
+    for name in ("examples", "bench"):
+        (here / name).symlink_to(ROOT / name)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     isoflop("isoflop sweep study.toml", here)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

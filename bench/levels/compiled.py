@@ -4,9 +4,11 @@ tensors without a GPU, and what they would have launched is compiled instead."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,8 +23,10 @@ from levels.ladder import LEVELS
 from levels.task import draw
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # the proof compiles, and reads machine code
-from proof.budgets import measure
+from levels.loops import issued, longest_loop, programs
+from proof.budgets import CHIPS, compiled
 from proof.job import Job
+from proof.machine_code import READERS
 
 ROWS = 64  # any that 16 divides
 LAUNCH = ("num_warps", "num_stages")
@@ -32,7 +36,12 @@ WARPS = 4  # Triton's own, where a launch says nothing
 @dataclass(frozen=True)
 class Compiled:
     """One kernel of one level: its constants, registers of a thread, spills, bytes of shared memory, and matrix
-    instructions by name."""
+    instructions by name.
+
+    ``loop``, ``issued`` and ``programs`` are of kernels that hold both products, on NVIDIA's chips: instructions of the
+    loop over hidden columns, how many of them warps issue for one hidden number, and programs that a multiprocessor
+    holds at a time.
+    """
 
     level: int
     kernel: str
@@ -43,25 +52,45 @@ class Compiled:
     spills: int
     shared: int
     matrix: dict[str, int]
+    loop: int | None = None
+    issued: float | None = None
+    programs: int | None = None
 
 
-def compiled(chip: str, width: int) -> Iterator[Compiled]:
-    """Every kernel that a level launches and none before it did, in bfloat16."""
+def compiled_levels(chip: str, width: int, levels: Iterable[int] = LEVELS) -> Iterator[Compiled]:
+    """Every kernel that a level launches and none before it did, in bfloat16.
+
+    The shipped kernel is compiled by ``chip``'s own row of its table, and by the row of any chip.
+    """
     seen: set[tuple[Any, ...]] = set()
-    for number, level in LEVELS.items():
-        for job in launched(chip, lambda level=level: level(*draw(2, ROWS, width, torch.bfloat16, "cpu"))):
-            name, key = job.kernel.fn.__name__, (job.kernel, *map(repr, (job.types, job.configuration, job.constants)))
-            if key in seen:
-                continue
-            seen.add(key)
-            of_job = measure(chip, job)
-            costs = {each: of_job[each] for each in ("registers", "spills", "shared", "matrix")}
-            form = " ".join(f"{name}={value}" for name, value in job.constants.items() if value is not None)
-            yield Compiled(number, name, width, form, job.configuration["warps"], **costs)
+    for number, table in product(levels, (chip, None)):
+        for job in launched(table, partial(LEVELS[number], *draw(2, ROWS, width, torch.bfloat16, "cpu"))):
+            key = (job.kernel, *map(repr, (job.types, job.configuration, job.constants)))
+            if key not in seen:
+                seen.add(key)
+                yield of_job(chip, number, width, job)
 
 
-def launched(chip: str, call: Any) -> list[Job]:
-    """The kernels that ``call`` would launch on ``chip``, and does not."""
+def of_job(chip: str, level: int, width: int, job: Job) -> Compiled:
+    """One kernel, compiled and read."""
+    backend, kernel, warps = CHIPS[chip].target.backend, compiled(chip, job), job.configuration["warps"]
+    constants = job.configuration.constants | job.constants
+    form = " ".join(f"{name}={value}" for name, value in constants.items() if value is not None)
+    facts, shared = READERS[backend](kernel.asm), kernel.metadata.shared
+    made = Compiled(
+        level, job.kernel.fn.__name__, width, form, warps, facts["registers"], facts["spills"], shared, facts["matrix"]
+    )
+    if backend != "cuda" or "HIDDEN" not in constants:
+        return made
+    loop = longest_loop(kernel.asm["cubin"])
+    return replace(
+        made, loop=loop, issued=round(issued(loop, warps, constants["ROWS"], constants["HIDDEN"]), 2),
+        programs=programs(made.registers, warps, shared, CHIPS[chip].shared),
+    )  # fmt: skip
+
+
+def launched(table: str | None, call: Any) -> list[Job]:
+    """The kernels that ``call`` would launch on a chip with rows of its own in ``table``, and does not."""
     jobs: list[Job] = []
 
     def run(kernel: Any, *args: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -71,7 +100,7 @@ def launched(chip: str, call: Any) -> list[Job]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(JITFunction, "run", run))
         stack.enter_context(patch.object(mlp, "admit", lambda *_: None))
-        stack.enter_context(patch.object(mlp, "chip_of", lambda _: chip))
+        stack.enter_context(patch.object(mlp, "chip_of", lambda _: table))
         call()
     return jobs
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from isoflop.hardware.energy import Board, Energy, boards, energy, packages
+from isoflop.hardware.energy import Board, Energy, boards, energy, packages, unreadable
 
 WRAPS = 1_000_000_000
 
@@ -35,6 +35,17 @@ def test_joules_add_up_over_packages_and_past_the_end_of_a_counter(tmp_path: Pat
     assert taken.joules() is None
     second.write_text("3000000\n")
     assert taken.joules() is None, "what was lost in between is unknown"
+
+
+def test_why_no_energy_is_counted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unreadable(folder=tmp_path) == f"no counter of the processor's energy in {tmp_path}"
+    file = counter(tmp_path, "intel-rapl:0", 5)
+    file.unlink()
+    assert unreadable(folder=tmp_path) == f"the counters in {tmp_path} may not be read by this user"
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert unreadable("1234", tmp_path).endswith("; the GPU's needs nvidia-ml-py")
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace())
+    assert unreadable("1234", tmp_path).endswith("; the GPU's driver shows none")
 
 
 def test_a_machine_without_counters_has_no_joules(tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 
 import torch
 
-from isoflop.benchmark import Bench, bench, correctness, run, steps, tune, write
+from isoflop.benchmark import Bench, bench, correctness, joules, run, steps, tune, write
 from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.files import render
 from isoflop.benchmark.native import NATIVE
 from isoflop.benchmark.plan import PLANS, Plan
 from isoflop.benchmark.sizes import Size
-from isoflop.benchmark.tables import tables
+from isoflop.benchmark.tables import facts, tables
 from isoflop.benchmark.timing import Call, HostClock, Time
 from isoflop.benchmark.variants import variants
 from isoflop.counting import flops
@@ -60,6 +60,8 @@ def quiet() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "peak_of_this_machine", lambda budget: tuple(found))
         patch.setattr(run, "clock_of", lambda device: Tick())
+        patch.setattr(run, "counted", lambda device: "processor")
+        patch.setattr(run, "joules", lambda call, each, device: 4.0 if each > 1.0 else None)
         yield
 
 
@@ -127,6 +129,36 @@ def test_tokens_and_utilisation_follow_from_the_time_of_a_step(made: Bench) -> N
         assert (step.models, step.tokens, step.memory) == (1, 2 * 4, None)
         assert step.tokens_per_second == pytest.approx(step.tokens / step.with_host)
         assert step.mfu == pytest.approx(counted * step.tokens_per_second / made.ceilings.matrix["fp32"])
+
+
+def test_joules_of_a_step_are_shown_by_token_and_where_they_can_be_read_alone(made: Bench) -> None:
+    none, four = made.steps
+    assert (none.joules, none.flops_per_joule) == (None, None)
+    assert four.joules == 4.0
+    assert four.flops_per_joule == flops(TINY.ladder[0].shape).per_token("exact-causal") * four.tokens / 4.0
+    (table,) = [each for each in tables(made) if "J/token" in each.headings]
+    at = list(table.headings).index("J/token")
+    assert [row[at] for row in table.rows] == ["", f"{4.0 / four.tokens:.3g}"]
+    assert ("energy of", "processor") in facts(made)
+
+
+def test_the_energy_of_a_call_is_that_of_many_in_a_row_over_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[None] = []
+
+    class Meter:
+        of = ("processor",)
+
+        def joules(self) -> float:
+            return 7.0 + 2.0 * len(called)
+
+    monkeypatch.setattr(joules, "counters", lambda device: Meter())
+    assert joules.joules(lambda: called.append(None), joules.LEAST / 3, CPU) == pytest.approx(2.0)
+    assert len(called) == 3
+    assert joules.counted(CPU) == "processor"
+    Meter.of = ()
+    assert joules.joules(lambda: called.append(None), 1.0, CPU) is None
+    assert joules.counted(CPU).startswith("not readable: ")
+    assert len(called) == 3
 
 
 def test_what_there_is_no_time_for_is_skipped_and_named() -> None:

@@ -55,6 +55,16 @@ def test_ratios_say_how_many_times_as_fast_the_second_is(files: tuple[Path, Path
     assert [words.partition(":")[0] for words in made.differs] == ["device", "processor"]
 
 
+def test_joules_are_compared_where_both_counted_them(files: tuple[Path, Path], result: dict[str, Any]) -> None:
+    assert all(line.kind != "energy" for line in compare_results(*files).lines)
+    for path, taken in zip(files, (3.0, 1.5), strict=True):
+        steps = [each | {"joules": taken if each["models"] == 1 else None} for each in result["steps"]]
+        path.write_text(json.dumps(result | {"steps": steps}))
+    lines = [line for line in compare_results(*files).lines if line.kind == "energy"]
+    assert len(lines) == len([each for each in result["steps"] if each["models"] == 1])
+    assert {(line.name, line.ratio) for line in lines} == {("joules of a training step", 2.0)}
+
+
 def test_measures_whose_middle_halves_overlap_are_not_apart(files: tuple[Path, Path]) -> None:
     apart = {line.name.partition(",")[0]: line.apart for line in compare_results(*files).lines if line.kind == "op"}
     assert apart["add_norm"] is False

@@ -20,11 +20,11 @@ class Line:
     """One measure that both results have.
 
     Attributes:
-        kind: "ceiling", "op" or "step".
+        kind: "ceiling", "op", "step" or "energy".
         name: the op and pass, the dtype of a ceiling, or "training step".
         at: size, dtype and way, as far as the name does not say them.
-        first, second: seconds, or of a ceiling FLOP/s or bytes/s.
-        ratio: how many times as fast the second is.
+        first, second: seconds, of a ceiling FLOP/s or bytes/s, of energy joules.
+        ratio: how many times as fast the second is, or how many times less it takes.
         apart: whether the middle halves of both measurements lie apart; None where the file has no quartiles.
     """
 
@@ -135,6 +135,8 @@ def _measures(result: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str],
     for each in result["steps"]:
         at = f"{each['models']} x {each['n']:.3g} parameters, {each['dtype']}, {each['variant']}"
         yield ("step", "training step", at), _Measure(each["with_host"])
+        if each.get("joules"):  # results of versions that counted none have no such word
+            yield ("energy", "joules of a training step", at), _Measure(each["joules"])
 
 
 def _line(kind: str, name: str, at: str, first: _Measure, second: _Measure) -> Line:

@@ -36,6 +36,7 @@ class Bench:
         ceilings: what rooflines and MFU are relative to, and who says so.
         measured: the largest products and copies of this machine, for comparison.
         kernels: whether Triton's kernels ran, and not C++ and definitions alone.
+        energy: whose energy is counted, or why none is.
     """
 
     device: str
@@ -53,6 +54,7 @@ class Bench:
     steps: list[StepTime] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
+    energy: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and scalars, ready for JSON."""

@@ -14,9 +14,11 @@ from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.ceilings import DTYPES, Ceilings, board, measured, published
 from isoflop.benchmark.found import Bench, OpTime
+from isoflop.benchmark.joules import counted, joules
 from isoflop.benchmark.plan import PLANS, Plan
 from isoflop.benchmark.timing import Call, Clock, clock_of
 from isoflop.benchmark.variants import variants
+from isoflop.counting import flops
 from isoflop.errors import KernelError, nearest
 from isoflop.hardware import Ceiling, info, peak_of_this_machine
 from isoflop.kernels.launch import interpreted
@@ -58,7 +60,7 @@ def bench(
     name, found = _name(device), peak_of_this_machine(0.4 if quick else 1.2)
     made = Bench(
         name, kind, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", info(), _runtime(), quick, _kernels(device), limit,
-        _ceilings(chip, device, name, found), found, skipped=budget.skipped,
+        _ceilings(chip, device, name, found), found, skipped=budget.skipped, energy=counted(device),
     )  # fmt: skip
     _check(made, chosen, device, budget.part(limit * _SHARES["check"]), say)
     clock = clock_of(device)
@@ -169,12 +171,14 @@ def _step(made: Bench, plan: Plan, device: torch.device, clock: Clock, budget: B
                         continue
                     with budget.spend("step"):
                         time = clock.time(calls, min(plan.seconds, max(budget.left, 0.0)))[name]
+                        spent = joules(calls[name], time.with_host, device)
                     tokens = models * rung.batch * shape.n_ctx
                     rate = tokens / time.with_host
                     made.steps.append(steps.StepTime(
                         shape.n_nonembedding, shape.n_layer, shape.d_model, models, name, DTYPES[plan.dtype], tokens,
                         time.median, time.with_host, rate, steps.utilisation(shape, rate, made.ceilings, plan.dtype),
                         int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None,
+                        spent, flops(shape).per_token("exact-causal") * tokens / spent if spent else None,
                     ))  # fmt: skip
                     del calls
 

@@ -66,6 +66,8 @@ class StepTime:
         tokens_per_second: by ``with_host``, all models together.
         mfu: of FLOPs by "exact-causal" over the peak of the device's matrix units in ``dtype``.
         memory: bytes at the worst moment, the model's state included; None where the device does not say.
+        joules: of a step, by the counters of processor and GPU; None where none can be read.
+        flops_per_joule: FLOPs by "exact-causal" of a step over them.
     """
 
     n: int
@@ -80,6 +82,8 @@ class StepTime:
     tokens_per_second: float
     mfu: float
     memory: int | None
+    joules: float | None = None
+    flops_per_joule: float | None = None
 
 
 def utilisation(shape: Shape, tokens_per_second: float, ceilings: Ceilings, dtype: torch.dtype) -> float:

@@ -59,6 +59,7 @@ def facts(made: Bench) -> list[Sequence[str]]:
             f"{top.name}: {peaks} TFLOP/s, {top.bandwidth / 1e9:,.4g} GB/s ({top.source.partition(':')[0]})",
         ),
         ("measured here", reached),
+        ("energy of", made.energy),
     ]
 
 
@@ -150,13 +151,15 @@ def _steps(made: Bench) -> Table:
     rows: list[Sequence[str]] = [
         (f"{each.n:.2e}", f"{each.n_layer} x {each.d_model}", f"{each.models}", each.variant, each.dtype,
          _both(each.seconds, each.with_host), f"{each.tokens_per_second:,.0f}", f"{each.mfu:.2%}",
-         "" if each.memory is None else f"{each.memory / 1e9:.2f} GB")
+         "" if each.memory is None else f"{each.memory / 1e9:.2f} GB",
+         "" if each.joules is None else f"{each.joules / each.tokens:.3g}",
+         "" if each.flops_per_joule is None else f"{each.flops_per_joule / 1e12:.3g}")
         for each in made.steps
     ]  # fmt: skip
     return Table(
         "Training steps, measured: forward, backward, clip and AdamW of K models; tokens/s of all models together, "
-        "with the host. MFU is FLOPs by exact-causal over the peak above.",
-        ("N", "layers x width", "K", "way", "dtype", "step", "tokens/s", "MFU", "peak memory"),
+        "with the host. MFU is FLOPs by exact-causal over the peak above; joules are those of all that ran meanwhile.",
+        ("N", "layers x width", "K", "way", "dtype", "step", "tokens/s", "MFU", "peak memory", "J/token", "TFLOP/J"),
         rows,
     )
 

@@ -7,6 +7,7 @@ from isoflop.hardware.devices import device as device
 from isoflop.hardware.devices import read_devices as read_devices
 from isoflop.hardware.energy import Energy as Energy
 from isoflop.hardware.energy import energy as energy
+from isoflop.hardware.energy import unreadable as unreadable
 from isoflop.hardware.machine import Gpu as Gpu
 from isoflop.hardware.machine import Info as Info
 from isoflop.hardware.machine import available_bytes as available_bytes

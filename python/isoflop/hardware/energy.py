@@ -86,6 +86,25 @@ def energy(gpu: str | None = None) -> Energy:
     return Energy([*packages(), *boards(gpu)])
 
 
+def unreadable(gpu: str | None = None, folder: Path = RAPL) -> str:
+    """Why ``energy(gpu)`` counts nothing, in words."""
+    counters = packages(folder)
+    if not counters:
+        of_processor = f"no counter of the processor's energy in {folder}"
+    elif not any((each.joules() is not None) for each in counters):
+        of_processor = f"the counters in {folder} may not be read by this user"
+    else:
+        of_processor = "the processor's can be read"
+    if gpu is None:
+        return of_processor
+    try:
+        import pynvml
+    except ImportError:
+        return f"{of_processor}; the GPU's needs nvidia-ml-py"
+    del pynvml
+    return f"{of_processor}; the GPU's driver shows none"
+
+
 def packages(folder: Path = RAPL) -> list[Package]:
     """The packages of the processor; what ``folder`` names below one is counted in it."""
     return [Package(each) for each in sorted(folder.glob("*-rapl:[0-9]*")) if each.name.count(":") == 1]
