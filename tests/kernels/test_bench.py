@@ -16,6 +16,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 import torch
 
 from isoflop.benchmark import Bench, bench, correctness, joules, run, steps, tune, write
+from isoflop.benchmark.beside import Beside
 from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.files import render
@@ -38,6 +39,9 @@ UNTIMED = {
     "dropout": "of the CPU alone",
     "scale": "of the CPU alone",
 }
+FITTED = {"isoflop": 0.25, "scipy": 1.0}
+"""Seconds of a fit that is not made here."""
+
 TINY = Plan(
     (Size(2, 1, 3, 8, 5),), (Size(2, 1, 4, 8, 5),), (steps.Rung((1, 8, 4, 7, 2)),), (1,), torch.float32, False, 0
 )
@@ -61,6 +65,8 @@ def quiet() -> Iterator[None]:
         patch.setattr(run, "peak_of_this_machine", lambda budget: tuple(found))
         patch.setattr(run, "clock_of", lambda device: Tick())
         patch.setattr(run, "counted", lambda device: "processor")
+        ours, other = (Beside("a fit", name, "Huber", "1.0", 9.0, seconds, 4, 0.5) for name, seconds in FITTED.items())
+        patch.setattr(run, "beside", lambda budget, say: [ours, other])
         patch.setattr(run, "joules", lambda call, *_: None if "native" in call.__qualname__ else 4.0)
         yield
 
@@ -140,6 +146,14 @@ def test_joules_of_a_step_are_shown_by_token_and_where_they_can_be_read_alone(ma
     at = list(table.headings).index("J/token")
     assert [row[at] for row in table.rows] == ["", f"{4.0 / four.tokens:.3g}"]
     assert ("energy of", "processor") in facts(made)
+
+
+def test_fits_and_counts_are_shown_as_multiples_of_our_best(made: Bench) -> None:
+    assert [each.seconds for each in made.beside] == [*FITTED.values()]
+    (shown,) = (table for table in tables(made) if table.caption.startswith("Fits and counts"))
+    at = [*shown.headings].index("of isoflop's best")
+    assert [row[at] for row in shown.rows] == ["1x", "4x"]
+    assert json.loads(json.dumps(made.to_dict()))["beside"][1]["package"] == "scipy"
 
 
 def test_the_energy_of_a_call_is_that_of_many_in_a_row_over_their_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,14 @@ def test_ratios_say_how_many_times_as_fast_the_second_is(files: tuple[Path, Path
     assert [words.partition(":")[0] for words in made.differs] == ["device", "processor"]
 
 
+def test_fits_and_counts_are_compared_where_both_made_them(files: tuple[Path, Path], result: dict[str, Any]) -> None:
+    for file, seconds in zip(files, (3.0, 2.0), strict=True):
+        made = {"task": "a fit", "package": "scipy", "how": "Huber", "seconds": seconds}
+        file.write_text(json.dumps(result | {"beside": [made]}))
+    (line,) = (line for line in compare_results(*files).lines if line.kind == "beside")
+    assert (line.name, line.at, line.ratio) == ("a fit", "scipy, Huber", 1.5)
+
+
 def test_joules_are_compared_where_both_counted_them(files: tuple[Path, Path], result: dict[str, Any]) -> None:
     assert all(line.kind != "energy" for line in compare_results(*files).lines)
     for path, taken in zip(files, (3.0, 1.5), strict=True):

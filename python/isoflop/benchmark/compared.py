@@ -20,8 +20,8 @@ class Line:
     """One measure that both results have.
 
     Attributes:
-        kind: "ceiling", "op", "step" or "energy".
-        name: the op and pass, the dtype of a ceiling, or "training step".
+        kind: "ceiling", "op", "step", "energy" or "beside" (fits and counts, of any tool).
+        name: the op and pass, the dtype of a ceiling, "training step", or the task.
         at: size, dtype and way, as far as the name does not say them.
         first, second: seconds, of a ceiling FLOP/s or bytes/s, of energy joules.
         ratio: how many times as fast the second is, or how many times less it takes.
@@ -137,6 +137,8 @@ def _measures(result: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str],
         yield ("step", "training step", at), _Measure(each["with_host"])
         if each.get("joules"):  # results of versions that counted none have no such word
             yield ("energy", "joules of a training step", at), _Measure(each["joules"])
+    for each in result.get("beside", ()):  # nor these
+        yield ("beside", each["task"], f"{each['package']}, {each['how']}"), _Measure(each["seconds"])
 
 
 def _line(kind: str, name: str, at: str, first: _Measure, second: _Measure) -> Line:

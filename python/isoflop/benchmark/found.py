@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from isoflop.benchmark.beside import Beside
 from isoflop.benchmark.budget import Skipped
 from isoflop.benchmark.ceilings import Ceilings
 from isoflop.benchmark.correctness import Verdict
@@ -36,6 +37,7 @@ class Bench:
         ceilings: what rooflines and MFU are relative to, and who says so.
         measured: the largest products and copies of this machine, for comparison.
         kernels: whether Triton's kernels ran, and not C++ and definitions alone.
+        beside: fits and counts by this package and by others.
         energy: whose energy is counted, or why none is.
     """
 
@@ -52,6 +54,7 @@ class Bench:
     verdicts: list[Verdict] = field(default_factory=list)
     ops: list[OpTime] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
     energy: str = ""
@@ -59,7 +62,8 @@ class Bench:
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and scalars, ready for JSON."""
         made = {name: value for name, value in self.__dict__.items() if name not in ("machine", "ceilings", "ops")}
-        lists = {name: [asdict(each) for each in made[name]] for name in ("measured", "verdicts", "steps", "skipped")}
+        listed = ("measured", "verdicts", "steps", "beside", "skipped")
+        lists = {name: [asdict(each) for each in made[name]] for name in listed}
         ops = [
             asdict(each) | {"size": each.size._asdict(), "times": {n: t._asdict() for n, t in each.times.items()}}
             for each in self.ops

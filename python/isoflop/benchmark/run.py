@@ -10,6 +10,7 @@ import torch
 
 from isoflop.benchmark import ahead, steps
 from isoflop.benchmark.ahead import first_line
+from isoflop.benchmark.beside import beside
 from isoflop.benchmark.budget import Budget
 from isoflop.benchmark.cases import CASES
 from isoflop.benchmark.ceilings import DTYPES, Ceilings, board, measured, published
@@ -30,7 +31,7 @@ LIMIT = 480.0
 """Seconds that a benchmark takes at most."""
 
 _SPARE = 0.04  # of the seconds: writing, and what a piece of work takes longer than the longest like it
-_SHARES = {"check": 0.3, "time": 0.35}  # of the seconds; steps have the rest
+_SHARES = {"check": 0.3, "time": 0.35, "beside": 0.06}  # of the seconds; steps have the rest
 
 Say = Callable[[str], None]
 
@@ -66,6 +67,7 @@ def bench(
     clock = clock_of(device)
     phases: dict[str, Callable[[], None]] = {
         "times of ops": lambda: _time(made, chosen, device, clock, budget.part(limit * _SHARES["time"]), say),
+        "fits and counts": lambda: made.beside.extend(beside(budget.part(limit * _SHARES["beside"]), say)),
         "training steps": lambda: _step(made, chosen, device, clock, budget, say),
     }
     for phase, run in phases.items():

@@ -22,8 +22,8 @@ class Table(NamedTuple):
 
 
 def tables(made: Bench) -> Iterator[Table]:
-    """Correctness, times of ops, steps, and what was skipped; one that has no rows is left out."""
-    for table in (_verdicts(made), _ops(made), _steps(made), skipped_table(made.skipped)):
+    """Correctness, times of ops, steps, fits and counts, what was skipped; one that has no rows is left out."""
+    for table in (_verdicts(made), _ops(made), _steps(made), _beside(made), skipped_table(made.skipped)):
         if table.rows:
             yield table
 
@@ -162,6 +162,26 @@ def _steps(made: Bench) -> Table:
         ("N", "layers x width", "K", "way", "dtype", "step", "tokens/s", "MFU", "peak memory", "J/token", "TFLOP/J"),
         rows,
     )
+
+
+def _beside(made: Bench) -> Table:
+    best: dict[str, float] = {}
+    for each in made.beside:
+        if each.package == "isoflop":
+            best[each.task] = min(each.seconds, best.get(each.task, math.inf))
+    return Table(
+        "Fits and counts, measured: the same by every tool that is installed, in turns on this processor; the median "
+        "of the calls after the first, which may load and compile. Reached: of a fit the sum of Huber losses, less is "
+        "better; of a count the share of all products of matrices, 1 is right.",
+        ("task", "tool", "how", "first call", "later", "of isoflop's best", "reached"),
+        [
+            (
+                each.task, f"{each.package} {each.version}", each.how, duration(each.first), duration(each.seconds),
+                f"{each.seconds / best[each.task]:.3g}x" if each.task in best else "", f"{each.reached:.6g}",
+            )
+            for each in made.beside
+        ],
+    )  # fmt: skip
 
 
 def skipped_table(skipped: Sequence[Skipped]) -> Table:
