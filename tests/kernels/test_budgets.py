@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brin
 from isoflop.kernels import launch
 from isoflop.kernels.configurations import ops, table
 from proof.budgets import CHIPS, budget, compiled, jobs, measure, measure_chip, program, seal, unsealed, worse
+from proof.job import Job
 from proof.machine_code import MATRIX_AMD, MATRIX_NVIDIA, by_name
 
 QUICK = ("sm_90", "gfx942")
@@ -153,10 +155,16 @@ def test_what_has_no_products_uses_no_matrix_unit(chip: str) -> None:
     assert not any(of_job["matrix"] for name, of_job in budget(chip).items() if not name.startswith(PRODUCTS))
 
 
+def the_job(chip: str, job: str) -> tuple[str, Job]:
+    """By its name; a star stands for what tables of chips have apart."""
+    (found,) = ((name, each) for name, each in jobs(chip).items() if fnmatchcase(name, job))
+    return found
+
+
 @pytest.mark.parametrize("chip", QUICK)
-@pytest.mark.parametrize("job", ["linear_fwd 64x64x32 bf16", "attention bf16 64", "mlp 64x64x64 bf16"])
+@pytest.mark.parametrize("job", ["linear_fwd 64x64x32 bf16", "attention bf16 64", "mlp *x64x* bf16"])
 def test_float16_uses_the_instructions_of_bfloat16_in_its_own_dtype(chip: str, job: str) -> None:
-    base = jobs(chip)[job]
+    job, base = the_job(chip, job)
     half = base._replace(types={name: kind.replace("bf16", "fp16") for name, kind in base.types.items()})
     wanted = {kind.replace("bf16", "f16"): count for kind, count in budget(chip)[job]["matrix"].items()}
     assert measure(chip, half)["matrix"] == wanted
@@ -250,8 +258,8 @@ def test_matrix_instructions_are_read_by_name() -> None:
         ("attention_dq bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
         ("attention_dkdv bf16 64", {"window": 5, "C": 40}),
         ("attention_dkdv bf16 64", {"CAUSAL": False, "T": 1, "heads": 1, "group": 1}),
-        ("mlp 64x64x64 bf16", NO_NORM | {"KIND": "gelu", "B_IN": None, "B_OUT": None, "RESIDUAL": False}),
-        ("mlp 64x64x64 bf16", {"NORM": "rms", "KIND": "relu2", "B": None, "M": 1, "D": 1, "F": 1}),
+        ("mlp *x64x* bf16", NO_NORM | {"KIND": "gelu", "B_IN": None, "B_OUT": None, "RESIDUAL": False}),
+        ("mlp *x64x* bf16", {"NORM": "rms", "KIND": "relu2", "B": None, "M": 1, "D": 1, "F": 1}),
         ("mlp_backward_rows 64x64x32 bf16", NO_NORM | {"KIND": "gelu_tanh", "DG": None, "DB": None, "DB_OUT": None}),
         ("mlp_backward_rows 64x64x32 bf16", {"NORM": "rms", "KIND": "gelu", "M": 1, "D": 1, "F": 1}),
         ("mlp_backward_columns 32x64x32 bf16", NO_NORM | {"KIND": "relu2", "B_IN": None, "DB_IN": None}),
@@ -259,7 +267,7 @@ def test_matrix_instructions_are_read_by_name() -> None:
     ],
 )
 def test_every_form_of_a_kernel_compiles(chip: str, job: str, constants: dict[str, Any]) -> None:
-    base = jobs(chip)[job]
+    _, base = the_job(chip, job)
     types = {name: kind for name, kind in base.types.items() if name not in constants}
     assert measure(chip, base._replace(types=types, constants=base.constants | constants))["spills"] == 0
 

@@ -30,7 +30,7 @@ def rows(heading: str) -> list[list[str]]:
 
 def cells() -> dict[tuple[int, int, int], Any]:
     """Of the result, by level, models and width."""
-    (file,) = re.findall(r"`(bench/results/.*-mlp-levels\.json)`", PAGE)
+    (file,) = re.findall(r"`(bench/results/levels/.*\.json)`", PAGE)
     found = json.loads((ROOT / file).read_text())["cells"]
     return {(each["level"], each["models"], each["width"]): each for each in found if each["rows"] == 8192}
 

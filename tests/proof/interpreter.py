@@ -2,7 +2,9 @@
 
 The interpreter of triton 3.9 keeps bfloat16 as bit patterns: it truncates where a GPU rounds to nearest even, and its
 arithmetic multiplies and adds the patterns. Here casts round, ``tl.dot`` accumulates in float32, and any other bfloat16
-arithmetic is an error. Its programs run in order, which hides races; ``order`` runs them in another.
+arithmetic is an error. NumPy's products round an element of A B and the same one of its transpose, B^T A^T, apart on
+some processors, which no GPU does: both are made by one call here. The interpreter's programs run in order, which hides
+races; ``order`` runs them in another.
 """
 
 from __future__ import annotations
@@ -156,7 +158,10 @@ def make_bfloat16_honest() -> None:
             raise TypeError("tl.dot of bfloat16 and another dtype")
         if is_bfloat16(a):
             a, b = (interpreter.TensorHandle(widen(each.data), tl.float32) for each in (a, b))
-        return dot(self, a, b, *rest)
+        rows, columns = a.data.shape[-2], b.data.shape[-1]
+        if rows > columns or (rows == columns and a.data.flat[0] > b.data.flat[0]):
+            return turned(dot(self, turned(b), turned(a), turned(rest[0]), *rest[1:]))
+        return dot(self, solid(a), solid(b), *rest)
 
     def refusing(operation: Callable[..., Any], operands: int) -> Callable[..., Any]:
         def checked(self: Any, *args: Any) -> Any:
@@ -169,6 +174,16 @@ def make_bfloat16_honest() -> None:
     builder.cast_impl, builder.create_fp_to_fp, builder.create_dot = honest_cast, honest_round, honest_dot
     builder.binary_op, builder.unary_op = refusing(builder.binary_op, 2), refusing(builder.unary_op, 1)
     builder.ternary_op = refusing(builder.ternary_op, 1)
+
+
+def turned(handle: Any) -> Any:
+    """The transpose of a matrix, in memory of its own."""
+    return interpreter.TensorHandle(np.ascontiguousarray(np.swapaxes(handle.data, -1, -2)), handle.dtype)
+
+
+def solid(handle: Any) -> Any:
+    """The matrix row by row in memory."""
+    return interpreter.TensorHandle(np.ascontiguousarray(handle.data), handle.dtype)
 
 
 def is_bfloat16(handle: Any) -> bool:

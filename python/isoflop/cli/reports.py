@@ -125,11 +125,10 @@ def _serve_live(store: RunStore, compute: str | None, level: float, as_json: boo
     """Until it is interrupted."""
     from isoflop.report.page.live import Live, LiveServer
 
-    with LiveServer(Live(store, compute=compute, level=level)) as server:
+    with suppress(KeyboardInterrupt), LiveServer(Live(store, compute=compute, level=level)) as server:
         emit({"url": server.url} if as_json else f"live until Ctrl-C: {server.url}", as_json)
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
 
 
 def answer(store: RunStore, compute: str | None, level: float, output: Path, as_json: bool) -> None:

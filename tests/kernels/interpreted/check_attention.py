@@ -104,7 +104,7 @@ def test_every_mask_matches_the_definition_in_every_dtype(dtype: torch.dtype, ma
 @pytest.mark.parametrize("mask", [FULL, CAUSAL, MASKS[-3]], ids=str)
 @pytest.mark.parametrize("tile", TILES, ids=str, indirect=True)
 def test_sequences_round_the_edge_of_every_block(seq: int, mask: dict[str, Any], tile: tuple[int, int]) -> None:
-    assert_right(inputs(seq, 16), **mask)
+    assert_right(inputs(seq, 16, batch=4), **mask)
 
 
 @pytest.mark.parametrize("width", [1, 3, 15, 16, 17, 33, 64, 65, 127, 128, 200, 256])

@@ -103,7 +103,8 @@ def test_every_bias_may_be_absent(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("width", [15, 16, 17])
 def test_sequences_and_widths_round_the_edge_of_a_tile(seq: int, width: int) -> None:
     settings = MODERN | {"n_head": 1, "n_kv_head": 1}
-    assert_right(inputs(3, 1, seq, width, 16, 33, torch.float32, settings), settings)
+    batch = 16 // min(seq, 16)  # of a few elements torch's own error is luck
+    assert_right(inputs(3, batch, seq, width, 16, 33, torch.float32, settings), settings)
 
 
 @pytest.mark.parametrize("d_head", [2, 16, 18])
