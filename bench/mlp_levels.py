@@ -93,7 +93,8 @@ def on_device(given: argparse.Namespace) -> dict[str, Any]:
         for cell in found:
             time = None if cell.time is None else cell.time._asdict()
             cells.append(asdict(cell) | {"passed": cell.passed, "time": time})
-    facts = {"device": name, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "command": [Path(each).name for each in sys.argv[1:]]}
+    command = [Path(each).name for each in sys.argv[1:]]  # and no folder of this machine
+    facts = {"device": name, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "command": command}
     return facts | {"machine": asdict(info()), "floors": ceilings.name, "interpreted": not gpu, "cells": cells}
 
 
