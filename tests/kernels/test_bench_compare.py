@@ -100,7 +100,7 @@ def test_a_file_that_is_no_result_is_refused_by_name(files: tuple[Path, Path], c
 
 
 def test_results_without_a_common_measure_are_refused(files: tuple[Path, Path], result: dict[str, Any]) -> None:
-    files[1].write_text(json.dumps(result | {"device": "b", "measured": [], "ops": [], "steps": []}))
+    files[1].write_text(json.dumps(result | {"device": "b", "measured": [], "ops": [], "steps": [], "beside": []}))
     with pytest.raises(SpecError, match="no measure in common"):
         compare_results(*files)
 
