@@ -143,7 +143,7 @@ def test_columns_keep_their_bounds(benchmark, columns: dict[str, Whole], capsys:
 
     The floor is memory: 8 columns in and one out are 72 bytes a shape; reading the columns alone takes 2.2 ns from the
     cache and 4.5 from memory. The arithmetic, about 60 products and sums, 8 conversions and one division, is 2 ns as
-    vectors of 8.
+    vectors of 8; as vectors of 4 some 200 instructions for four shapes are 6 to 7 ns.
     """
     rows = list(zip(*(columns[name][:20_000].tolist() for name in FIELDS), strict=True))
     (warm, *_), (one, two, numpy) = least(

@@ -1,4 +1,5 @@
-// A block of rows as doubles: a buffer a field, small enough that all stay in the first cache.
+// A block of rows as doubles: a buffer a field, small enough that all stay in the first cache, rows asked for ahead
+// too.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@
 namespace isoflop::columns {
 
 inline constexpr std::size_t n_fields = shape_fields.size();
-inline constexpr std::size_t block_rows = 128;
+inline constexpr std::size_t block_rows = 64;
 
 template <class Number>
 using Buffer = std::array<Number, block_rows>;
@@ -79,11 +80,22 @@ inline double to_double(std::int64_t value) {
   return (high - 0x1.00000801p84) + low;
 }
 
-// Clears `in_range` where a value is less than `least`, which is 0 or 1.
+// Of a number from 0 to 2^51: it becomes the low bits of 2^52.
+inline double small_to_double(std::uint64_t bits) { return std::bit_cast<double>(bits | 0x4330000000000000U) - 0x1p52; }
+
+// Clears `in_range` where a value is less than `least`, which is 0 or 1. Numbers are taken to be small; those of a
+// block where one is not are converted again.
 inline void convert(const std::int64_t* from, std::size_t count, std::int64_t least, Buffer<double>& to,
                     bool& in_range) {
-  std::uint64_t signs = 0;
+  std::uint64_t any = 0;
   const auto smallest = static_cast<std::uint64_t>(least);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto bits = static_cast<std::uint64_t>(from[i]);
+    any |= bits - smallest;
+    to[i] = small_to_double(bits);
+  }
+  if (any >> 51 == 0) return;
+  std::uint64_t signs = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const auto bits = static_cast<std::uint64_t>(from[i]);
     signs |= bits | (bits - smallest);

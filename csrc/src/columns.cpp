@@ -1,13 +1,15 @@
 #include "isoflop/columns.hpp"
 
 #include <atomic>
+#include <functional>
 #include <limits>
+#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "column_rules.hpp"
+#include "isoflop/pool.hpp"
 #include "isoflop/shorthand.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -29,57 +31,64 @@ struct Kind {
   bool mixture;
 };
 
-template <Kind kind>
-Shape of_kind(Shape shape) {
-  shape.architecture = kind.architecture;
-  shape.kv_lora_rank = kind.latent ? 1 : 0;
-  shape.n_expert = kind.mixture ? 1 : 0;
-  return shape;
-}
-
-// With every part that a shape of the kind may have; parts that it has not are free.
-Shape with_all_parts(Shape shape) {
-  shape.bias = shape.rope = shape.learned_position = true;
-  shape.rms = false;
-  return shape;
-}
-
+// A row of a block under the flags that all rows share. What is known of the kind is set after: copies of flags that
+// are changed and read in each block keep the processor waiting for its own stores.
 inline Dims<double> dims_at(const Shape& flags, const Block& block, std::size_t row) {
   return {flags, [&block, row](std::size_t field) { return block.fields[field][row]; }};
 }
 
+template <Kind kind>
+Dims<double> dims_of(const Shape& flags, const Block& block, std::size_t row) {
+  Dims<double> s = dims_at(flags, block, row);
+  s.architecture = kind.architecture;
+  s.latent = kind.latent;
+  s.mixture = kind.mixture;
+  return s;
+}
+
+// With every part that a shape of the kind may have; parts that it has not are free.
+inline void give_all_parts(Dims<double>& s) {
+  s.bias = s.rope = s.learned_position = true;
+  s.rms = false;
+}
+
 template <Pairs kind, bool windowed, bool some_global>
 void pairs_of(const Shape& common, Block& block) {
-  Shape flags = common;
-  flags.window = windowed ? 1 : 0;
-  flags.global_every = some_global ? 1 : 0;
-  for (std::size_t row = 0; row < block_rows; ++row)
-    block.pairs[row] = pairs::all_layers(dims_at(flags, block, row), block.seq[row], kind);
+  const Shape flags = common;
+  for (std::size_t row = 0; row < block_rows; ++row) {
+    Dims<double> s = dims_at(flags, block, row);
+    s.windowed = windowed;
+    s.some_global = some_global;
+    block.pairs[row] = pairs::all_layers(s, block.seq[row], kind);
+  }
 }
 
 template <Kind kind>
 void params_of(const Shape& common, Block& block) {
-  const Shape flags = of_kind<kind>(common);
+  const Shape flags = common;
   for (std::size_t row = 0; row < block_rows; ++row) {
-    const Dims<double> s = dims_at(flags, block, row);
+    const Dims<double> s = dims_of<kind>(flags, block, row);
     block.params[row] = params::embedding(s) + params::nonembedding(s, s.n_expert);
   }
 }
 
 template <Kind kind>
-void parts_of(const Shape& common, const Prices& given, Block& block) {
-  const Shape flags = with_all_parts(of_kind<kind>(common));
+void parts_of(const Shape& common, const Prices& given, const Block& block, double* __restrict sums) {
+  const Shape flags = common;
   const Prices prices = given;
-  for (std::size_t row = 0; row < block_rows; ++row)
-    block.sum[row] = prices.parts_of(dims_at(flags, block, row), block.seq[row], block.pairs[row]);
+  for (std::size_t row = 0; row < block_rows; ++row) {
+    Dims<double> s = dims_of<kind>(flags, block, row);
+    give_all_parts(s);
+    sums[row] = prices.parts_of(s, block.seq[row], block.pairs[row]);
+  }
 }
 
 template <Kind kind>
-void shorthands_of(const Shape& common, const Prices& given, Block& block) {
-  const Shape flags = of_kind<kind>(common);
+void shorthands_of(const Shape& common, const Prices& given, const Block& block, double* __restrict sums) {
+  const Shape flags = common;
   const Prices prices = given;
   for (std::size_t row = 0; row < block_rows; ++row)
-    block.sum[row] += prices.shorthands_of(dims_at(flags, block, row), block.seq[row]);
+    sums[row] += prices.shorthands_of(dims_of<kind>(flags, block, row), block.seq[row]);
 }
 
 // Of training; parts that rows of these flags have none of are free.
@@ -117,7 +126,7 @@ struct Avx512 {
 };
 #endif
 
-constexpr std::size_t blocks_ahead = 4;
+constexpr std::size_t blocks_ahead = 2;
 constexpr std::size_t loops = 6;  // of a block, about
 
 // Asks memory for the columns of a block to come, some of them before each loop of the block that is counted: the
@@ -167,57 +176,67 @@ void count_pairs(const Shape& common, Pairs kind, Block& block) {
 }
 
 template <class Isa, Kind kind>
-void count_kind(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block) {
+void count_kind(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block,
+                double* sums) {
   fetch.some();
   Isa::template over<params_of<kind>>(common, block);
   if (prices.any_part) {
     fetch.some();
     count_pairs<Isa>(common, convention.pairs, block);
     fetch.some();
-    Isa::template over<parts_of<kind>>(common, prices, block);
+    Isa::template over<parts_of<kind>>(common, prices, block, sums);
   } else {
-    block.sum.fill(0);
+    std::fill_n(sums, block_rows, 0.0);
   }
-  if (prices.any_shorthand) Isa::template over<shorthands_of<kind>>(common, prices, block);
+  if (prices.any_shorthand) Isa::template over<shorthands_of<kind>>(common, prices, block, sums);
 }
 
 template <class Isa, Architecture architecture>
 void count_architecture(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch,
-                        Block& block) {
+                        Block& block, double* sums) {
   const bool latent = is_latent(common), mixture = is_mixture(common);
-  if (latent && mixture) count_kind<Isa, Kind{architecture, true, true}>(common, convention, prices, fetch, block);
-  else if (latent) count_kind<Isa, Kind{architecture, true, false}>(common, convention, prices, fetch, block);
-  else if (mixture) count_kind<Isa, Kind{architecture, false, true}>(common, convention, prices, fetch, block);
-  else count_kind<Isa, Kind{architecture, false, false}>(common, convention, prices, fetch, block);
+  if (latent && mixture)
+    count_kind<Isa, Kind{architecture, true, true}>(common, convention, prices, fetch, block, sums);
+  else if (latent) count_kind<Isa, Kind{architecture, true, false}>(common, convention, prices, fetch, block, sums);
+  else if (mixture) count_kind<Isa, Kind{architecture, false, true}>(common, convention, prices, fetch, block, sums);
+  else count_kind<Isa, Kind{architecture, false, false}>(common, convention, prices, fetch, block, sums);
 }
 
 template <class Isa>
-void count(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block) {
+void count(const Shape& common, const Convention& convention, const Prices& prices, Fetch& fetch, Block& block,
+           double* sums) {
   switch (common.architecture) {
     case Architecture::lstm:
-      return count_kind<Isa, Kind{Architecture::lstm, false, false}>(common, convention, prices, fetch, block);
-    case Architecture::vit: return count_architecture<Isa, Architecture::vit>(common, convention, prices, fetch, block);
-    default: return count_architecture<Isa, Architecture::decoder>(common, convention, prices, fetch, block);
+      return count_kind<Isa, Kind{Architecture::lstm, false, false}>(common, convention, prices, fetch, block, sums);
+    case Architecture::vit:
+      return count_architecture<Isa, Architecture::vit>(common, convention, prices, fetch, block, sums);
+    default: return count_architecture<Isa, Architecture::decoder>(common, convention, prices, fetch, block, sums);
   }
 }
 
-// Hands out rows to threads, some blocks at a time: a slow thread holds up no other.
+// Hands out rows to threads, a part of what is left at a time: a slow thread holds up no other at the end, and before
+// it the lines that were asked for ahead are the thread's own.
 class Shares {
  public:
-  explicit Shares(std::size_t rows) : rows_(rows) {}
+  Shares(std::size_t rows, std::size_t threads)
+      : rows_(rows), workers_(std::clamp<std::size_t>(threads, 1, (rows + least - 1) / least)) {}
 
-  std::size_t count() const { return (rows_ + share - 1) / share; }
+  std::size_t workers() const { return workers_; }
 
   /// Begin and end of rows that no other thread takes; nothing when all are taken.
   std::optional<std::pair<std::size_t, std::size_t>> take() {
-    const std::size_t begin = share * next_++;
-    if (begin >= rows_) return std::nullopt;
-    return std::pair(begin, std::min(begin + share, rows_));
+    std::size_t begin = next_, end;
+    do {
+      if (begin >= rows_) return std::nullopt;
+      const std::size_t part = (rows_ - begin) / (4 * workers_) / block_rows * block_rows;
+      end = std::min(begin + std::max(part, least), rows_);
+    } while (!next_.compare_exchange_weak(begin, end));
+    return std::pair(begin, end);
   }
 
  private:
-  static constexpr std::size_t share = 32 * block_rows;
-  std::size_t rows_;
+  static constexpr std::size_t least = 32 * block_rows;
+  std::size_t rows_, workers_;
   std::atomic<std::size_t> next_{0};
 };
 
@@ -236,14 +255,25 @@ std::optional<std::size_t> run(const Rows& rows, const Convention& convention, S
       Isa::template over<read>(rows, first, n, block);
       fetch.some();
       Isa::template over<fill_derived<double>>(plan, block.fields, block_rows);
-      count<Isa>(plan.shape, convention, prices, fetch, block);
+      double* const sums = n == block_rows ? flops + first : block.sum.data();
+      count<Isa>(plan.shape, convention, prices, fetch, block, sums);
       fetch.some();
       const std::size_t refused = Isa::template over<first_refused>(plan, rows, block, first, n);
       if (refused < n) return first + refused;
-      std::copy_n(block.sum.data(), n, flops + first);
+      if (n < block_rows) std::copy_n(sums, n, flops + first);
     }
   }
   return std::nullopt;
+}
+
+// Threads stay for the next call: to start one takes as long as thousands of rows. Who finds them at work for another
+// counts alone. They outlive the statics of a process that ends.
+void on_threads(int threads, const std::function<void(int)>& work) {
+  static auto& pool = *new Pool;
+  static auto& pool_taken = *new std::mutex;
+  std::unique_lock lock(pool_taken, std::defer_lock);
+  if (threads > 1 && lock.try_lock()) pool.run(threads, work);
+  else work(0);
 }
 
 using Run = std::optional<std::size_t> (*)(const Rows&, const Convention&, Shares&, double*);
@@ -274,15 +304,12 @@ std::optional<std::size_t> training_flops(const Rows& rows, const Convention& co
   demand_described(convention, rows.common.architecture);
   if (rows.count == 0) return std::nullopt;
   const columns::Run run_rows = columns::run_with(vectors);
-  columns::Shares shares(rows.count);
-  const std::size_t workers = std::clamp<std::size_t>(threads, 1, shares.count());
-  std::vector<std::optional<std::size_t>> refused(workers);
-  const auto work = [&](std::size_t worker) { refused[worker] = run_rows(rows, convention, shares, flops); };
-  {
-    std::vector<std::jthread> others;
-    for (std::size_t worker = 1; worker < workers; ++worker) others.emplace_back(work, worker);
-    work(0);
-  }
+  columns::Shares shares(rows.count, threads);
+  std::vector<std::optional<std::size_t>> refused(shares.workers());
+  const auto work = [&](int worker) {
+    refused[static_cast<std::size_t>(worker)] = run_rows(rows, convention, shares, flops);
+  };
+  columns::on_threads(static_cast<int>(refused.size()), work);
   std::optional<std::size_t> first;
   for (const std::optional<std::size_t>& row : refused)
     if (row) first = std::min(first.value_or(*row), *row);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any
 
@@ -53,6 +55,36 @@ def test_prediction_modules_and_windows_may_vary_from_row_to_row() -> None:
     columns = as_columns(shapes) | {name: [0, 1, 2] for name in ("n_predict", "n_shared_expert", "n_dense_layer")}
     expected = [flops(shape).total() for shape in shapes]
     np.testing.assert_allclose(flops_columns(columns), expected, rtol=1e-12)
+
+
+def many_rows() -> dict[str, Any]:
+    heads = 1 + np.arange(50_000) % 63
+    return ROWS | {"d_model": 64 * heads, "n_head": heads, "n_layer": 1 + np.arange(50_000) % 100}
+
+
+def test_callers_at_once_get_what_each_gets_alone() -> None:
+    columns = many_rows()
+    alone = flops_columns(columns, threads=1)
+    with ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(lambda _: flops_columns(columns, threads=3), range(24)))
+    assert all(np.array_equal(each, alone) for each in found)
+
+
+def test_a_forked_process_counts_with_threads_of_its_own() -> None:
+    columns = many_rows()
+    alone = flops_columns(columns, threads=2)
+    with multiprocessing.get_context("fork").Pool(1) as forked:
+        assert np.array_equal(forked.apply(flops_columns, (columns,), {"threads": 2}), alone)
+
+
+@pytest.mark.parametrize("least", [-(2**62), -1, 0])
+@pytest.mark.parametrize("greatest", [7, 2**51 + 1, 2**62])
+def test_a_number_below_its_least_is_found_beside_numbers_of_any_size(least: int, greatest: int) -> None:
+    columns = many_rows()
+    columns["n_vocab"] = np.full(50_000, greatest)
+    columns["n_vocab"][33_333] = least
+    with pytest.raises((ShapeError, OverflowError), match="row 33333" if greatest == 7 else "row "):
+        flops_columns(columns, threads=2)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
