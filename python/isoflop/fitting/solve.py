@@ -74,11 +74,14 @@ def polish(
     problem: Problem, starts: Array, weights: Array, y: Array | None = None, iterations: int = _ITERATIONS
 ) -> Polished:
     """Minimise from every start (S, q) under every row of weights (R, n), and of observations (R, n) where given."""
-    from isoflop.fitting.solver.compile import pointer
+    from isoflop.fitting.solver.compile import VERTEX, pointer
     from isoflop.fitting.solver.descend import DESCEND, descend
-    from isoflop.fitting.solver.polish import polish_all
+    from isoflop.fitting.solver.polish import no_vertex, polish_all
     from isoflop.fitting.solver.sums import DERIVATIVES, OBJECTIVE, derivatives, objective
-    from isoflop.fitting.solver.vertex import VERTEX, to_vertex
+
+    to_vertex = no_vertex
+    if problem.criterion.delta == 0.0:
+        from isoflop.fitting.solver.vertex import to_vertex
 
     units = (
         pointer(objective, OBJECTIVE), pointer(derivatives, DERIVATIVES), pointer(descend, DESCEND),

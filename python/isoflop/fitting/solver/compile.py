@@ -37,6 +37,8 @@ MAP = (VECTOR, MATRIX, VECTOR, VECTOR)
 """u0, F, lower and upper: the law's coordinates are u = u0 + F v, v inside its bounds."""
 BLOCKS = (TENSOR, TENSOR, MATRIX, MATRIX, MATRIX)
 """z and x (blocks, inputs, size); observations y, one over the noise s, and weights w (blocks, size)."""
+VERTEX = types.Tuple((F8, F8))(LAW[1], *MAP, *BLOCKS, F8, F8, B1, VECTOR)
+"""Of what looks for the vertex of a sum of absolute residuals; such sums alone compile it."""
 
 VERSION = hashlib.sha256(b"".join(f.read_bytes() for f in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:8]
 """Units contain each other's code: a cache made with another version of any of these files must not be used."""

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.fitting.solver.compile import I8, LAW, MAP, MATRIX, RHO, TENSOR, VECTOR, small, types, unit
+from isoflop.fitting.solver.compile import I8, LAW, MAP, MATRIX, RHO, TENSOR, VECTOR, VERTEX, small, types, unit
 from isoflop.fitting.solver.descend import CONVERGED, DESCEND, LOOSE, STALLED, SUMS
-from isoflop.fitting.solver.vertex import VERTEX
 
 Array = NDArray[np.float64]
 Compiled = Any
@@ -61,6 +60,15 @@ def _minimise(
         if excess <= LOOSE:
             return best, max(excess, 0.0), CONVERGED
     return best, cosine, status
+
+
+@unit(VERTEX, "units")
+def no_vertex(
+    jacobian: Compiled, u0: Array, f: Array, lower: Array, upper: Array, z: Array, x: Array, y: Array, s: Array,
+    w: Array, up: float, down: float, logs: bool, v: Array,
+) -> tuple[float, float]:  # fmt: skip
+    """In place of what looks for a vertex, where ``delta`` is above 0 and nothing does."""
+    return math.inf, math.inf
 
 
 @small

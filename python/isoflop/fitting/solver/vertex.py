@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.fitting.solver.compile import B1, BLOCKS, F8, LAW, MAP, VECTOR, small, types, unit
+from isoflop.fitting.solver.compile import VERTEX, small, unit
 from isoflop.fitting.solver.descend import expand, solve
 from isoflop.fitting.solver.sums import residuals
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Compiled = Any
-
-VERTEX = types.Tuple((F8, F8))(LAW[1], *MAP, *BLOCKS, F8, F8, B1, VECTOR)
 
 _TURNS = 6
 _ON_THE_LAW = 1e-11
