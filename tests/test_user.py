@@ -14,27 +14,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from pages import DOCS, PAGES, ROOT, fenced, user_files
 
-STUDY = """
-name = "study"
-corpus = "{corpus}"
-tokens = [2e4, 8e4, 3.2e5]
-shapes = [{{ n_layer = 1, d_model = [4, 8, 16, 32], n_head = 1 }}]
-shape = {{ n_ctx = 32, n_vocab = 256 }}
-train = {{ evaluations = 2, eval_tokens = 4096 }}
-plan = {{ compute = "1e12 FLOP" }}
-"""
+(STUDY,) = fenced(DOCS / "how-to" / "run-a-study.md", "toml")
 
-# The table of runs of a tracker, of Chinchilla's law.
-EXPORT = "Name,State,n_params,tokens,eval/loss\n" + "".join(
-    f"r{n:g}-{d:g},finished,{n:g},{d:g},{1.8 + 480 / n**0.35 + 2100 / d**0.37:.5f}\n"
-    for n in (1e7, 3e7, 1e8, 3e8)
-    for d in (1e9, 3e9, 1e10)
-)
-
-# What a line of the pages needs of an earlier line of its page: a file, and the line that makes it.
+# What a line of the pages needs, from a line above it or taken for granted: a file, and the line that makes it.
 NEEDS = {
     "--fit fit.json": ("fit.json", "isoflop fit runs/study --law chinchilla --save fit.json"),
     " runs/wandb": (
@@ -44,6 +28,15 @@ NEEDS = {
             "--map loss=eval/loss --n-convention total --loss-unit nats/token"
         ),
     ),
+} | {
+    f" runs/{system}": (
+        f"runs/{system}",
+        (
+            f"isoflop runs import runs/{system} runs.csv --where \"optimizer == '{system}'\" --map run=run --map N=N "
+            "--map D=D --map loss=loss --n-convention non-embedding --loss-unit nats/token"
+        ),
+    )
+    for system in ("adamw", "muon")
 }
 
 
@@ -72,8 +65,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder with a study file and its twelve runs, made in less than a minute of a core."""
     pytest.importorskip("torch")
     here = tmp_path_factory.mktemp("user")
-    (here / "study.toml").write_text(STUDY.format(corpus="stdlib"))
-    (here / "export.csv").write_text(EXPORT)
+    (here / "study.toml").write_text(STUDY)
+    for name, text in user_files().items():
+        (here / name).write_text(text)
     for name in ("examples", "bench"):
         (here / name).symlink_to(ROOT / name)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -114,11 +108,7 @@ def test_fits_plan_and_report_follow_from_the_runs(folder: Path) -> None:
     assert Path(folder, reported["report"]).stat().st_size > 50_000
 
 
-def fenced(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-
-
-# Commands that another check runs: the whole demo and the make targets are steps of .ci/run.
+# Commands that another check runs: the whole demo and the make targets are steps of .ci/run, or of tests/test_pages.py.
 ELSEWHERE = ("make ",)
 
 

@@ -67,10 +67,10 @@ def sweep(
 
     asked = read_study(study)
     where = f"runs/{asked.name}" if store is None else store
+    made_by = make_executor(executor, address, parse_options(option or []))
     if dry_run:
         _dry_run(asked, where, workers, as_json)
         return
-    made_by = make_executor(executor, address, parse_options(option or []))
     made = _train(asked, where, workers, made_by, hours) if spread is None else _train_spread(asked, where, spread)
     if made is None:
         return

@@ -79,7 +79,7 @@ def predict_final(
         except NotIdentifiable as error:
             raise NotIdentifiable(
                 f"{error.message}; by the end it will have fallen by {fallen_share(end):.0%}",
-                hint="give like=fit_curves(...) of a run that has annealed",
+                hint="wait until it has, or give like=fit_curves(...) of a run that has annealed",
             ) from None
     value = float(fitted.predict(curve.schedule, [last], warmup=curve.warmup)[0])
     low, high = fitted.interval(curve.schedule, [last], warmup=curve.warmup, level=level)
