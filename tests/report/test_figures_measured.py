@@ -34,6 +34,7 @@ from isoflop.report.figures import (
     universal_by_compute,
     without_embeddings,
 )
+from isoflop.report.style import LABELS
 from isoflop.runs import Recorder, RunStore
 from isoflop.runs.studies import GroupRuns, write_study
 from report.known import add_purposes
@@ -183,6 +184,7 @@ def test_losses_with_and_without_embeddings_are_over_their_own_counts(empty: Run
             loss = n**-0.1 / depth**0.01
             add(empty, n * depth, [{"val_loss": loss}], counts={"n_params": n * depth + 5e4}, shape=shape(depth))
     ax = without_embeddings(empty)
+    assert ax.get_xlabel() == LABELS["N"]
     assert ax.get_legend_handles_labels()[1] == ["2 layers", "4 layers"]
     assert draw_figure(FIGURES["6"], empty).lacks == {}
 

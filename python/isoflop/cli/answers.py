@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,9 +85,7 @@ def plan(
         from isoflop.fitting import fit as fit_law
         from isoflop.runs import RunStore
 
-        counted: Literal["non-embedding", "total"] = "total" if n_convention is NConvention.total else "non-embedding"
-        data = RunStore(store, create=False).fit_data(n_convention=counted)
-        basis = fit_law(law or "chinchilla", data, level=level)
+        basis = fit_law(law or "chinchilla", RunStore(store, create=False).counting(n_convention.value), level=level)
     if vary:
         from isoflop.planning.axes import basis_of_axis
 

@@ -75,6 +75,9 @@ class NConvention(StrEnum):
     total = "total"
 
 
+NAsked = Annotated[NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")]
+
+
 def main() -> None:
     """Run a command; an error the package raises on purpose becomes a message, its hint and an exit code."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, NConvention, app
+from isoflop.cli.app import AsJson, Level, NAsked, NConvention, app
 from isoflop.cli.console import emit
 from isoflop.errors import FitError
 
@@ -36,9 +36,7 @@ def fit(
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
     group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
-    n_convention: Annotated[
-        NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")
-    ] = NConvention.nonembedding,
+    n_convention: NAsked = NConvention.nonembedding,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,
@@ -68,9 +66,8 @@ def fit(
         "sigma": sigma,
         "level": level,
     }
-    total = n_convention is NConvention.total
-    data = read_runs(runs, column or (), group=group, total=total)
-    if law is None and group is None and not total and not _is_file(runs):
+    data = read_runs(runs, column or (), group=group, n_convention=n_convention)
+    if law is None and group is None and not _is_file(runs):
         from isoflop.report.analysis import analyse
 
         _only_with_one_law(options, target, rollout, test, save)
@@ -123,7 +120,13 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
             print(f"\n{more}")
 
 
-def read_runs(runs: str, column: Sequence[str] = (), *, group: str | None = None, total: bool = False) -> Any:
+def read_runs(
+    runs: str,
+    column: Sequence[str] = (),
+    *,
+    group: str | None = None,
+    n_convention: NConvention = NConvention.nonembedding,
+) -> Any:
     """The runs of a file, its columns renamed by NAME=COLUMN, or of a store."""
     columns = dict(_split(text, str) for text in column)
     if _is_file(runs):
@@ -131,7 +134,7 @@ def read_runs(runs: str, column: Sequence[str] = (), *, group: str | None = None
 
         if group is not None:
             raise FitError("--group names runs of a store, not of a file", hint="leave it out")
-        if total:
+        if n_convention is NConvention.total:
             raise FitError("--n-convention is of a store; a file has one column N", hint="--column N=NAME takes it")
         return read_file(Path(runs), columns)
     if columns:
@@ -139,11 +142,8 @@ def read_runs(runs: str, column: Sequence[str] = (), *, group: str | None = None
     from isoflop.runs import RunStore
     from isoflop.runs.studies import runs_of_group
 
-    store = RunStore(runs, create=False)
-    taken = None if group is None else runs_of_group(store, group)
-    if total:
-        return store.fit_data(taken, n_convention="total")
-    return store if taken is None else store.fit_data(taken)
+    store = RunStore(runs, create=False).counting(n_convention.value)
+    return store if group is None else store.fit_data(runs_of_group(store, group))
 
 
 def _is_file(runs: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, StorePath, Verbs, app
+from isoflop.cli.app import AsJson, Level, NAsked, NConvention, StorePath, Verbs, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import SpecError, require
 
@@ -50,6 +50,7 @@ def report(
     compute: Annotated[
         str | None, typer.Option(help="The budget to plan for; default some ten times the largest run's.")
     ] = None,
+    n_convention: NAsked = NConvention.nonembedding,
     level: Level = 0.95,
     live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
     as_json: AsJson = False,
@@ -57,7 +58,7 @@ def report(
     """Fit, plan, and write one HTML page with a planner, and figures; what is done where no command is named."""
     from isoflop.runs import RunStore
 
-    opened = RunStore(store, create=False)
+    opened = RunStore(store, create=False).counting(n_convention.value)
     if live:
         if output is not None:
             raise SpecError("--live serves the page and writes none", hint="leave --output out")
@@ -75,6 +76,7 @@ def figures(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/figures.")] = None,
     device: Annotated[str | None, typer.Option(help="Of the roofline, as h100-sxm: where ops could be.")] = None,
     bench: Annotated[Path | None, typer.Option(help="Of the roofline: JSON of isoflop bench, ops as timed.")] = None,
+    n_convention: NAsked = NConvention.nonembedding,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +87,7 @@ def figures(
     if form not in FORMATS:
         raise SpecError(f"--format {form!r} is no format of figures", hint=f"one of {', '.join(FORMATS)}")
     entries = choose(None if only is None else [name.strip() for name in only.split(",") if name.strip()])
-    opened = RunStore(store, create=False)
+    opened = RunStore(store, create=False).counting(n_convention.value)
     folder = opened.path / "figures" if output is None else output
     stderr().print("fitting and drawing (the first time compiles the solver: some seconds)", highlight=False)
     study = Study(store=opened, roof=_roof(device, bench), level=level)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isoflop.cli.app import AsJson, Level, app
+from isoflop.cli.app import AsJson, Level, NAsked, NConvention, app
 from isoflop.cli.console import emit
 from isoflop.cli.fits import read_runs
 from isoflop.errors import FitError
@@ -21,6 +21,7 @@ def compare(
     by: Annotated[str | None, typer.Option(help="One file of all runs: the column with the system's name.")] = None,
     baseline: Annotated[str | None, typer.Option(help="With --by: the system that others are held against.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column of a file by its name in laws: L=loss.")] = None,
+    n_convention: NAsked = NConvention.nonembedding,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
@@ -35,11 +36,11 @@ def compare(
     if by is None:
         if baseline is not None:
             raise FitError("--baseline names a system of --by", hint="the first of the runs is the baseline")
-        systems = {_name(each): read_runs(each, column or ()) for each in runs}
+        systems = {_name(each): read_runs(each, column or (), n_convention=n_convention) for each in runs}
         if len(systems) < len(runs):
             raise FitError(f"two sets of runs have one name: {', '.join(runs)}", hint="name each once")
     else:
-        systems = split_systems(read_runs(runs[0], column or ()), by)
+        systems = split_systems(read_runs(runs[0], column or (), n_convention=n_convention), by)
     compared = compare_all(systems, baseline or next(iter(systems)), level=level)
     emit([each.to_dict() for each in compared] if as_json else "\n\n".join(map(str, compared)), as_json)
 

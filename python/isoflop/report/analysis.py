@@ -113,7 +113,7 @@ def analyse(store: RunStore, *, compute: str | float | None = None, level: float
         FitError: the runs determine neither joint law; the message is that of the first.
         PlanError: an unreadable budget.
     """
-    data = store.fit_data(scaling_runs(store))
+    data = scaling_data(store)
     joint, failures = joint_laws(data, level)
     if not joint:
         raise next(iter(failures.values()))
@@ -130,6 +130,19 @@ def analyse(store: RunStore, *, compute: str | float | None = None, level: float
     budget = float(f"{_BEYOND * data.columns['C'].max():.0e}") if compute is None else compute
     planned = plan(budget, best.fit, level=level)
     return Analysis(store, data, tuple(laws), best, planned, skipped | unfound, findings)
+
+
+def scaling_data(store: RunStore) -> FitData:
+    """The finished runs that laws of N, D and C are fitted to.
+
+    Raises:
+        FitError: there are none.
+    """
+    data = store.fit_data(scaling_runs(store))
+    if not data.n_runs:
+        why = f": {data.excluded[0]}" if data.excluded else ""
+        raise FitError(f"there are no finished runs to fit{why}", hint="isoflop runs ls shows the state of each run")
+    return data
 
 
 def joint_laws(data: FitData, level: float) -> tuple[tuple[FittedLaw, ...], dict[str, FitError]]:
@@ -161,9 +174,6 @@ def select(data: FitData, runs: str) -> FitData:
 
 
 def _fitted(law: str, data: FitData, runs: str, level: float) -> FittedLaw:
-    if not data.n_runs:
-        why = f": {data.excluded[0]}" if data.excluded else ""
-        raise FitError(f"there are no finished runs to fit{why}", hint="isoflop runs ls shows the state of each run")
     fitted = fit(law, data, level=level)
     try:
         return FittedLaw(fitted, runs, fitted.holdout(by=fitted.law.inputs[0]))

@@ -38,6 +38,7 @@ LABELS = {
     "T": "T, place in the context",
     "E_min": "E_min, tokens at a batch far below B_crit",
 }
+_TOTAL = "N, all parameters"
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, ACCENT, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
@@ -81,6 +82,13 @@ def log_axes(ax: Axes, x: str, y: str) -> None:
     ax.set_yscale("log")
     ax.set_xlabel(LABELS[x])
     ax.set_ylabel(LABELS[y])
+
+
+def say_what_n_counts(ax: Axes, n_convention: str) -> None:
+    """On axes of N whose runs count it otherwise than most."""
+    if n_convention == "total":
+        ax.set_xlabel(ax.get_xlabel().replace(LABELS["N"], _TOTAL))
+        ax.set_ylabel(ax.get_ylabel().replace(LABELS["N"], _TOTAL))
 
 
 def readable_ticks(ax: Axes) -> None:

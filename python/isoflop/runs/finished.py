@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isoflop.fitting.data import FitData
-from isoflop.runs.record import in_total
+from isoflop.runs.listing import every
+from isoflop.runs.record import NConvention, in_total
 
 if TYPE_CHECKING:
     from isoflop.runs.store import RunStore
 
 
-def read_finished(
-    store: RunStore, runs: Collection[str] | None, n_convention: Literal["non-embedding", "total"]
-) -> FitData:
+def read_finished(store: RunStore, runs: Collection[str] | None, n_convention: NConvention) -> FitData:
     """See :meth:`isoflop.RunStore.fit_data`."""
     rows, excluded = [], []
-    for record in store:
+    for record in every(store):
         if runs is not None and record.id not in runs:
             continue
         counts = in_total(record.counts) if n_convention == "total" else record.counts

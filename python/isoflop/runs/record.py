@@ -17,6 +17,8 @@ FORMAT = 1
 Status = Literal["running", "finished", "diverged", "failed", "killed", "superseded"]
 
 # The ends that a second try would not change, or that nobody wants to try again.
+NConvention = Literal["non-embedding", "total"]
+"""Which parameters N counts."""
 ENDED: tuple[Status, ...] = ("finished", "diverged", "killed", "superseded")
 
 

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from isoflop.errors import StoreError
@@ -35,7 +37,7 @@ from isoflop.runs.folder import RECORD, RunFolder
 from isoflop.runs.listing import every, table_of
 from isoflop.runs.location import located
 from isoflop.runs.points import Columns, read_lines
-from isoflop.runs.record import ENDED, RunRecord, read_record
+from isoflop.runs.record import ENDED, NConvention, RunRecord, in_total, read_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +68,7 @@ class RunStore:
         self.url = self.root.url
         self.cache = self.path / "cache"
         self.compacted = Compacted(self.root.sub("compacted"))
+        self.n_convention: NConvention = "non-embedding"
         self._runs = self.root.sub("runs")
         if create and self.root.read(marker.NAME) is None:
             marker.make_store(self.root)
@@ -89,6 +92,15 @@ class RunStore:
 
     def __repr__(self) -> str:
         return f"RunStore({self.url!r})"
+
+    def counting(self, n_convention: NConvention) -> RunStore:
+        """This store, its records and :meth:`fit_data` with an N of these parameters, and the C that goes with it.
+
+        "total" makes N the count ``n_params`` and C 6 n_params D. Points and :meth:`table` are as they were recorded.
+        """
+        view = copy(self)
+        view.n_convention = n_convention
+        return view
 
     def _repr_html_(self) -> str:
         from isoflop.runs.present import as_html
@@ -118,7 +130,8 @@ class RunStore:
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every run's record, in the order of their ids."""
-        return every(self)
+        as_recorded = self.n_convention == "non-embedding"
+        return every(self) if as_recorded else (replace(run, counts=in_total(run.counts)) for run in every(self))
 
     def get(self, run: str) -> RunRecord | None:
         """The record of a run by its full id, or None."""
@@ -228,9 +241,7 @@ class RunStore:
 
         return compact(self)
 
-    def fit_data(
-        self, runs: Collection[str] | None = None, *, n_convention: Literal["non-embedding", "total"] = "non-embedding"
-    ) -> FitData:
+    def fit_data(self, runs: Collection[str] | None = None, *, n_convention: NConvention | None = None) -> FitData:
         """The finished runs as columns for a fit: N (parameters), D (tokens), C (6 N D), L (held-out, nats/token).
 
         And U, the unique tokens among those D, where all of the runs were recorded with it. D and C are those at which
@@ -239,9 +250,9 @@ class RunStore:
 
         Args:
             runs: ids of those to take, where not all.
-            n_convention: which parameters N counts. With "total" it is the count ``n_params``, and C is 6 n_params D.
+            n_convention: which parameters N counts, where not those of :meth:`counting`.
         """
-        return read_finished(self, runs, n_convention)
+        return read_finished(self, runs, n_convention or self.n_convention)
 
     def summary(self) -> dict[str, int]:
         """How many runs are in which state."""

@@ -40,7 +40,9 @@ def loss_curves(study: Study, ax: Axes, runs: Collection[str] | None = None) -> 
 
     ``runs`` are the ids of those to draw, where not all.
     """
-    drawn = [run for run in reversed(study.runs) if runs is None or run.id in runs]
+    taken = [run for run in reversed(study.runs) if runs is None or run.id in runs]
+    if not (drawn := [run for run in taken if {"tokens", "loss"} <= run.points.keys()]):
+        raise LacksData("no run was recorded with tokens and loss along its training", hint="record or import points")
     colours = Colours([run.n for run in drawn], LABELS["N"])
     for run in drawn:
         ax.plot(run.points["tokens"], run.points["loss"], color=colours(run.n), lw=0.8, alpha=0.7)

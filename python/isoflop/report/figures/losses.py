@@ -174,7 +174,9 @@ def without_embeddings(study: Study, ax: Axes) -> None:
     _by_layers(study, ax, "N", LABELS["N"])
 
 
-def _by_layers(study: Study, ax: Axes, count: str, label: str) -> None:
+def _by_layers(study: Study, ax: Axes, count: str, x_label: str) -> None:
+    if count == "N" and study.n_convention == "total":
+        raise LacksData("N counts all parameters of these runs", hint="runs recorded with their non-embedding N")
     runs = [run for run in study.scaling if "n_layer" in run.shape and count in run.record.counts]
     most = max((run.d for run in runs), default=0.0)
     runs = [run for run in runs if run.d > most * (1 - _NEAR)]
@@ -190,6 +192,6 @@ def _by_layers(study: Study, ax: Axes, count: str, label: str) -> None:
         label = f"{depth} layer{'s' if depth > 1 else ''}"
         ax.plot(x, [run.loss for run in mine], "o-", color=colours(depth), ms=4.5, lw=1, label=label)
     log_axes(ax, "N", "L")
-    ax.set_xlabel(label)
+    ax.set_xlabel(x_label)
     ax.legend(loc="best")
     ax.set_title(f"Depths at D = {most:.3g}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from isoflop.errors import LacksData
 from isoflop.report.analysis import Analysis
 from isoflop.report.figures import batch, chinchilla, curves, losses, optimum, shapes
 from isoflop.report.figures.panel import Panel
@@ -28,12 +30,21 @@ OF_FINDINGS: Mapping[str, tuple[Panel[Any], ...]] = {
 
 
 def draw(analysis: Analysis) -> dict[str, Figure]:
-    """The figures of a study: ``curves``, ``fit``, ``frontier``, and one for each finding by its purpose."""
-    study = Study.of(analysis)
-    figure, axes = new_figure(1, width=6.6)
-    curves.loss_curves(study, axes[0], runs=scaling_runs(analysis.store))
+    """The figures of a study: ``curves``, ``fit``, ``frontier``, and one for each finding by its purpose.
+
+    One that needs more than was recorded, as curves of runs of which only the ends are known, is left out.
+    """
+    study, kept = Study.of(analysis), scaling_runs(analysis.store)
     panels = {**OF_LAWS, **{finding.purpose: OF_FINDINGS[finding.purpose] for finding in analysis.findings}}
-    return {"curves": figure, **{name: _side_by_side(study, drawn) for name, drawn in panels.items()}}
+    drawn: dict[str, Figure] = {}
+    with suppress(LacksData):
+        figure, axes = new_figure(1, width=6.6)
+        curves.loss_curves(study, axes[0], runs=kept)
+        drawn["curves"] = figure
+    for name, each in panels.items():
+        with suppress(LacksData):
+            drawn[name] = _side_by_side(study, each)
+    return drawn
 
 
 def _side_by_side(study: Study, panels: tuple[Panel[Any], ...]) -> Figure:

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, Protocol, cast
 from matplotlib.axes import Axes
 
 from isoflop.report.figures.study import Source, Study
-from isoflop.report.style import new_figure, readable_ticks, styled
+from isoflop.report.style import new_figure, readable_ticks, say_what_n_counts, styled
 
 P = ParamSpec("P")
 
@@ -36,7 +36,9 @@ def panel(draw: Callable[Concatenate[Study, Axes, P], None]) -> Panel[P]:
     @styled
     def on(source: Source, ax: Axes | None = None, *args: P.args, **kwargs: P.kwargs) -> Axes:
         ax = new_figure(1)[1][0] if ax is None else ax
-        draw(Study.of(source), ax, *args, **kwargs)
+        study = Study.of(source)
+        draw(study, ax, *args, **kwargs)
+        say_what_n_counts(ax, study.n_convention)
         readable_ticks(ax)
         return ax
 

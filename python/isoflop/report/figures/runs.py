@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.errors import LacksData
 from isoflop.runs import RunStore
 from isoflop.runs.record import RunRecord
 
@@ -19,9 +20,22 @@ ONE_SIZE = 1.15
 """Models whose N differs by less than this factor from the next one's are of one size."""
 
 
+class _Points(dict[str, Array]):
+    """Columns of a run; one that it was recorded without is what a figure lacks."""
+
+    def __init__(self, run: str, columns: Mapping[str, Array]) -> None:
+        super().__init__(columns)
+        self._run = run
+
+    def __missing__(self, column: str) -> Array:
+        raise LacksData(
+            f"run {self._run} was recorded without {column} along its training", hint="record or import its points"
+        )
+
+
 @dataclass(frozen=True)
 class Run:
-    """A finished run. N is of non-embedding parameters, D and B are tokens, the loss is nats per token."""
+    """A finished run. N is of the parameters that its store counts, D and B are tokens, the loss is nats per token."""
 
     store: RunStore
     record: RunRecord
@@ -29,7 +43,7 @@ class Run:
     @cached_property
     def points(self) -> Mapping[str, Array]:
         """Its points as columns, read when they are first asked for."""
-        return self.store.points_of(self.record.id)
+        return _Points(self.id, self.store.points_of(self.id))
 
     @property
     def id(self) -> str:

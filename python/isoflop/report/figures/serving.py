@@ -59,4 +59,4 @@ def _frontier(study: Study, ax: Axes, symbol: str) -> None:
 def as_preset(study: Study) -> Preset:
     """The fit's values alone: a line of many points needs no interval at each."""
     fit = study.fit
-    return Preset(fit.law.name, fit.law.name, dict(fit.params), "the fit", n_convention="non-embedding")
+    return Preset(fit.law.name, fit.law.name, dict(fit.params), "the fit", n_convention=fit.data.n_convention)

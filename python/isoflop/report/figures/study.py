@@ -13,7 +13,7 @@ from isoflop.errors import LacksData
 from isoflop.fitting import CriticalBatch, Fit, FitData, IsoflopMinima, StepsFit, fit
 from isoflop.fitting.shape_scan import ShapeScan
 from isoflop.planning import Plan
-from isoflop.report.analysis import SLICES, Analysis, joint_laws, merit, select
+from isoflop.report.analysis import SLICES, Analysis, joint_laws, merit, scaling_data, select
 from isoflop.report.figures.roof import Roof
 from isoflop.report.figures.runs import Run, read_runs
 from isoflop.report.findings import Finding, Result, find
@@ -140,7 +140,14 @@ class Study:
             return data if there else replace(data, columns={**columns, "C": 6 * columns["N"] * columns["D"]})
         if self.store is None:
             raise LacksData("this shows runs, and a finding alone was given", hint="give the run store")
-        return self.store.fit_data(scaling_runs(self.store))
+        return scaling_data(self.store)
+
+    @property
+    def n_convention(self) -> str:
+        """Which parameters N counts."""
+        if self.given is not None:
+            return self.given.data.n_convention
+        return "non-embedding" if self.store is None else self.store.n_convention
 
     @cached_property
     def fit(self) -> Fit:

@@ -54,7 +54,8 @@ def _fitted_facts(analysis: Analysis) -> dict[str, str]:
         label: f"{_digits(analysis.data.columns[name].min())} to {_digits(analysis.data.columns[name].max())}"
         for label, name in columns.items()
     }
-    return {"fitted": f"{analysis.data.n_runs} runs"} | ends
+    counts = {"non-embedding": "non-embedding parameters", "total": "all parameters"}[analysis.data.n_convention]
+    return {"fitted": f"{analysis.data.n_runs} runs", "N counts": counts} | ends
 
 
 def _digits(value: float) -> str:
@@ -134,7 +135,8 @@ def _reproduce(store: RunStore, analysis: Analysis | None) -> str:
     hashes: dict[str, str] = {}
     if analysis is not None:
         compute, law = shlex.quote(f"{analysis.plan.compute:.6g} FLOP"), analysis.best.fit.law.name
-        level = f"--level {analysis.plan.level:g}"
+        counted = "" if store.n_convention == "non-embedding" else f" --n-convention {store.n_convention}"
+        level = f"--level {analysis.plan.level:g}{counted}"
         commands += [
             f"isoflop report {where} --compute {compute} {level}",
             f"isoflop fit {where} --law {law} {level}",
