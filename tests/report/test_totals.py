@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
+from isoflop.errors import FitError
+from isoflop.fitting import Fit, fit
 from isoflop.report.analysis import analyse
-from isoflop.report.figures import FIGURES, loss_by_size
+from isoflop.report.figures import FIGURES, allocation, loss_by_compute, loss_by_size, parameter_intervals, profiles
 from isoflop.report.figures.drawing import draw_figure
 from isoflop.report.figures.study import Study
 from isoflop.report.page import write_page, write_report
@@ -61,4 +64,36 @@ def test_every_figure_is_drawn_or_says_what_it_lacks(imported: RunStore, name: s
 
 
 def test_the_axis_of_N_says_what_it_counts(imported: RunStore) -> None:
-    assert loss_by_size(imported.counting("total")).get_xlabel() == "N, all parameters"
+    store = imported.counting("total")
+    assert loss_by_size(store).get_xlabel() == "N, all parameters"
+    for ax in (loss_by_compute(store), allocation(store)):
+        words = {text.get_text() for each in ax.figure.axes for text in each.findobj(Text)}
+        assert any("N, all parameters" in text for text in words)
+        assert not any("non-embedding" in text for text in words)
+
+
+def test_a_parameter_fitted_to_nothing_is_named_and_the_others_are_drawn_over_theirs(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "runs")
+    for n in (1e7, 3e7, 1e8, 3e8):
+        for d in (1e9, 3e9, 1e10, 3e10):
+            with Recorder(store, {"n": n, "d": d}, counts={"N": n, "D": d, "C": 6 * n * d}) as recorder:
+                recorder.finish(loss=12 / n**0.1 + 900 / d**0.3 - 0.5, tokens=d)
+    fitted = fit("chinchilla", store)
+    assert fitted.params["E"] == 0
+    for draw in (parameter_intervals, profiles):
+        assert ", E = 0" in draw(fitted).get_title()
+
+
+def test_runs_of_a_store_that_ended_alike_are_different_runs(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "runs")
+    rows = [(n, d) for n in (1e7, 3e7, 1e8, 3e8) for d in (1e9, 3e9, 1e10)]
+    for rate in (1e-3, 2e-3):
+        for n, d in rows:
+            with Recorder(store, {"n": n, "d": d, "lr": rate}, counts={"N": n, "D": d, "C": 6 * n * d}) as recorder:
+                recorder.finish(loss=round(1.8 + 480 / n**0.35 + 2100 / d**0.37, 3), tokens=d)
+    fitted = fit("chinchilla", store)
+    assert fitted.n_runs == 2 * len(rows)
+    fitted.save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json").holdout("N").mean_absolute_relative_error < 0.01
+    with pytest.raises(FitError, match="copies of others"):
+        fit("chinchilla", dict(fitted.data.columns))

@@ -32,6 +32,7 @@ class FitData:
         sigma: known noise of each run's residual, None where it is to be estimated.
         cluster: number of the group of runs that share their noise, such as the points of one curve; None where all
             are independent.
+        distinct: rows are known to be different runs, however alike, as those of a run store are by their ids.
     """
 
     columns: Mapping[str, Array]
@@ -41,6 +42,7 @@ class FitData:
     weights: Array | None = None
     sigma: Array | None = None
     cluster: NDArray[np.int64] | None = None
+    distinct: bool = False
 
     @property
     def n_runs(self) -> int:
@@ -149,7 +151,7 @@ def read_data(
     if given.sigma is not None:
         bad = ~(np.isfinite(given.sigma) & (given.sigma > 0))
         _refuse("sigma", given.sigma, bad, "a known noise must be positive and finite")
-    if given.weights is None:
+    if given.weights is None and not given.distinct:
         _refuse_copies(used, given.columns)
     return replace(given, columns=used, excluded=tuple(given.excluded)), tuple(notes)
 

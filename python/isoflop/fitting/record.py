@@ -71,6 +71,7 @@ def to_dict(fit: Fit) -> dict[str, Any]:
         "data": {
             "source": fit.data.source,
             "n_convention": fit.data.n_convention,
+            "distinct": fit.data.distinct,
             "sha256": fit.data.fingerprint(),
             "columns": {name: values.tolist() for name, values in fit.data.columns.items()},
             "weights": None if fit.data.weights is None else fit.data.weights.tolist(),
@@ -102,7 +103,16 @@ def from_dict(record: Mapping[str, Any]) -> Fit:
         None if stored[k] is None else np.array(stored[k], dtype=np.float64) for k in ("weights", "sigma")
     )
     cluster = None if stored["cluster"] is None else np.array(stored["cluster"], dtype=np.int64)
-    data = FitData(columns, excluded, stored["source"], stored["n_convention"], weights, sigma, cluster)
+    data = FitData(
+        columns,
+        excluded,
+        stored["source"],
+        stored["n_convention"],
+        weights,
+        sigma,
+        cluster,
+        stored.get("distinct", False),
+    )
     if data.fingerprint() != stored["sha256"]:
         raise FitError(
             "the columns of this fit do not match their fingerprint: the file was changed", hint="fit the runs again"

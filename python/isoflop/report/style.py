@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -85,10 +86,10 @@ def log_axes(ax: Axes, x: str, y: str) -> None:
 
 
 def say_what_n_counts(ax: Axes, n_convention: str) -> None:
-    """On axes of N whose runs count it otherwise than most."""
-    if n_convention == "total":
-        ax.set_xlabel(ax.get_xlabel().replace(LABELS["N"], _TOTAL))
-        ax.set_ylabel(ax.get_ylabel().replace(LABELS["N"], _TOTAL))
+    """In the words on axes whose runs count N otherwise than most."""
+    for text in ax.findobj(Text) if n_convention == "total" else ():
+        assert isinstance(text, Text)
+        text.set_text(text.get_text().replace(LABELS["N"], _TOTAL))
 
 
 def readable_ticks(ax: Axes) -> None:

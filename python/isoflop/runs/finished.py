@@ -38,7 +38,7 @@ def read_finished(store: RunStore, runs: Collection[str] | None, n_convention: N
     columns = dict(zip("NDCLU", np.array(rows, float).reshape(-1, 5).T, strict=True))
     if np.isnan(columns["U"]).any():
         del columns["U"]
-    return FitData(columns, tuple(excluded), store.url, n_convention=n_convention)
+    return FitData(columns, tuple(excluded), store.url, n_convention=n_convention, distinct=True)
 
 
 def end_of(counts: Mapping[str, float], result: Mapping[str, float]) -> tuple[float, float, float, float]:

@@ -75,7 +75,7 @@ def parameter_intervals(study: Study, ax: Axes) -> None:
     kinds = {fit.default_kind: "bootstrap", "sandwich": "sandwich", "profile": "profile likelihood"}
     if fit.default_kind == NORMAL:
         kinds = {NORMAL: "covariance"}
-    names = [name for name in fit.law.names if name not in fit.constraints.fix]
+    names, at_nothing = _relative(fit)
     ends = [1.0]
     for i, (colour, (kind, label)) in enumerate(zip((BLUE, GREEN, ORANGE), kinds.items(), strict=False)):
         for row, name in enumerate(names):
@@ -99,7 +99,14 @@ def parameter_intervals(study: Study, ax: Axes) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5 - 0.25 * (len(kinds) + min(len(published), 4)))
     ax.set_xlabel("over the fitted value")
     ax.legend(loc="upper right", fontsize=7)
-    ax.set_title(f"{study.level:.0%} intervals of {fit.law.name}")
+    ax.set_title(f"{study.level:.0%} intervals of {fit.law.name}{at_nothing}")
+
+
+def _relative(fit: Fit) -> tuple[list[str], str]:
+    """The free parameters that others can be set in relation to, and in words those that were fitted to be 0."""
+    free = [name for name in fit.law.names if name not in fit.constraints.fix]
+    nothing = [name for name in free if fit.params[name] == 0.0]
+    return [name for name in free if name not in nothing], "".join(f", {name} = 0" for name in nothing)
 
 
 @panel
@@ -108,7 +115,8 @@ def profiles(study: Study, ax: Axes) -> None:
     from scipy.special import chdtri
 
     fit = study.fit
-    for colour, name in zip(SERIES, (n for n in fit.law.names if n not in fit.constraints.fix), strict=False):
+    names, at_nothing = _relative(fit)
+    for colour, name in zip(SERIES, names, strict=False):
         profile = fit.profile(name, study.level)
         low, high = profile.interval
         label = f"{name} = {fit.params[name]:.3g} [{low:.3g}, {high:.3g}]"
@@ -120,7 +128,7 @@ def profiles(study: Study, ax: Axes) -> None:
     ax.set_xlabel("parameter over its fitted value")
     ax.set_ylabel("twice the fall of the log likelihood")
     ax.legend(loc="upper center", fontsize=6.5, ncols=2)
-    ax.set_title(f"Profile likelihood of {fit.law.name} (dashes: {study.level:.0%}, large samples)")
+    ax.set_title(f"Profile likelihood of {fit.law.name}{at_nothing} (dashes: {study.level:.0%}, large samples)")
 
 
 @panel

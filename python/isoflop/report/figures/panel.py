@@ -36,9 +36,10 @@ def panel(draw: Callable[Concatenate[Study, Axes, P], None]) -> Panel[P]:
     @styled
     def on(source: Source, ax: Axes | None = None, *args: P.args, **kwargs: P.kwargs) -> Axes:
         ax = new_figure(1)[1][0] if ax is None else ax
-        study = Study.of(source)
+        study, others = Study.of(source), ax.figure.axes
         draw(study, ax, *args, **kwargs)
-        say_what_n_counts(ax, study.n_convention)
+        for drawn in (ax, *(each for each in ax.figure.axes if each not in others)):  # a scale of colours has its own
+            say_what_n_counts(drawn, study.n_convention)
         readable_ticks(ax)
         return ax
 
