@@ -256,3 +256,17 @@ def test_what_an_engine_does_not_train_is_refused_before_anything_starts(make_sp
         with pytest.raises(SpecError, match=f"architecture = 'universal' must be 'decoder' with engine '{engine}'"):
             replace(spec, shape=universal, engine=engine)
     assert replace(spec, shape=experts, engine="triton").shape == experts
+
+
+def test_more_experts_than_the_kernels_hold_are_refused_of_the_spec(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
+    from isoflop.kernels.moe_routing import MOST_CHOSEN, MOST_EXPERTS
+
+    most = replace(spec.shape, n_expert=MOST_EXPERTS, top_k=MOST_CHOSEN)
+    assert replace(spec, shape=most, engine="triton").shape == most
+    for name, held in (("n_expert", MOST_EXPERTS), ("top_k", MOST_CHOSEN)):
+        more = replace(most, **{name: held + 1})
+        with pytest.raises(SpecError, match=rf"{name} = {held + 1} must be at most {held} with engine 'triton'"):
+            replace(spec, shape=more, engine="triton")
+        assert replace(spec, shape=more, engine="native").shape == more

@@ -122,8 +122,8 @@ class TrainSpec:
         Parametrisation(self.parametrisation, self.base_width, self.base_head)
         allowed = ENGINES[self.engine]
         demand(self.precision in allowed, "precision", self.precision, f"{' or '.join(allowed)} with {self.engine!r}")
-        for name, only in beyond(self.engine, self.shape).items():
-            demand(False, name, getattr(self.shape, name), f"{only!r} with engine {self.engine!r}")
+        for name, trained in beyond(self.engine, self.shape).items():
+            demand(False, name, getattr(self.shape, name), f"{trained} with engine {self.engine!r}")
 
     @property
     def n_steps(self) -> int:

@@ -22,12 +22,16 @@ ENGINE, PRECISION = "torch", "float32"
 
 _SHAPE = {name: unused for name, unused in OPTIONAL.items() if name not in ("window", "global_every", *OF_EXPERTS)}
 # What engines but torch's are without: fields of a shape, by the values they must have.
+_MOST = {"triton": {"n_expert": 256, "top_k": 8}}
+# What kernels hold of a row at once: as in isoflop.kernels.moe_routing, which needs Triton to be asked.
 
 
-def beyond(engine: str, shape: Shape) -> dict[str, object]:
-    """What of ``shape`` the engine does not train, by the values that it does."""
-    fields = {} if engine == "torch" else _SHAPE
-    return {name: only for name, only in fields.items() if getattr(shape, name) != only}
+def beyond(engine: str, shape: Shape) -> dict[str, str]:
+    """What of ``shape`` the engine does not train, each with what it does, in words."""
+    only = {} if engine == "torch" else _SHAPE
+    needed = {name: repr(value) for name, value in only.items() if getattr(shape, name) != value}
+    most = _MOST.get(engine, {})
+    return needed | {name: f"at most {held}" for name, held in most.items() if (getattr(shape, name) or 0) > held}
 
 
 def default_engine(shape: Shape) -> str:
