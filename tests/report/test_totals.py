@@ -14,6 +14,7 @@ from isoflop.report.figures import FIGURES, allocation, loss_by_compute, loss_by
 from isoflop.report.figures.drawing import draw_figure
 from isoflop.report.figures.study import Study
 from isoflop.report.page import write_page, write_report
+from isoflop.report.tables import notes
 from isoflop.runs import Recorder, RunStore
 
 
@@ -82,6 +83,10 @@ def test_a_parameter_fitted_to_nothing_is_named_and_the_others_are_drawn_over_th
     assert fitted.params["E"] == 0
     for draw in (parameter_intervals, profiles):
         assert ", E = 0" in draw(fitted).get_title()
+    analysis = analyse(store)
+    assert analysis.best.fit.law.name == "chinchilla"
+    assert any("E is at 0" in warning for warning in analysis.plan.warnings)
+    assert not any("E is at 0" in note for note in notes(analysis))
 
 
 def test_runs_of_a_store_that_ended_alike_are_different_runs(tmp_path: Path) -> None:

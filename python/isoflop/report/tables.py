@@ -44,10 +44,15 @@ def run_rows(store: RunStore, where: object = None) -> Iterator[Sequence[str]]:
 
 
 def notes(analysis: Analysis) -> Iterator[str]:
-    """What a reader of the table must know: runs left out, laws not fitted, what the fits warn of."""
+    """What a reader of the table must know: runs left out, laws not fitted, what the fits warn of.
+
+    What the plan warns of too is left to it.
+    """
+    planned = analysis.best.fit
     yield from (f"left out: {excluded}" for excluded in analysis.data.excluded)
     yield from (f"{law} was not fitted: {why}" for law, why in analysis.skipped.items())
     for law in analysis.laws:
-        yield from (f"{law.fit.law.name}: {note}" for note in law.fit.notes)
+        said = analysis.plan.warnings if law.fit is planned else ()
+        yield from (f"{law.fit.law.name}: {note}" for note in law.fit.notes if note not in said)
         if law.unchecked:
             yield f"{law.fit.law.name} was not checked on held-out runs: {law.unchecked}"
