@@ -94,9 +94,10 @@ class RunStore:
         return f"RunStore({self.url!r})"
 
     def counting(self, n_convention: NConvention) -> RunStore:
-        """This store, its records and :meth:`fit_data` with an N of these parameters, and the C that goes with it.
+        """This store, whose records come, one after the other and to fits, with an N of these parameters and its C.
 
-        "total" makes N the count ``n_params`` and C 6 n_params D. Points and :meth:`table` are as they were recorded.
+        "total" makes N the count ``n_params`` and C 6 n_params D. A record by its id, points and :meth:`table` are as
+        they were recorded.
         """
         view = copy(self)
         view.n_convention = n_convention
