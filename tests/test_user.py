@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "study.toml").write_text(STUDY)
     for name, text in user_files().items():
         (here / name).write_text(text)
-    for name in ("examples", "bench"):
-        (here / name).symlink_to(ROOT / name)
+    for name in ("examples", "bench"):  # copies: what commands write there is not the checkout's
+        shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("out", "__pycache__"))
+    (here / "tests").symlink_to(ROOT / "tests")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     isoflop("isoflop sweep study.toml", here)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
