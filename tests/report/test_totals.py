@@ -49,6 +49,7 @@ def test_their_report_says_which_parameters_N_counts(imported: RunStore, tmp_pat
     page = write_page(analysis, tmp_path / "page.html").read_text()
     assert "<dt>N counts</dt><dd>all parameters</dd>" in page
     assert "--level 0.95 --n-convention total" in page
+    assert "<dd>0 hours of runs</dd>" not in page
 
 
 def test_a_folder_of_their_report_has_the_figures_that_ends_allow(imported: RunStore, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def _summary(rows: Sequence[Row], analysis: Analysis | None, unfitted: str) -> s
     facts = {"runs": states or "none"}
     seconds = sum(row.seconds for row in rows if row.seconds > 0)
     facts |= {} if analysis is None else _fitted_facts(analysis)
-    facts["training time"] = f"{seconds / 3600:.3g} hours of runs"
+    facts |= {"training time": f"{seconds / 3600:.3g} hours of runs"} if seconds else {}
     said = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     answer = paragraph(f"No law yet: {unfitted}", "note") if analysis is None else _answer(analysis)
     return f'{_title("summary", "Summary")}{answer}<dl class="facts">{said}</dl>'
