@@ -75,7 +75,7 @@ class NConvention(StrEnum):
     total = "total"
 
 
-NAsked = Annotated[NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")]
+WhichN = Annotated[NConvention, typer.Option(help="Of a store: which parameters of its runs N is.")]
 
 
 def main() -> None:

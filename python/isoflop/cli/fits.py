@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, NAsked, NConvention, app
+from isoflop.cli.app import AsJson, Level, NConvention, WhichN, app
 from isoflop.cli.console import emit
 from isoflop.errors import FitError
 
@@ -36,7 +36,7 @@ def fit(
     tie: Annotated[list[str] | None, typer.Option(help="Parameters that are one: alpha=beta.")] = None,
     weights: Annotated[str | None, typer.Option(help="The column that says how much each run counts.")] = None,
     group: Annotated[str | None, typer.Option(help="Only the runs of this group of a study of the store.")] = None,
-    n_convention: NAsked = NConvention.nonembedding,
+    n_convention: WhichN = NConvention.nonembedding,
     sigma: Annotated[str | None, typer.Option(help="The column with the known noise of each run.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Hold out the runs of the largest N, D or C.")] = None,
     rollout: Annotated[str | None, typer.Option(help="Fit up to each N, D or C in turn, predict the next.")] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoflop.cli.answers import show_analysis
-from isoflop.cli.app import AsJson, Level, NAsked, NConvention, StorePath, Verbs, app
+from isoflop.cli.app import AsJson, Level, NConvention, StorePath, Verbs, WhichN, app
 from isoflop.cli.console import emit, print_table, stderr
 from isoflop.errors import SpecError, require
 
@@ -50,7 +50,7 @@ def report(
     compute: Annotated[
         str | None, typer.Option(help="The budget to plan for; default some ten times the largest run's.")
     ] = None,
-    n_convention: NAsked = NConvention.nonembedding,
+    n_convention: WhichN = NConvention.nonembedding,
     level: Level = 0.95,
     live: Annotated[bool, typer.Option("--live", help="Serve the page to this machine, and follow the sweep.")] = False,
     as_json: AsJson = False,
@@ -76,7 +76,7 @@ def figures(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default STORE/figures.")] = None,
     device: Annotated[str | None, typer.Option(help="Of the roofline, as h100-sxm: where ops could be.")] = None,
     bench: Annotated[Path | None, typer.Option(help="Of the roofline: JSON of isoflop bench, ops as timed.")] = None,
-    n_convention: NAsked = NConvention.nonembedding,
+    n_convention: WhichN = NConvention.nonembedding,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isoflop.cli.app import AsJson, Level, NAsked, NConvention, app
+from isoflop.cli.app import AsJson, Level, NConvention, WhichN, app
 from isoflop.cli.console import emit
 from isoflop.cli.fits import read_runs
 from isoflop.errors import FitError
@@ -21,7 +21,7 @@ def compare(
     by: Annotated[str | None, typer.Option(help="One file of all runs: the column with the system's name.")] = None,
     baseline: Annotated[str | None, typer.Option(help="With --by: the system that others are held against.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column of a file by its name in laws: L=loss.")] = None,
-    n_convention: NAsked = NConvention.nonembedding,
+    n_convention: WhichN = NConvention.nonembedding,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
