@@ -86,7 +86,7 @@ def test_every_line_for_a_cluster_or_a_clone_is_of_a_kind_below() -> None:
 
 @pytest.fixture
 def with_study(tmp_path: Path) -> Path:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the extra train")
     (tmp_path / "study.toml").write_text(TABLES["run-a-study.md"][0])
     return tmp_path
 
@@ -137,7 +137,7 @@ def test_what_a_bench_takes_is_told(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", OF_A_MODULE)
-def test_a_module_that_is_run_is_there_and_takes_a_word(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_is_run_is_there_and_takes_a_word(line: str) -> None:
     pytest.importorskip("triton", reason="triton is not installed: isoflop[gpu] brings it")
     from proof import budgets
 
@@ -163,7 +163,7 @@ TRAINERS = {"lightning": "lightning", "accelerate": "accelerate", "torchtitan": 
 @pytest.mark.filterwarnings("default")  # of libraries, about each other
 @pytest.mark.parametrize("name", TRAINERS)
 def test_the_lines_for_a_trainer_run_among_its_variables(name: str, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the extra train")
     reasons = {"composer": "composer is not installed: it asks for an older torch"}
     library = pytest.importorskip(name, reason=reasons.get(name, f"needs {name}"))
     (code,) = (code for code in EXCERPTS["trainers.md"] if f"isoflop.adapters.{name}" in code)
@@ -181,7 +181,7 @@ def test_the_lines_for_a_trainer_run_among_its_variables(name: str, tmp_path: Pa
 
 
 def test_the_op_of_the_page_is_what_its_row_says() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the extra train")
     from isoflop.kernels import signatures
     from isoflop.kernels.signatures.op import Argument, Op
 
@@ -195,7 +195,7 @@ def test_the_op_of_the_page_is_what_its_row_says() -> None:
 
 
 def test_the_executor_of_the_page_makes_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the extra train")
     from isoflop.errors import SpecError
     from isoflop.sweep import executors
 
@@ -233,7 +233,7 @@ def test_the_law_of_the_page_is_one() -> None:
 
 
 def test_sizes_that_a_study_asks_for_near_a_goal_are_met(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the extra train")
     from isoflop.sweep.resolve import load_corpora, resolve
     from isoflop.sweep.study import parse_study
 
