@@ -45,13 +45,15 @@ TRUTH = {"N_c": 6.5e13, "alpha_N": 0.077, "S_c": 2100.0, "alpha_S": 0.76}
 GROUP = 2**20
 SIZES = [10**5, 10**6, 10**7, 10**8]
 LIMIT = int(float(os.environ.get("ISOFLOP_BENCH_POINTS", "1e8")))
+PROCESSES = 5
 FOLDER = Path("bench") / "out"
 
 FIT = """
-import json, sys, time
+import gc, json, sys, time
 from pathlib import Path
 from isoflop.fitting import fit
 fit("kaplan-steps", sys.argv[1].replace(sys.argv[2], "100000"))
+gc.collect()
 wall, cpu = time.perf_counter(), time.process_time()
 found = fit("kaplan-steps", sys.argv[1])
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -192,31 +194,35 @@ def evaluation(problem: Problem, memory: dict[str, np.ndarray], v: np.ndarray) -
 def test_cost_is_linear_and_memory_is_not(
     benchmark: BenchmarkFixture, folder: Path, capsys: pytest.CaptureFixture[str], points: int
 ) -> None:
-    found = {}
-    for size in (each for each in SIZES if each <= points):
-        command = [sys.executable, "-c", FIT, str(folder / f"{size}.parquet"), str(size)]
-        if size == points:
-            done = benchmark.pedantic(
-                lambda command=command: subprocess.run(command, capture_output=True, text=True, check=True), rounds=1
-            )
-        else:
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[size] = json.loads(done.stdout)
+    sizes = [size for size in SIZES if size <= points]
+    every: dict[int, list[list]] = {size: [] for size in sizes}
+    for size in sizes * PROCESSES:
+        every[size].append(in_a_new_process(folder, size))
+    benchmark.pedantic(lambda: in_a_new_process(folder, points), rounds=1)
+    # what another job, or memory that the machine hands out for the first time, adds to one of them is not the fit's
+    found = {size: min(fits, key=lambda fit: fit[1]) for size, fits in every.items()}
     lines = [f"{'points':>8} {'wall s':>8} {'CPU s':>8} {'passes':>6} {'CPU ns/point/pass':>18} {'peak GiB':>9}"]
     for size, (wall, cpu, peak, passes, *_) in found.items():
         each = cpu / size / passes * 1e9
         lines.append(f"{size:8.0e} {wall:8.2f} {cpu:8.2f} {passes:6d} {each:18.1f} {peak:9.2f}")
-    say(capsys, "\n".join(lines))
+    spread = ", ".join(f"{size:.0e} {[round(fit[1], 3) for fit in fits]}" for size, fits in every.items())
+    say(capsys, "\n".join([*lines, f"the least CPU of {PROCESSES} processes, whose fits took: {spread} s"]))
     for _, _, peak, _, params, errors in found.values():
         assert peak <= 2.0
         for name, value in TRUTH.items():
             assert abs(params[name] - value) < 5 * errors[name]
     plot(found)
     # of every point more: starts cost the same whatever the store
-    sizes, seconds = list(found), [cpu for _, cpu, *_ in found.values()]
+    seconds = [cpu for _, cpu, *_ in found.values()]
     rates = np.diff(seconds) / np.diff(sizes)
     assert max(rates) <= 1.5 * min(rates)
     benchmark.extra_info |= {"load": os.getloadavg()[0], "wall_cpu_GiB_passes": {k: v[:4] for k, v in found.items()}}
+
+
+def in_a_new_process(folder: Path, points: int) -> list:
+    """What the first fit of a store of so many points takes where the code was loaded, and what it finds: see FIT."""
+    command = [sys.executable, "-c", FIT, str(folder / f"{points}.parquet"), str(points)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def plot(found: dict[int, list]) -> None:

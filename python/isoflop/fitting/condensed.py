@@ -16,6 +16,14 @@ from isoflop.laws.law import Law
 Array = NDArray[np.float64]
 
 
+_AT_ONCE = 512
+"""Stretches whose derivatives stay in the second-level cache."""
+
+_ROOM = 2 * CHUNK
+"""Points of a book: the last chunk may stay as it is, and a hundred that were condensed stand before it. Each book is
+a call of the compiled sums, 60 us, whatever it holds: books of one chunk were most of what a step cost."""
+
+
 class Book:
     """What chunks come to, written one after another until there is no room for the next.
 
@@ -24,16 +32,16 @@ class Book:
 
     def __init__(self, law: Law) -> None:
         self.signed = ~np.array(law.code.POSITIVE)
-        self.room = lend((width(law) + 2) * CHUNK)
-        self.blocks = Blocks.of(law, self.room[: width(law) * CHUNK])
-        self.w, self.spread = np.split(self.room[width(law) * CHUNK :], 2)
+        self.room = lend((width(law) + 2) * _ROOM)
+        self.blocks = Blocks.of(law, self.room[: width(law) * _ROOM])
+        self.w, self.spread = np.split(self.room[width(law) * _ROOM :], 2)
         self.n, self.left = 0, 0.0
 
     def has_room(self, n: int) -> bool:
         """Whether n points more can be written whatever they come to."""
         from isoflop.fitting.solver.condense import NODES
 
-        return self.n + NODES * -(-n // NODES) <= CHUNK
+        return self.n + NODES * -(-n // NODES) <= _ROOM
 
     def write(self, laid: Laid) -> None:
         """Add points that all weigh 1, without known noise."""
@@ -72,37 +80,39 @@ def missed(problem: Problem, v: Array, chunks: Iterable[Laid], centre: Array) ->
 
     swings = np.cos(np.pi * np.arange(NODES + 1) / NODES)
     interpolate = LAGRANGE @ np.cos(np.outer(np.arange(NODES), np.arccos(swings)))
-    found = [_nodes(laid, NODES) for laid in chunks]
-    if not found:
-        return np.zeros(len(problem.law.names))
-    z, x, y, w, spread = (np.concatenate(some, axis=1) for some in zip(*found, strict=True))
-    half = (z[..., :1] - z[..., -1:]) / (AT[0] - AT[-1])
-    there = z[..., :1] + half * (swings - AT[0])
-    # along a stretch an input that does not move is what it is at its first node
-    moved = x[..., :1] * np.exp(there - z[..., :1])[: len(x)]
-    count = w[0].sum(axis=-1)
-    level = ((w[0] * y[0]).sum(axis=-1) / count)[:, None]
-    at_nodes, between = (_law(problem, v, at - centre[:, None, None], raw) for at, raw in ((z, x), (there, moved)))
     sums = np.zeros(len(problem.law.names))
-    for size, a, b in (
-        (count, *(j * (f - level) for f, j in (at_nodes, between))),
-        (np.sqrt(count * spread[0, :, 0]), at_nodes[1], between[1]),
-    ):
-        sums += np.abs(b - a @ interpolate).max(axis=-1, initial=0.0) @ size
+    for laid in chunks:
+        chosen = np.flatnonzero(laid.spread >= 0.0)
+        for first in range(0, chosen.size, _AT_ONCE):
+            z, x, y, w, spread = _nodes(laid, chosen[first : first + _AT_ONCE], NODES)
+            half = (z[..., :1] - z[..., -1:]) / (AT[0] - AT[-1])
+            there = z[..., :1] + half * (swings - AT[0])
+            # along a stretch an input that does not move is what it is at its first node
+            moved = x[..., :1] * np.exp(there - z[..., :1])[: len(x)]
+            count = w.sum(axis=-1)
+            level = ((w * y).sum(axis=-1) / count)[:, None]
+            at_nodes, between = (
+                _law(problem, v, at - centre[:, None, None], raw) for at, raw in ((z, x), (there, moved))
+            )
+            for size, a, b in (
+                (count, *(j * (f - level) for f, j in (at_nodes, between))),
+                (np.sqrt(count * spread), at_nodes[1], between[1]),
+            ):
+                sums += np.abs(b - a @ interpolate).max(axis=-1) @ size
     return sums
 
 
-def _nodes(laid: Laid, each: int) -> tuple[Array, ...]:
-    """z, x, y and w of the stretches, shapes (k, stretches, each), and the spread of each, (1, stretches, 1)."""
-    stretches = np.flatnonzero(laid.spread >= 0.0)
+def _nodes(laid: Laid, stretches: NDArray[np.int64], each: int) -> tuple[Array, ...]:
+    """z, x (k, stretches, each), y and w (stretches, each) of some stretches, and the spread of each, (stretches,)."""
+    per_block = block_size() // each
+    block, place = np.divmod(stretches, per_block)
 
     def of(rows: Array) -> Array:
-        k, points = rows.shape[1], rows.shape[0] * rows.shape[2]
-        return rows.transpose(1, 0, 2).reshape(k, points // each, each)[:, stretches]
+        return rows.reshape(*rows.shape[:-1], per_block, each)[block, ..., place, :]
 
     z, x, y = laid.blocks
-    w = laid.w.reshape(1, -1, each) if laid.w.size else np.ones((1, laid.spread.size, each))
-    return of(z), of(x), of(y[:, None]), w[:, stretches], laid.spread[None, stretches, None]
+    w = laid.w.reshape(-1, each)[stretches] if laid.w.size else np.ones((stretches.size, each))
+    return of(z).swapaxes(0, 1), of(x).swapaxes(0, 1), of(y), w, laid.spread[stretches]
 
 
 def _law(problem: Problem, v: Array, z: Array, x: Array) -> tuple[Array, Array]:
