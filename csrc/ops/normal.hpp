@@ -115,8 +115,13 @@ inline Normal rough_normal(Vector z) { return normal_of_pieces<rough_normal_degr
 
 #else
 
+// Of -|z| the share is the density times a polynomial in 1/(1 + .28 |z|), within 1e-8 (Hastings 1955, his form): with
+// the exponential that the density takes anyway, half the time of erf. Errors of both at most 2e-7.
 inline Normal normal(Vector z) {
-  return {0.5F * (1.0F + erf(z * 0.7071067811865476F)), 0.3989422804014327F * exp(-0.5F * z * z)};
+  const Vector bell = exp(-0.5F * z * z), t = 1.0F / (1.0F + 0.28F * magnitude(z));
+  const Vector beyond =
+      bell * (t * polynomial(t, 0.116520941F, 0.0674957112F, 0.268912792F, -0.236996756F, 0.389876038F, -0.105808742F));
+  return {z >= 0.0F ? 1.0F - beyond : beyond, 0.3989422804014327F * bell};
 }
 
 inline Normal rough_normal(Vector z) { return normal(z); }

@@ -29,80 +29,96 @@ struct Strided {
   std::int64_t rows_apart, steps_apart;
 };
 
-// C (rows x columns) = or += A B over `depth` steps; a step of B is `vectors` whole vectors.
+// `count` blocks of rows, one below the other, of C (rows x columns) = or += A B over `depth` steps; a step of B is
+// `vectors` whole vectors. The blocks are a loop here: a call each took as long as twenty steps.
 template <class Kind, int rows, int vectors, bool down>
-void block(Strided left, const float* b, std::int64_t depth, float* c, std::int64_t ldc, std::int64_t columns,
-           bool add) {
-  Vector sums[rows][vectors];
+void blocks(std::int64_t count, Strided left, const float* panel, std::int64_t depth, float* c, std::int64_t ldc,
+            std::int64_t columns, bool add) {
   const std::int64_t tail = columns - (vectors - 1) * lanes;
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; ++j) sums[i][j] = Vector{};
-  }
-  // Three rows to a pointer, at 0, 1 and 2 strides from it: fourteen pointers would not fit the registers.
-  constexpr int groups = (rows + 2) / 3;
-  const float* at[groups];
-  for (int group = 0; group < groups; ++group) at[group] = left.a + 3 * group * left.rows_apart;
-  for (std::int64_t step = 0; step < depth; ++step) {
-    Vector right[vectors];
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; ++j) right[j] = load(b + j * lanes);
-    b += vectors * lanes;
+  for (; count > 0; --count, left.a += rows * left.rows_apart, c += rows * ldc) {
+    Vector sums[rows][vectors];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const float element = down ? left.a[i] : at[i / 3][i % 3 * left.rows_apart];
 #pragma GCC unroll 2
-      for (int j = 0; j < vectors; ++j) sums[i][j] = Kind::add_product(sums[i][j], element, right[j]);
+      for (int j = 0; j < vectors; ++j) sums[i][j] = Vector{};
     }
-    if constexpr (down) {
-      left.a += left.steps_apart;
-    } else {
+    // Three rows to a pointer, at 0, 1 and 2 strides from it: fourteen pointers would not fit the registers.
+    constexpr int groups = (rows + 2) / 3;
+    const float *at[groups], *b = panel, *a = left.a;
+    for (int group = 0; group < groups; ++group) at[group] = a + 3 * group * left.rows_apart;
+    for (std::int64_t step = 0; step < depth; ++step) {
+      Vector right[vectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) right[j] = load(b + j * lanes);
+      b += vectors * lanes;
 #pragma GCC unroll 16
-      for (int group = 0; group < groups; ++group) {
-        ++at[group];
-        asm("" : "+r"(at[group]));  // or the compiler makes a pointer of each row again
+      for (int i = 0; i < rows; ++i) {
+        const float element = down ? a[i] : at[i / 3][i % 3 * left.rows_apart];
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; ++j) sums[i][j] = Kind::add_product(sums[i][j], element, right[j]);
+      }
+      if constexpr (down) {
+        a += left.steps_apart;
+      } else {
+#pragma GCC unroll 16
+        for (int group = 0; group < groups; ++group) {
+          ++at[group];
+          asm("" : "+r"(at[group]));  // or the compiler makes a pointer of each row again
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) {
+        float* const to = c + i * ldc + j * lanes;
+        if (j + 1 < vectors) store(to, add ? load(to) + sums[i][j] : sums[i][j]);
+        else store(to, add ? load(to, tail) + sums[i][j] : sums[i][j], tail);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; ++j) {
-      float* const to = c + i * ldc + j * lanes;
-      if (j + 1 < vectors) store(to, add ? load(to) + sums[i][j] : sums[i][j]);
-      else store(to, add ? load(to, tail) + sums[i][j] : sums[i][j], tail);
-    }
-  }
 }
 
-using Block = void (*)(Strided, const float*, std::int64_t, float*, std::int64_t, std::int64_t, bool);
+using RunBlocks = void (*)(std::int64_t, Strided, const float*, std::int64_t, float*, std::int64_t, std::int64_t, bool);
 
+// Of one vector of columns and of two, by rows less one.
+template <class Kind, bool down, class Rows>
+struct AllBlocks;
 template <class Kind, bool down, int... rows>
-constexpr Block block_of(std::int64_t of_rows, bool wide, std::integer_sequence<int, rows...>) {
-  constexpr Block blocks[2][sizeof...(rows)] = {{block<Kind, rows + 1, 1, down>...},
-                                                {block<Kind, rows + 1, 2, down>...}};
-  return blocks[wide][of_rows - 1];
-}
+struct AllBlocks<Kind, down, std::integer_sequence<int, rows...>> {
+  static constexpr RunBlocks of[2][sizeof...(rows)] = {{blocks<Kind, rows + 1, 1, down>...},
+                                                       {blocks<Kind, rows + 1, 2, down>...}};
+};
 
 // Products that are added up before their sum is added to C: long sums lose digits.
 inline constexpr std::int64_t steps_summed = 256;
+
+// Into how many blocks m rows go: of one height where one of the highest third divides them, else as few as can be, of
+// two. One of two rows takes as long as one of four, and a second call as long as another.
+inline std::int64_t blocks_down(std::int64_t m) {
+  for (std::int64_t rows = block_rows; rows >= shares(2 * block_rows, 3); --rows)
+    if (m % rows == 0) return m / rows;
+  return shares(m, block_rows);
+}
 
 // C (m x n) = or += A B of B packed in panels of `panel_width` columns by `depth` steps.
 template <class Kind, bool down>
 void multiply_panels(Strided left, std::int64_t m, const float* packed, std::int64_t depth, std::int64_t n, float* c,
                      std::int64_t ldc, bool add) {
-  const std::int64_t each = shares(m, shares(m, block_rows));
+  using All = AllBlocks<Kind, down, std::make_integer_sequence<int, block_rows>>;
+  const std::int64_t count = blocks_down(m), each = m / count, taller = m % count;
   for (std::int64_t column = 0; column < n; column += panel_width) {
     const std::int64_t columns = least(panel_width, n - column), wide = rounded_up(columns, lanes);
-    const float* const panel = packed + column * depth;
-    for (std::int64_t row = 0; row < m; row += each) {
-      const std::int64_t rows = least(each, m - row);
-      const Block run = block_of<Kind, down>(rows, columns > lanes, std::make_integer_sequence<int, block_rows>{});
-      const float* const a = left.a + row * left.rows_apart;
-      for (std::int64_t step = 0; step < depth; step += steps_summed)
-        run({a + step * (down ? left.steps_apart : 1), left.rows_apart, left.steps_apart}, panel + step * wide,
-            least(steps_summed, depth - step), c + row * ldc + column, ldc, columns, add || step > 0);
+    const auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t of_them, std::int64_t step) {
+      if (of_them == 0) return;
+      const float* const a = left.a + row * left.rows_apart + step * (down ? left.steps_apart : 1);
+      All::of[columns > lanes][rows - 1](of_them, {a, left.rows_apart, left.steps_apart},
+                                         packed + column * depth + step * wide, least(steps_summed, depth - step),
+                                         c + row * ldc + column, ldc, columns, add || step > 0);
+    };
+    for (std::int64_t step = 0; step < depth; step += steps_summed) {
+      run(0, each + 1, taller, step);
+      run(taller * (each + 1), each, count - taller, step);
     }
   }
 }
