@@ -15,13 +15,14 @@ CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint cpp bench docs laws budgets wheel clean
+.PHONY: help demo test lint cpp emulated bench docs laws budgets wheel clean
 
 help:
 	@echo "make demo    a small scaling study, start to end, in one to three minutes"
 	@echo "make test    all tests"
 	@echo "make lint    ruff, clang-format, mypy, import contracts"
 	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make emulated the native ops of the instruction sets that this machine lacks, emulated"
 	@echo "make bench   timings, side by side, and against those that are kept"
 	@echo "make docs    the documentation, into site/"
 	@echo "make laws    the generated modules of laws, from their declarations"
@@ -43,9 +44,17 @@ lint: $(DEV)
 	$(BIN)/lint-imports
 
 cpp: $(DEV)
-	$(BIN)/cmake -S . -B build/cpp -DISOFLOP_TESTS=ON -DISOFLOP_SANITIZE=ON -DISOFLOP_WERROR=ON
+	$(BIN)/cmake -S . -B build/cpp -DISOFLOP_TESTS=ON -DISOFLOP_SANITIZE=ON -DISOFLOP_EMULATE=ON -DISOFLOP_WERROR=ON
 	$(BIN)/cmake --build build/cpp --parallel 2
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+
+# A library of its own, beside the one that is installed: tests/proof/emulated.py has the tests import it.
+EMULATED_TESTS ?= tests/kernels/test_native*.py tests/train/test_engine.py tests/train/test_engine_regimes.py
+emulated: $(DEV)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --upgrade --target build/emulated --config-settings=build-dir=build/emulated-objects \
+	  --config-settings=cmake.define.ISOFLOP_EMULATE=ON .
+	PYTHONPATH=tests $(BIN)/python -m pytest -p proof.emulated -n 2 --dist worksteal --timeout 300 $(EMULATED_TESTS)
 
 # BASELINE=write keeps what it finds as what the next is held to.
 BASELINE ?= check

@@ -2,14 +2,14 @@
 // Sapphire Rapids and its successors: work of vectors between two products calls this every few hundred cycles.
 #pragma once
 
-#include "simd.hpp"
+#include "instructions.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
 // A product that nothing reads, where there are tiles: once they are configured, and hold nothing that is needed.
 inline void stay_awake([[maybe_unused]] Products products) {
 #if defined(__AMX_BF16__)
-  if (products == Products::bfloat16) asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm3");
+  if (products == Products::bfloat16) wake_tiles();
 #endif
 }
 

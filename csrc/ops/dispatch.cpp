@@ -6,7 +6,7 @@
 #include "isoflop/cpu.hpp"
 #include "tables.hpp"
 
-#if defined(ISOFLOP_X86_OPS) && defined(__linux__)
+#if defined(ISOFLOP_X86_OPS) && !defined(ISOFLOP_EMULATED) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -15,7 +15,7 @@ namespace isoflop::ops {
 
 namespace {
 
-#ifdef ISOFLOP_X86_OPS
+#if defined(ISOFLOP_X86_OPS) && !defined(ISOFLOP_EMULATED)
 // Linux gives a process the registers of tiles only when asked (arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
 bool allow_tiles() {
 #ifdef __linux__
@@ -38,11 +38,15 @@ std::vector<Isa> find_usable() {
   };
   if (!has({"avx2", "fma", "f16c"})) return usable;
   usable.push_back(Isa::avx2);
+#ifdef ISOFLOP_EMULATED
+  usable.insert(usable.end(), {Isa::avx512, Isa::avx512_bf16, Isa::amx});  // of AVX2, whatever they are named
+#else
   if (!has({"avx512f", "avx512dq", "avx512bw", "avx512vl"})) return usable;
   usable.push_back(Isa::avx512);
   if (!has({"avx512_bf16"})) return usable;
   usable.push_back(Isa::avx512_bf16);
   if (has({"amx_tile", "amx_bf16"}) && allow_tiles()) usable.push_back(Isa::amx);
+#endif
 #endif
   return usable;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "elementary.hpp"
+#include "instructions.hpp"
 
 namespace isoflop::ops::ISOFLOP_ISA {
 
@@ -81,16 +82,6 @@ alignas(64) inline constexpr float rough_normal_pieces[rough_normal_degree + 1][
 };
 // clang-format on
 
-// Of 32 numbers those that the last five bits of the lanes say. Written out: compilers copy a register for each, where
-// the numbers could come from the cache.
-inline Vector normal_coefficient(const float (&of)[32], Vector piece) {
-  Vector found;
-  asm("vmovaps %2, %0\n\tvpermt2ps %3, %1, %0"
-      : "=&v"(found)
-      : "v"(piece), "m"(*reinterpret_cast<const Vector*>(of)), "m"(*reinterpret_cast<const Vector*>(of + 16)));
-  return found;
-}
-
 template <int degree>
 Normal normal_of_pieces(const float (&pieces)[degree + 1][32], Vector z) {
   constexpr float shift = 0x1.8p23F;  // the last bits of what is added to it are a whole number
@@ -101,7 +92,7 @@ Normal normal_of_pieces(const float (&pieces)[degree + 1][32], Vector z) {
 #pragma GCC unroll 8
   for (int power = degree; power >= 0; --power) {
     if (power < degree) slope = slope * at + value;
-    const Vector next = normal_coefficient(pieces[power], shifted);
+    const Vector next = pick(pieces[power], shifted);
     value = power < degree ? value * at + next : next;
   }
   return {value, slope * normal_pieces_a_unit};

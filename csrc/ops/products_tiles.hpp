@@ -1,9 +1,10 @@
 // Products by tiles (AMX): 32 x 32 sums in four tiles, bfloat16 pairs of A and of B in two each.
 //
 // A is rows of pairs, 32 of which may be read whatever m is; B is panels of 16 columns by `steps` pairs, a multiple of
-// 16. The instructions are written out: the compilers' intrinsics do not tell them what memory is read and written.
+// 16.
 #pragma once
 
+#include "instructions.hpp"
 #include "products_lanes.hpp"
 
 #if defined(__AMX_BF16__)
@@ -24,27 +25,7 @@ inline void configure_tiles(Context& context) {
   };
   alignas(64) static constexpr Configuration configuration;
   static_assert(sizeof configuration == 64);
-  asm volatile("ldtilecfg %0" : : "m"(configuration));
-}
-
-template <int tile>
-void clear_tile() {
-  asm volatile("tilezero %%tmm%c0" : : "i"(tile));
-}
-
-template <int tile>
-void load_tile(const float* from, std::int64_t apart) {
-  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(apart * 4), "i"(tile) : "memory");
-}
-
-template <int tile>
-void store_tile(float* to, std::int64_t apart) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(apart * 4), "i"(tile) : "memory");
-}
-
-template <int sum, int a, int b>
-void multiply_tile() {
-  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b));
+  configure(configuration);
 }
 
 // Where a product goes.
