@@ -46,14 +46,23 @@ ActivationGradient activation_gradient(Vector z, [[maybe_unused]] Vector value, 
 }
 
 // Of z: act(z) and act'(z), to be rounded to bfloat16.
-template <Activation kind>
+template <Activation kind, int count>
   requires(!gated(kind))
-void activate_and_slope(Vector z, Vector& activation, Vector& slope) {
+[[gnu::always_inline]] inline void activate_and_slope(const Vector (&z)[count], Vector (&activation)[count],
+                                                      Vector (&slope)[count]) {
   if constexpr (kind == Activation::gelu) {
-    const Normal of = rough_normal(z);
-    activation = z * of.share, slope = of.share + z * of.density;
+    Normal of[count];
+    rough_normal(z, of);
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) {
+      activation[i] = z[i] * of[i].share;
+      slope[i] = of[i].share + z[i] * of[i].density;
+    }
   } else {
-    activation = activate<kind>(z, Vector{}), slope = activation_gradient<kind>(z, Vector{}, broadcast(1.0F)).z;
+    for (int i = 0; i < count; ++i) {
+      activation[i] = activate<kind>(z[i], Vector{});
+      slope[i] = activation_gradient<kind>(z[i], Vector{}, broadcast(1.0F)).z;
+    }
   }
 }
 

@@ -24,19 +24,26 @@ void each_hidden(std::int64_t rows, std::int64_t columns, Products products, Put
 template <Activation kind>
 void save(const float* z, std::int64_t apart, std::int64_t rows, std::int64_t count, Vector bias, const Panel& a,
           std::int64_t column, const Saved::Block& block) {
-  const auto two_rows = [&](std::int64_t row, std::int64_t there) {
-    Vector activations[2] = {}, slopes[2] = {};
-#pragma GCC unroll 2
-    for (std::int64_t i = 0; i < there; ++i)
-      activate_and_slope<kind>(load(z + (row + i) * apart, count) + bias, activations[i], slopes[i]);
-    const __m512i rounded = round_rows(activations[0], activations[1]);
-    a.put_rounded(row, column, rounded, count);
-    block.put(row, rounded, slopes);
+  constexpr std::int64_t together = 4;
+  const auto some_rows = [&]<bool whole>(std::int64_t row) {
+    Vector of[together], activations[together], slopes[together];
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < together; ++i)
+      of[i] = whole || row + i < rows ? load(z + (row + i) * apart, count) + bias : Vector{};
+    activate_and_slope<kind>(of, activations, slopes);
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < together; i += 2) {
+      const Vector first = whole || row + i < rows ? activations[i] : Vector{};
+      const Vector second = whole || row + i + 1 < rows ? activations[i + 1] : Vector{};
+      const __m512i rounded = round_rows(first, second);
+      a.put_rounded(row + i, column, rounded, count);
+      block.put(row + i, rounded, slopes[i], slopes[i + 1]);
+    }
   };
-  for (std::int64_t row = 0; row < block_of_rows; row += 2) {
+  for (std::int64_t row = 0; row < block_of_rows; row += together) {
     if (row % 16 == 0) stay_awake(Products::bfloat16);
-    if (row + 2 <= rows) two_rows(row, 2);
-    else two_rows(row, rows > row ? 1 : 0);
+    if (row + together <= rows) some_rows.template operator()<true>(row);
+    else some_rows.template operator()<false>(row);
   }
 }
 

@@ -27,11 +27,14 @@ class Saved {
 
 #if defined(__AMX_BF16__)
     // Of row `row` of the block, an even number, and of the next; activations rounded, one row behind the other.
-    void put(std::int64_t row, __m512i activations, const Vector (&of)[2]) const {
+    void put(std::int64_t row, __m512i activations, Vector first, Vector second) const {
       _mm512_storeu_si512(pairs + row / 2 * lanes, pairs_of(activations));
-      for (std::int64_t i = 0; i < 2; ++i)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(slopes + (row + i) * lanes / 2),
-                            _mm512_cvtps_ph(of[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+      put_slope(row, first), put_slope(row + 1, second);
+    }
+
+    void put_slope(std::int64_t row, Vector of) const {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(slopes + row * lanes / 2),
+                          _mm512_cvtps_ph(of, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
 
     Vector slope(std::int64_t row) const {

@@ -82,27 +82,43 @@ alignas(64) inline constexpr float rough_normal_pieces[rough_normal_degree + 1][
 };
 // clang-format on
 
-template <int degree>
-Normal normal_of_pieces(const float (&pieces)[degree + 1][32], Vector z) {
+// Of so many vectors, in step: one of them is a chain that fills what the processor looks ahead.
+template <int degree, int count>
+[[gnu::always_inline]] inline void normal_of_pieces(const float (&pieces)[degree + 1][32], const Vector (&z)[count],
+                                                    Normal (&of)[count]) {
   constexpr float shift = 0x1.8p23F;  // the last bits of what is added to it are a whole number
-  const Vector inside = bounded(z, -16.0F / normal_pieces_a_unit, 15.0F / normal_pieces_a_unit);
-  const Vector shifted = inside * normal_pieces_a_unit + shift;
-  const Vector at = inside * normal_pieces_a_unit - (shifted - shift);
-  Vector value{}, slope{};
+  Vector shifted[count], at[count], value[count], slope[count];
+#pragma GCC unroll 4
+  for (int i = 0; i < count; ++i) {
+    const Vector inside = bounded(z[i], -16.0F / normal_pieces_a_unit, 15.0F / normal_pieces_a_unit);
+    shifted[i] = inside * normal_pieces_a_unit + shift;
+    at[i] = inside * normal_pieces_a_unit - (shifted[i] - shift);
+  }
 #pragma GCC unroll 8
   for (int power = degree; power >= 0; --power) {
-    if (power < degree) slope = slope * at + value;
-    const Vector next = pick(pieces[power], shifted);
-    value = power < degree ? value * at + next : next;
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) {
+      if (power < degree) slope[i] = power < degree - 1 ? slope[i] * at[i] + value[i] : value[i];
+      const Vector next = pick(pieces[power], shifted[i]);
+      value[i] = power < degree ? value[i] * at[i] + next : next;
+    }
   }
-  return {value, slope * normal_pieces_a_unit};
+#pragma GCC unroll 4
+  for (int i = 0; i < count; ++i) of[i] = {value[i], slope[i] * normal_pieces_a_unit};
 }
 
 // Errors of both at most 1e-7.
-inline Normal normal(Vector z) { return normal_of_pieces<normal_degree>(normal_pieces, z); }
+inline Normal normal(Vector z) {
+  Normal of[1];
+  normal_of_pieces<normal_degree>(normal_pieces, {z}, of);
+  return of[0];
+}
 
 // The share within 2e-7, the density within 3e-5.
-inline Normal rough_normal(Vector z) { return normal_of_pieces<rough_normal_degree>(rough_normal_pieces, z); }
+template <int count>
+[[gnu::always_inline]] inline void rough_normal(const Vector (&z)[count], Normal (&of)[count]) {
+  normal_of_pieces<rough_normal_degree>(rough_normal_pieces, z, of);
+}
 
 #else
 
@@ -115,7 +131,10 @@ inline Normal normal(Vector z) {
   return {z >= 0.0F ? 1.0F - beyond : beyond, 0.3989422804014327F * bell};
 }
 
-inline Normal rough_normal(Vector z) { return normal(z); }
+template <int count>
+[[gnu::always_inline]] inline void rough_normal(const Vector (&z)[count], Normal (&of)[count]) {
+  for (int i = 0; i < count; ++i) of[i] = normal(z[i]);
+}
 
 #endif
 

@@ -62,10 +62,10 @@ void finish_tile(const Sums& to, std::int64_t rows, std::int64_t columns) {
   put_part(made, to, least(16, rows), least(16, columns));
 }
 
-// Tiles 0 to 3 hold sums, 4 and 5 rows of A, 6 and 7 panels of B.
+// Tiles 0 to 3 hold sums, 4 and 5 rows of A, 6 and 7 panels of B: those are there already where they `stay`.
 template <bool two_rows, bool two_columns>
-void multiply_block(const float* a, std::int64_t lda, const float* b, std::int64_t steps, const Sums& to,
-                    std::int64_t rows, std::int64_t columns) {
+inline void multiply_block(const float* a, std::int64_t lda, const float* b, std::int64_t steps, bool stay,
+                           const Sums& to, std::int64_t rows, std::int64_t columns) {
   const Sums to1 = to.at(0, 16), to2 = to.at(16, 0), to3 = to.at(16, 16);
   start_tile<0>(to, rows, columns);
   if constexpr (two_columns) start_tile<1>(to1, rows, columns - 16);
@@ -73,11 +73,11 @@ void multiply_block(const float* a, std::int64_t lda, const float* b, std::int64
   if constexpr (two_rows && two_columns) start_tile<3>(to3, rows - 16, columns - 16);
   const float* next = b + steps * 16;
   for (std::int64_t step = 0; step < steps; step += 16) {
-    load_tile<6>(b + step * 16, 16);
+    if (!stay) load_tile<6>(b + step * 16, 16);
     load_tile<4>(a + step, lda);
     multiply_tile<0, 4, 6>();
     if constexpr (two_columns) {
-      load_tile<7>(next + step * 16, 16);
+      if (!stay) load_tile<7>(next + step * 16, 16);
       multiply_tile<1, 4, 7>();
     }
     if constexpr (two_rows) {
@@ -92,15 +92,27 @@ void multiply_block(const float* a, std::int64_t lda, const float* b, std::int64
   if constexpr (two_rows && two_columns) finish_tile<3>(to3, rows - 16, columns - 16);
 }
 
+// All rows of C by at most 32 of its columns. What one step takes of B is read once.
+template <bool two_columns>
+void multiply_columns(const float* a, std::int64_t lda, std::int64_t m, const float* b, std::int64_t steps, Sums to,
+                      std::int64_t columns) {
+  const bool stay = steps == 16;
+  if (stay) {
+    load_tile<6>(b, 16);
+    if constexpr (two_columns) load_tile<7>(b + 16 * 16, 16);
+  }
+  const auto next = [&] { m -= 32, a += 32 * lda, to = to.at(32, 0); };
+  // Of whole blocks the compiler knows that they are.
+  for (; m >= 32 && columns >= 32; next()) multiply_block<true, two_columns>(a, lda, b, steps, stay, to, 32, 32);
+  for (; m > 16; next()) multiply_block<true, two_columns>(a, lda, b, steps, stay, to, m, columns);
+  if (m > 0) multiply_block<false, two_columns>(a, lda, b, steps, stay, to, m, columns);
+}
+
 inline void multiply_tiles(const float* a, std::int64_t lda, std::int64_t m, const float* packed, std::int64_t steps,
                            std::int64_t n, const Sums& to) {
   for (std::int64_t column = 0; column < n; column += 32) {
-    for (std::int64_t row = 0; row < m; row += 32) {
-      const std::int64_t rows = m - row, columns = n - column;
-      const auto run = rows > 16 ? (columns > 16 ? multiply_block<true, true> : multiply_block<true, false>)
-                                 : (columns > 16 ? multiply_block<false, true> : multiply_block<false, false>);
-      run(a + row * lda, lda, packed + column * steps, steps, to.at(row, column), rows, columns);
-    }
+    const auto run = n - column > 16 ? multiply_columns<true> : multiply_columns<false>;
+    run(a, lda, m, packed + column * steps, steps, to.at(0, column), n - column);
   }
 }
 
