@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import f as fisher
 from scipy.stats import t as student
 
-from fitting.public_runs import gadre
+from fitting.public_runs import besiroglu, gadre
 from fitting.synthetic import TRUTHS, runs
 from fitting.test_published import FIVE, muennighoff, preset
 from fitting.truths import study
@@ -35,6 +35,30 @@ def test_sandwich_of_a_line_is_hc3() -> None:
     assert result.covariance("sandwich")[1, 1] == pytest.approx(robust[1, 1], rel=1e-6)
     with pytest.raises(FitError, match="no covariance of kind 'sandwhich'"):
         result.covariance("sandwhich")
+
+
+@pytest.mark.parametrize("objective", [LeastSquares(), Huber(1e-3), Huber(5e-3), LAD()], ids=str)
+@pytest.mark.parametrize("kind", ["model", "sandwich"])
+def test_standard_errors_are_the_spread_of_fits_to_new_noise(kind: str, objective: LeastSquares) -> None:
+    columns = runs("chinchilla", n_sizes=6, n_tokens=6)
+    # one spread for all runs; and large models three times as noisy as small ones, which only the sandwich may know
+    noise = 0.004 * np.ones(36) if kind == "model" else 0.004 * (columns["N"] / 3e7) ** 0.32
+    rng, estimates, errors = np.random.default_rng(0), [], []
+    for _ in range(60):
+        noisy = {**columns, "L": columns["L"] * np.exp(noise * rng.standard_normal(36))}
+        result = fit("chinchilla", noisy, objective=objective)
+        estimates.append([result.params["alpha"], result.params["beta"]])
+        errors.append(np.sqrt(np.diag(result.covariance(kind)))[-2:])
+    ratio = np.median(errors, axis=0) / np.std(estimates, axis=0)
+    # of corners, estimated from 36 runs, robust errors come out wide rather than narrow
+    assert ((ratio > 0.8) & (ratio < 1.7)).all(), ratio
+
+
+def test_sandwich_of_the_240_points_is_as_wide_as_their_bootstrap() -> None:
+    result = fit("chinchilla", besiroglu(), objective=Huber(1e-3))
+    middle = np.diff(np.quantile(result.bootstrap(1000).draws, [0.16, 0.84], axis=0), axis=0)[0] / 2
+    ratio = np.sqrt(np.diag(result.covariance("sandwich"))) / middle
+    assert ((ratio > 0.6) & (ratio < 1.6)).all(), ratio
 
 
 def test_clusters_of_one_run_are_runs() -> None:
