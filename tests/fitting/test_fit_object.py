@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,20 @@ def test_saved_fit_reads_back_the_same(tmp_path: Path, objective: Huber | None) 
     assert after.to_dict() == before.to_dict()
     assert str(after) == str(before)
     np.testing.assert_allclose(after.bootstrap(30).draws, before.bootstrap(30).draws, rtol=1e-9)
+
+
+def test_a_saved_fit_equals_itself_and_no_fit_of_other_runs(tmp_path: Path, noisy: Fit) -> None:
+    noisy.save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json") == noisy
+    other = replace(noisy, data=noisy.data.select(noisy.data.columns["N"] > 2e6))
+    assert other != noisy
+
+
+def test_a_record_that_lacks_something_is_refused(noisy: Fit) -> None:
+    record = noisy.to_dict()
+    del record["params"]
+    with pytest.raises(FitError, match="lacks 'params'"):
+        Fit.from_dict(record)
 
 
 def test_changed_file_is_refused(tmp_path: Path, noisy: Fit) -> None:
