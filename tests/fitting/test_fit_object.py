@@ -155,6 +155,19 @@ def test_printed_fit_has_every_parameter_interval_and_note(noisy: Fit) -> None:
         assert "starts agree" in text
 
 
+def test_many_runs_have_intervals_from_the_covariance() -> None:
+    result = fit("power-n", runs("power-n", 0.01, n_sizes=60, n_tokens=50))
+    low, high = result.interval("alpha", kind="normal")
+    assert f"[{low:.4g}, {high:.4g}]" in str(result)
+    assert "draws from the covariance" in str(result)
+
+
+def test_a_law_without_a_name_is_printed_once(noisy: Fit) -> None:
+    own = replace(noisy, law=replace(noisy.law, name=noisy.law.formula))
+    assert str(own).splitlines()[0] == noisy.law.formula
+    assert "<caption><code>" in own._repr_html_()
+
+
 def test_parameter_at_a_bound_has_no_standard_error_and_survives_saving(tmp_path: Path) -> None:
     columns = grid()
     loss = 5.0 * (columns["N"] / 1e6) ** -0.05 * np.exp(-0.004 * np.log(columns["N"] / 1e6) ** 2)

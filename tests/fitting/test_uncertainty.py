@@ -70,6 +70,33 @@ def test_clusters_of_one_run_are_runs() -> None:
     np.testing.assert_allclose(alone.bootstrap(50).draws, plain.bootstrap(50).draws, rtol=1e-6)
 
 
+def test_sandwich_of_clusters_is_cr3_and_no_slower_for_long_curves() -> None:
+    columns = {name: np.repeat(values, 2000) for name, values in runs("power-n", 0.0).items()}
+    run = np.repeat(np.arange(30), 2000)
+    rng = np.random.default_rng(0)
+    noise = 0.01 * (rng.standard_normal(60000) + np.repeat(rng.standard_normal(30), 2000))
+    result = fit("power-n", {**columns, "L": columns["L"] * np.exp(noise)}, cluster=run, weights=np.ones(60000))
+    x = np.stack([np.ones(60000), np.log(columns["N"])], axis=1)
+    y = np.log(columns["L"]) + noise
+    whole = x.T @ x
+    residuals = y - x @ np.linalg.solve(whole, x.T @ y)
+    own = [(x[run == g], residuals[run == g]) for g in range(30)]
+    # without a cluster the line moves by (X'X - X_g'X_g)^-1 X_g'r_g
+    pulls = np.array([np.linalg.solve(whole - x_g.T @ x_g, x_g.T @ r_g) for x_g, r_g in own])
+    expected = 29 / 30 * (pulls.T @ pulls)[1, 1]
+    assert result.covariance("sandwich")[1, 1] == pytest.approx(expected, rel=1e-5)
+    # beyond the runs that are resampled for a table, its intervals are by these errors
+    low, high = result.interval("alpha", kind="sandwich")
+    assert f"[{low:.4g}, {high:.4g}]" in str(result)
+    assert "by standard errors between clusters" in str(result)
+
+
+def test_a_table_says_where_runs_differ_in_noise() -> None:
+    said = "standard errors take all runs for equally noisy"
+    assert said in str(fit("chinchilla", besiroglu()))
+    assert said not in str(fit("chinchilla", runs("chinchilla", 0.003)))
+
+
 def test_copied_points_do_not_sharpen_a_clustered_fit() -> None:
     columns = {name: np.tile(values, 4) for name, values in runs("chinchilla", 0.003).items()}
     run = np.tile(np.arange(30), 4)

@@ -128,23 +128,32 @@ def _influences(problem: Problem, linear: Linear) -> Array:
     root = np.sqrt(linear.weights)
     scores = root * psi(linear.residuals, problem.criterion.delta, problem.criterion.sides)
     bends = run_bends(problem, linear.residuals)
-    bent = np.sqrt(bends)[:, None] * linear.columns
-    length = np.linalg.norm(bent, axis=0)
-    length[length == 0] = 1.0
-    inverse = np.linalg.pinv(bent / length) / length[:, None]
-    moves = inverse @ inverse.T @ linear.columns.T
+    white = _whitening(np.sqrt(bends)[:, None] * linear.columns)
+    columns = linear.columns @ white
     cluster = problem.data.cluster
+    used = np.flatnonzero(linear.weights > 0)
     if cluster is None:
-        used = linear.weights > 0
         # a leverage of 1 leaves a residual of 0, and no pull
-        left = np.maximum(1.0 - bends * np.einsum("nm,mn->n", linear.columns, moves), _SATURATED)
-        return np.asarray(-(moves * (scores / left)).T[used])
+        left = np.maximum(1.0 - bends * np.einsum("nm,nm->n", columns, columns), _SATURATED)
+        return np.asarray(-(columns * (scores / left)[:, None])[used] @ white.T)
     pulls = []
-    for group in np.unique(cluster[linear.weights > 0]):
-        rows = np.flatnonzero((cluster == group) & (linear.weights > 0))
-        own = np.eye(rows.size) - bends[rows, None] * (linear.columns[rows] @ moves[:, rows])
-        pulls.append(-moves[:, rows] @ np.linalg.lstsq(own, scores[rows], rcond=_SATURATED)[0])
-    return np.array(pulls)
+    # by the eigenvectors of what a cluster bends: as small as the parameters are few, however long its curve
+    for group in np.unique(cluster[used]):
+        rows = used[cluster[used] == group]
+        share, axes = np.linalg.eigh(columns[rows].T @ (bends[rows, None] * columns[rows]))
+        left = 1.0 - share
+        pulled = axes.T @ (columns[rows].T @ scores[rows])
+        pulls.append(-axes @ np.divide(pulled, left, where=left > _SATURATED, out=np.zeros_like(left)))
+    return np.array(pulls) @ white.T
+
+
+def _whitening(columns: Array) -> Array:
+    """W with W W' the pseudo-inverse of columns' columns, shape (m, rank)."""
+    length = np.linalg.norm(columns, axis=0)
+    length[length == 0] = 1.0
+    _, values, axes = np.linalg.svd(columns / length, full_matrices=False)
+    keep = values > values.max(initial=0.0) * max(columns.shape) * np.finfo(float).eps
+    return np.asarray((axes[keep] / values[keep, None]).T / length[:, None])
 
 
 def _variance(problem: Problem, linear: Linear) -> float:
