@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,20 @@ def test_saved_fit_reads_back_the_same(tmp_path: Path, objective: Huber | None) 
     np.testing.assert_allclose(after.bootstrap(30).draws, before.bootstrap(30).draws, rtol=1e-9)
 
 
+def test_a_saved_fit_equals_itself_and_no_fit_of_other_runs(tmp_path: Path, noisy: Fit) -> None:
+    noisy.save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json") == noisy
+    other = replace(noisy, data=noisy.data.select(noisy.data.columns["N"] > 2e6))
+    assert other != noisy
+
+
+def test_a_record_that_lacks_something_is_refused(noisy: Fit) -> None:
+    record = noisy.to_dict()
+    del record["params"]
+    with pytest.raises(FitError, match="lacks 'params'"):
+        Fit.from_dict(record)
+
+
 def test_changed_file_is_refused(tmp_path: Path, noisy: Fit) -> None:
     path = tmp_path / "fit.json"
     record = noisy.to_dict()
@@ -138,6 +153,19 @@ def test_printed_fit_has_every_parameter_interval_and_note(noisy: Fit) -> None:
         assert "30 runs" in text
         assert "95% interval" in text
         assert "starts agree" in text
+
+
+def test_many_runs_have_intervals_from_the_covariance() -> None:
+    result = fit("power-n", runs("power-n", 0.01, n_sizes=60, n_tokens=50))
+    low, high = result.interval("alpha", kind="normal")
+    assert f"[{low:.4g}, {high:.4g}]" in str(result)
+    assert "draws from the covariance" in str(result)
+
+
+def test_a_law_without_a_name_is_printed_once(noisy: Fit) -> None:
+    own = replace(noisy, law=replace(noisy.law, name=noisy.law.formula))
+    assert str(own).splitlines()[0] == noisy.law.formula
+    assert "<caption><code>" in own._repr_html_()
 
 
 def test_parameter_at_a_bound_has_no_standard_error_and_survives_saving(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fitting.synthetic import TRUTHS, runs
 from isoflop.errors import FitError, LawError, NotIdentifiable
-from isoflop.fitting import Huber, Quantile, fit
+from isoflop.fitting import Huber, Quantile, fit, read_file
 from isoflop.laws import LAWS, Law
 
 
@@ -183,6 +185,24 @@ def test_text_among_numbers_is_named_with_its_row() -> None:
     columns = runs("chinchilla", 0.01)
     with pytest.raises(FitError, match="column 'L', row 2: 'n/a' is not numeric"):
         fit("chinchilla", {**columns, "L": [*columns["L"][:2], "n/a", *columns["L"][3:]]})
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"N,D,L,N\n1,2,3,4\n", "has 2 columns 'N'"),
+        ("N,D,L,größe\n1,2,3,4\n".encode("latin-1"), "is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_told_is_refused(written: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_bytes(written)
+    with pytest.raises(FitError, match=said):
+        read_file(tmp_path / "runs.csv")
+
+
+def test_a_spreadsheet_s_byte_order_mark_is_no_part_of_a_heading(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_bytes(b"\xef\xbb\xbfN,D,L\n1e6,2e8,3\n")
+    assert list(read_file(tmp_path / "runs.csv").columns) == ["N", "D", "L"]
 
 
 def test_questions_that_cannot_be_are_refused() -> None:

@@ -283,6 +283,30 @@ def test_what_cannot_be_read_is_refused(columns: dict[str, np.ndarray], store: P
         fit("kaplan-steps", lambda: [{k: v[:700] for k, v in columns.items()}])
 
 
+def test_clusters_of_a_store_are_refused_rather_than_left_aside(store: Path) -> None:
+    with pytest.raises(FitError, match="its points have no clusters") as refused:
+        fit("kaplan-steps", store, cluster="run")
+    assert 'weights="run"' in str(refused.value)
+
+
+def test_one_table_is_a_store_of_one_batch(columns: dict[str, np.ndarray], in_memory: Fit) -> None:
+    renamed = {"step" if name == "S_min" else name: values for name, values in columns.items()}
+    for source in (pa.table(renamed), renamed):
+        same(fit("kaplan-steps", Batches(source, columns={"S_min": "step"})), in_memory)
+
+
+def test_what_is_no_store_says_how_it_is_read(columns: dict[str, np.ndarray], store: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("N,S_min,L\n1e6,100,3\n")
+    for data, hint in (
+        (tmp_path / "runs.csv", "read_file"),
+        (mappings(columns)(), "give the function that makes it"),
+        (Batches(store, columns={"L": "zz"}), "known: L, N, S_min, run; Batches(source"),
+    ):
+        with pytest.raises(FitError) as refused:
+            fit("kaplan-steps", data)
+        assert hint in refused.value.hint
+
+
 def test_streamed_fit_prints_saves_and_draws_from_its_covariance(store: Path, tmp_path: Path) -> None:
     found = fit("kaplan-steps", store)
     assert "21,000 points in 1 pass, " in str(found)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import f as fisher
 from scipy.stats import t as student
 
-from fitting.public_runs import gadre
+from fitting.public_runs import besiroglu, gadre
 from fitting.synthetic import TRUTHS, runs
 from fitting.test_published import FIVE, muennighoff, preset
 from fitting.truths import study
@@ -37,6 +37,30 @@ def test_sandwich_of_a_line_is_hc3() -> None:
         result.covariance("sandwhich")
 
 
+@pytest.mark.parametrize("objective", [LeastSquares(), Huber(1e-3), Huber(5e-3), LAD()], ids=str)
+@pytest.mark.parametrize("kind", ["model", "sandwich"])
+def test_standard_errors_are_the_spread_of_fits_to_new_noise(kind: str, objective: LeastSquares) -> None:
+    columns = runs("chinchilla", n_sizes=6, n_tokens=6)
+    # one spread for all runs; and large models three times as noisy as small ones, which only the sandwich may know
+    noise = 0.004 * np.ones(36) if kind == "model" else 0.004 * (columns["N"] / 3e7) ** 0.32
+    rng, estimates, errors = np.random.default_rng(0), [], []
+    for _ in range(60):
+        noisy = {**columns, "L": columns["L"] * np.exp(noise * rng.standard_normal(36))}
+        result = fit("chinchilla", noisy, objective=objective)
+        estimates.append([result.params["alpha"], result.params["beta"]])
+        errors.append(np.sqrt(np.diag(result.covariance(kind)))[-2:])
+    ratio = np.median(errors, axis=0) / np.std(estimates, axis=0)
+    # of corners, estimated from 36 runs, robust errors come out wide rather than narrow
+    assert ((ratio > 0.8) & (ratio < 1.7)).all(), ratio
+
+
+def test_sandwich_of_the_240_points_is_as_wide_as_their_bootstrap() -> None:
+    result = fit("chinchilla", besiroglu(), objective=Huber(1e-3))
+    middle = np.diff(np.quantile(result.bootstrap(1000).draws, [0.16, 0.84], axis=0), axis=0)[0] / 2
+    ratio = np.sqrt(np.diag(result.covariance("sandwich"))) / middle
+    assert ((ratio > 0.6) & (ratio < 1.6)).all(), ratio
+
+
 def test_clusters_of_one_run_are_runs() -> None:
     columns = runs("chinchilla", 0.003)
     alone = fit("chinchilla", columns, cluster=np.arange(30))
@@ -44,6 +68,33 @@ def test_clusters_of_one_run_are_runs() -> None:
     np.testing.assert_allclose(alone.covariance("sandwich"), plain.covariance("sandwich"), rtol=1e-5)
     assert alone.bootstrap(50).kind == "cluster"
     np.testing.assert_allclose(alone.bootstrap(50).draws, plain.bootstrap(50).draws, rtol=1e-6)
+
+
+def test_sandwich_of_clusters_is_cr3_and_no_slower_for_long_curves() -> None:
+    columns = {name: np.repeat(values, 2000) for name, values in runs("power-n", 0.0).items()}
+    run = np.repeat(np.arange(30), 2000)
+    rng = np.random.default_rng(0)
+    noise = 0.01 * (rng.standard_normal(60000) + np.repeat(rng.standard_normal(30), 2000))
+    result = fit("power-n", {**columns, "L": columns["L"] * np.exp(noise)}, cluster=run, weights=np.ones(60000))
+    x = np.stack([np.ones(60000), np.log(columns["N"])], axis=1)
+    y = np.log(columns["L"]) + noise
+    whole = x.T @ x
+    residuals = y - x @ np.linalg.solve(whole, x.T @ y)
+    own = [(x[run == g], residuals[run == g]) for g in range(30)]
+    # without a cluster the line moves by (X'X - X_g'X_g)^-1 X_g'r_g
+    pulls = np.array([np.linalg.solve(whole - x_g.T @ x_g, x_g.T @ r_g) for x_g, r_g in own])
+    expected = 29 / 30 * (pulls.T @ pulls)[1, 1]
+    assert result.covariance("sandwich")[1, 1] == pytest.approx(expected, rel=1e-5)
+    # beyond the runs that are resampled for a table, its intervals are by these errors
+    low, high = result.interval("alpha", kind="sandwich")
+    assert f"[{low:.4g}, {high:.4g}]" in str(result)
+    assert "by standard errors between clusters" in str(result)
+
+
+def test_a_table_says_where_runs_differ_in_noise() -> None:
+    said = "standard errors take all runs for equally noisy"
+    assert said in str(fit("chinchilla", besiroglu()))
+    assert said not in str(fit("chinchilla", runs("chinchilla", 0.003)))
 
 
 def test_copied_points_do_not_sharpen_a_clustered_fit() -> None:

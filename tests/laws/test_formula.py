@@ -62,6 +62,21 @@ def test_names_that_are_neither_input_nor_parameter_are_refused() -> None:
     assert role.value.hint == "did you mean 'exponent'?"
 
 
+def test_an_input_that_nobody_knows_is_named() -> None:
+    with pytest.raises(LawError, match=r"no input among .*; its names are A, depth, alpha") as none:
+        Law("L = A/depth**alpha")
+    assert "inputs=('depth',)" in str(none.value)
+    with pytest.raises(LawError, match=r"'n' in .* is no input") as unknown:
+        Law("L = E + A/n**alpha + B/D**beta")
+    assert "Law(..., inputs=('D', 'n'))" in str(unknown.value)
+    for text in ("L = E + A/N**alpha + B/M**beta; M = D", "L = (N_c/N)**alpha", "L = A*k**2/N**alpha"):
+        assert Law(text).inputs[0] in "ND"
+    # who names the inputs says that n is none
+    assert Law("L = n**alpha/N**alpha", inputs=("N",)).names == ("n", "alpha")
+    with pytest.raises(LawError, match="is text, got None"):
+        Law(None)  # type: ignore[arg-type]
+
+
 def test_a_caret_is_a_power() -> None:
     assert Law("L = A/N^alpha").predict({"A": 8.0, "alpha": 0.5}, N=16.0) == pytest.approx(2.0)
 

@@ -18,6 +18,8 @@ CHUNK = 65536
 
 Columns = Mapping[str, NDArray[Any]]
 
+_TEXT = (".csv", ".jsonl")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -37,9 +39,9 @@ class Batches:
     """Points of a store, in an order that is the same in every pass.
 
     Attributes:
-        source: Parquet files (a path, a folder, a list of them), a ``pyarrow.dataset``, an iterable of column batches,
-            or a function that returns one. A batch is a mapping or an Arrow table; N in parameters, D in tokens, L in
-            nats per token, S in steps. Columns are read as they are stored, float32 for one, and widened in cache.
+        source: Parquet files (a path, a folder, a list of them), a ``pyarrow.dataset``, a column batch, an iterable of
+            them, or a function that returns one. A batch is a mapping or an Arrow table; N in parameters, D in tokens,
+            L in nats per token, S in steps. Columns are read as they are stored, float32 for one, and widened in cache.
         columns: the store's names of the law's inputs and output: ``{"S_min": "step"}``; a name that is not here is its
             own.
         decimate: points a decade that are kept of a column along a curve: ``{"S": 50}`` keeps, of consecutive rows in
@@ -87,7 +89,8 @@ class Batches:
                     read = functools.partial(_piece, piece, self.source.schema, stored)
                     yield Part(f"{Path(fragment.path).name}, row group {group}", read)
         else:
-            for number, batch in enumerate(self.source() if callable(self.source) else self.source):
+            source = self.source() if callable(self.source) else self.source
+            for number, batch in enumerate([source] if _is_batch(source) else source):
                 yield Part(f"batch {number}", functools.partial(_batch, batch, number, stored))
 
     @functools.cached_property
@@ -99,6 +102,8 @@ class Batches:
         for path in map(Path, given):
             if not path.exists():
                 raise FitError(f"there is no {path}", hint="a Parquet file, or a folder of them")
+            if path.suffix.lower() in _TEXT:
+                raise FitError(f"{path} is no Parquet file", hint="isoflop.fitting.read_file(path) gives its columns")
             found += sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
         if not found:
             raise FitError(f"no Parquet files in {', '.join(map(str, given))}", hint="their names end in .parquet")
@@ -131,6 +136,10 @@ class Batches:
             first = str(self._paths[0])
             return first if len(self._paths) == 1 else f"{first} and {len(self._paths) - 1} more"
         return "a dataset" if hasattr(self.source, "get_fragments") else "batches of columns"
+
+
+def _is_batch(source: object) -> bool:
+    return isinstance(source, Mapping) or hasattr(source, "column_names") or hasattr(source, "columns")
 
 
 def is_store(data: object) -> bool:
@@ -176,7 +185,8 @@ def _require(stored: Mapping[str, str], known: Iterable[str], where: str) -> Non
     known = list(known)
     for name, column in stored.items():
         if column not in known:
+            close = f"{nearest(column, known)}; " if known else ""
             raise FitError(
                 f"{where} has no column {column!r}; it has {', '.join(known) or 'none'}",
-                hint=f"{nearest(column, known)} Batches(source, columns={{{name!r}: ...}}) names another",
+                hint=f"{close}Batches(source, columns={{{name!r}: ...}}) names another",
             )

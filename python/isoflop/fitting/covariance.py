@@ -6,11 +6,11 @@ Both by the delta method from the solver's coordinates, in which the objective i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.fitting.bend import run_bends, share_inside, sparsity
 from isoflop.fitting.descent import covariance_of
 from isoflop.fitting.passes import sums_in_memory
 from isoflop.fitting.problem import Problem
@@ -76,8 +76,9 @@ def covariance(problem: Problem, vector: Array) -> Array:
     """Covariance of the natural parameters in the law's order; NaN for one at a bound or unseen, 0 for a fixed one.
 
     Least squares: s^2 (J'WJ)^-1 with s^2 over n - p, or s = 1 where the noise is known. Huber: the same with
-    s^2 = (sum psi^2/(n - p)) / mean(psi')^2 (Huber 1981, section 7.6). Quantiles: tau (1 - tau)/f(0)^2, the density of
-    the residuals at 0 over Hall and Sheather's bandwidth (Koenker 2005, section 3.4).
+    s^2 = (sum psi^2/(n - p)) / mean(psi')^2 (Huber 1981, section 7.6), the mean over Hall and Sheather's bandwidth
+    where delta is narrower. Quantiles: tau (1 - tau)/f(0)^2, the density of the residuals at 0 over that bandwidth
+    (Koenker 2005, section 3.4).
     """
     if problem.many:
         here, squares = (
@@ -106,8 +107,9 @@ def sandwich(problem: Problem, vector: Array) -> Array:
     """Covariance that holds where runs differ in noise, and, where they have clusters, where those of one are alike.
 
     The sum over clusters (or runs) of squared influences, each as if its cluster had been left out: HC3 of MacKinnon
-    and White 1985 and its cluster form, CR3 (Cameron and Miller 2015, section VI.B), times (G - 1)/G.
-    Shape and NaN as :func:`covariance`.
+    and White 1985 and its cluster form, CR3 (Cameron and Miller 2015, section VI.B), times (G - 1)/G. Where rho has a
+    corner, each run's bend is a kernel about its own residual (Powell 1991; Koenker 2005, section 3.4.2): a noisy run
+    bends the objective less. Shape and NaN as :func:`covariance`.
     """
     linear = Linear.of(problem, vector)
     inner = _influences(problem, linear)
@@ -124,35 +126,34 @@ def influences(problem: Problem, vector: Array) -> Array:
 def _influences(problem: Problem, linear: Linear) -> Array:
     """Of each cluster on the moving coordinates, had it been left out, shape (groups, m)."""
     root = np.sqrt(linear.weights)
-    scores = root * psi(linear.residuals, problem.criterion.delta, problem.criterion.sides) / _bend(problem, linear)
+    scores = root * psi(linear.residuals, problem.criterion.delta, problem.criterion.sides)
+    bends = run_bends(problem, linear.residuals)
+    white = _whitening(np.sqrt(bends)[:, None] * linear.columns)
+    columns = linear.columns @ white
     cluster = problem.data.cluster
+    used = np.flatnonzero(linear.weights > 0)
     if cluster is None:
-        used = linear.weights > 0
         # a leverage of 1 leaves a residual of 0, and no pull
-        left = np.maximum(1.0 - linear.leverage, _SATURATED)
-        return np.asarray(-(linear.inverse * (scores / left)).T[used])
+        left = np.maximum(1.0 - bends * np.einsum("nm,nm->n", columns, columns), _SATURATED)
+        return np.asarray(-(columns * (scores / left)[:, None])[used] @ white.T)
     pulls = []
-    for group in np.unique(cluster[linear.weights > 0]):
-        rows = np.flatnonzero((cluster == group) & (linear.weights > 0))
-        own = np.eye(rows.size) - linear.columns[rows] @ linear.inverse[:, rows]
-        pulls.append(-linear.inverse[:, rows] @ np.linalg.lstsq(own, scores[rows], rcond=_SATURATED)[0])
-    return np.array(pulls)
+    # by the eigenvectors of what a cluster bends: as small as the parameters are few, however long its curve
+    for group in np.unique(cluster[used]):
+        rows = used[cluster[used] == group]
+        share, axes = np.linalg.eigh(columns[rows].T @ (bends[rows, None] * columns[rows]))
+        left = 1.0 - share
+        pulled = axes.T @ (columns[rows].T @ scores[rows])
+        pulls.append(-axes @ np.divide(pulled, left, where=left > _SATURATED, out=np.zeros_like(left)))
+    return np.array(pulls) @ white.T
 
 
-def _bend(problem: Problem, linear: Linear) -> float:
-    """Mean second derivative of rho over the runs' noise: 1 for squares, the share inside for Huber, the density at
-    0 for quantiles.
-    """
-    delta = problem.criterion.delta
-    if delta > 0.0:
-        return _inside(problem, linear.residuals)
-    up, down = problem.criterion.sides
-    return float((up + down) / _sparsity(problem, linear.residuals))
-
-
-def _inside(problem: Problem, residuals: Array) -> float:
-    w = problem.w
-    return max(float(w[np.abs(residuals) <= problem.criterion.delta].sum() / w.sum()), 1 / problem.n_used)
+def _whitening(columns: Array) -> Array:
+    """W with W W' the pseudo-inverse of columns' columns, shape (m, rank)."""
+    length = np.linalg.norm(columns, axis=0)
+    length[length == 0] = 1.0
+    _, values, axes = np.linalg.svd(columns / length, full_matrices=False)
+    keep = values > values.max(initial=0.0) * max(columns.shape) * np.finfo(float).eps
+    return np.asarray((axes[keep] / values[keep, None]).T / length[:, None])
 
 
 def _variance(problem: Problem, linear: Linear) -> float:
@@ -163,20 +164,7 @@ def _variance(problem: Problem, linear: Linear) -> float:
         if problem.scale_is_known:
             return 1.0
         slope = psi(linear.residuals, delta)
-        return float(w @ slope**2 / (n - free) / _inside(problem, linear.residuals) ** 2)
+        return float(w @ slope**2 / (n - free) / share_inside(problem, linear.residuals) ** 2)
     up, down = problem.criterion.sides
     tau = down / (up + down)
-    return float(tau * (1 - tau) * _sparsity(problem, linear.residuals) ** 2 * n / (n - free))
-
-
-def _sparsity(problem: Problem, residuals: Array) -> float:
-    """One over the density of the residuals at the quantile that the criterion asks for."""
-    up, down = problem.criterion.sides
-    tau, n = down / (up + down), problem.n_used
-    normal = NormalDist()
-    at = normal.inv_cdf(tau)
-    density = normal.pdf(at)
-    reach = n ** (-1 / 3) * normal.inv_cdf(0.975) ** (2 / 3) * (1.5 * density**2 / (2 * at**2 + 1)) ** (1 / 3)
-    low, high = max(tau - reach, 1 / n), min(tau + reach, 1 - 1 / n)
-    quantiles = np.quantile(-residuals[problem.w > 0], [low, high])
-    return float((quantiles[1] - quantiles[0]) / (high - low))
+    return float(tau * (1 - tau) * sparsity(problem, linear.residuals) ** 2 * n / (n - free))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import FitError, nearest
+from isoflop.fitting.copies import refuse_copies
 from isoflop.laws.law import Law
 
 Array = NDArray[np.float64]
@@ -19,7 +20,7 @@ FLOP_PER_PARAM_TOKEN = 6.0
 """C = 6 N D: forward 2, backward 4 (Kaplan 2020, section 2.1)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitData:
     """Columns of runs, one value a run.
 
@@ -55,6 +56,16 @@ class FitData:
         weights, sigma = (None if a is None else a[rows] for a in (self.weights, self.sigma))
         cluster = None if self.cluster is None else self.cluster[rows]
         return replace(self, columns=columns, weights=weights, sigma=sigma, cluster=cluster)
+
+    def __eq__(self, other: object) -> bool:
+        """The same columns, to the bit, from the same place."""
+        if not isinstance(other, FitData):
+            return NotImplemented
+        said = ("excluded", "source", "n_convention", "distinct")
+        alike = all(getattr(self, name) == getattr(other, name) for name in said)
+        return alike and self.fingerprint() == other.fingerprint()
+
+    __hash__ = None  # type: ignore[assignment]
 
     def fingerprint(self) -> str:
         """SHA-256 over names and values of the columns."""
@@ -152,7 +163,7 @@ def read_data(
         bad = ~(np.isfinite(given.sigma) & (given.sigma > 0))
         _refuse("sigma", given.sigma, bad, "a known noise must be positive and finite")
     if given.weights is None and not given.distinct:
-        _refuse_copies(used, given.columns)
+        refuse_copies(used, given.columns)
     return replace(given, columns=used, excluded=tuple(given.excluded)), tuple(notes)
 
 
@@ -166,37 +177,6 @@ def _refuse(what: str, values: Array, bad: NDArray[np.bool_], rule: str) -> None
     if rows.size:
         more = f" and {rows.size - 1} more rows" if rows.size > 1 else ""
         raise FitError(f"{what}, row {rows[0]}: {values[rows[0]]:g}{more}; {rule}", hint="drop or repair those rows")
-
-
-def _refuse_copies(columns: Mapping[str, Array], given: Mapping[str, Any]) -> None:
-    """Two rows that agree in every column of the data are one run read twice; repeats of a run differ somewhere."""
-    table = np.stack(list(columns.values()))
-    marks = np.sort(_marks(table))
-    if not (marks[1:] == marks[:-1]).any():
-        return
-    order = np.lexsort(table)
-    same = np.flatnonzero((table[:, order[1:]] == table[:, order[:-1]]).all(axis=0))
-    others = [np.asarray(values) for name, values in given.items() if name not in columns]
-    for values in others if same.size else ():
-        same = same[values[order[same]] == values[order[same + 1]]]
-    if same.size:
-        first, second = min(sorted(pair) for pair in zip(order[same].tolist(), order[same + 1].tolist(), strict=True))
-        shown = ", ".join(f"{name} = {values[first]:g}" for name, values in columns.items())
-        raise FitError(
-            f"rows {first} and {second} are the same run ({shown}); {same.size} rows are copies of others",
-            hint="drop the copies; where they are meant, say so with weights=, one for each row",
-        )
-
-
-def _marks(table: Array) -> NDArray[np.uint64]:
-    """A number of 64 bits for each column of a table (k, n), the same where columns are: to sort one, not k."""
-    marks = np.zeros(table.shape[1], dtype=np.uint64)
-    for row in table:
-        # -0 and 0 are the same number
-        marks ^= (row + 0.0).view(np.uint64)
-        marks *= np.uint64(0x9E3779B97F4A7C15)
-        marks ^= marks >> np.uint64(32)
-    return marks
 
 
 def _of_runs(what: str, value: Given, given: FitData) -> Array | None:
@@ -247,10 +227,10 @@ def _from_table(data: Any) -> FitData:
     if names is None:
         names = getattr(data, "columns", None)
     if names is None or not hasattr(data, "__getitem__"):
-        raise FitError(
-            f"cannot read runs from {type(data).__name__}",
-            hint='give {"N": ..., "D": ..., "L": ...}, a table with these columns, or a run store',
-        )
+        hint = 'give {"N": ..., "D": ..., "L": ...}, a table with these columns, or a run store'
+        if isinstance(data, Iterator):
+            hint = "it can be read once, and a fit reads its points in several passes: give the function that makes it"
+        raise FitError(f"cannot read runs from {type(data).__name__}", hint=hint)
     return FitData({str(name): data[name] for name in names}, source=type(data).__name__)
 
 

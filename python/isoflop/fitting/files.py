@@ -32,6 +32,8 @@ def read_file(path: str | Path, rename: Mapping[str, str] | None = None) -> FitD
         columns = reader(path)
     except OSError as error:
         raise FitError(f"cannot read runs from {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FitError(f"{path.name} is not text in UTF-8: {error}", hint="save it as UTF-8") from error
     for name, known in (rename or {}).items():
         if known not in columns:
             raise FitError(f"{path.name} has no column {known!r}", hint=nearest(known, columns))
@@ -40,17 +42,22 @@ def read_file(path: str | Path, rename: Mapping[str, str] | None = None) -> FitD
 
 
 def _csv(path: Path) -> dict[str, Any]:
-    with path.open(newline="", encoding="utf-8") as file:
+    # spreadsheets write a mark of byte order before the first heading
+    with path.open(newline="", encoding="utf-8-sig") as file:
         head, *rows = [row for row in csv.reader(file) if row] or [[]]
+    head = [name.strip() for name in head]
+    for name in head:
+        if head.count(name) > 1:
+            raise FitError(f"{path.name} has {head.count(name)} columns {name!r}", hint="give each its own heading")
     for i, row in enumerate(rows):
         if len(row) != len(head):
             raise FitError(f"{path.name}, row {i}: {len(row)} cells under {len(head)} headings")
-    return {name.strip(): _numbers([row[i] for row in rows]) for i, name in enumerate(head)}
+    return {name: _numbers([row[i] for row in rows]) for i, name in enumerate(head)}
 
 
 def _jsonl(path: Path) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
-    for i, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for i, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines()):
         try:
             row = json.loads(line) if line.strip() else None
         except ValueError as error:

@@ -47,14 +47,15 @@ def fit(
             store. For points too many for memory Parquet files (a path, a folder, a list of them), a
             ``pyarrow.dataset``, a function that returns an iterator of batches of columns, or any of these in
             ``Batches``: they are read once a step. N in parameters, D in tokens, C in FLOPs, L in nats per token; C
-            defaults to 6 N D.
+            defaults to 6 N D, except in what is read in passes.
         objective: ``LeastSquares()``, ``Huber(1e-3)``, ``LAD()`` or ``Quantile(0.1)``, each also with ``log=False``.
         weights: how much each run counts: a column's name or one value a run; "run" gives each run of that column the
             weight 1, shared by its points, and standard errors of a store are then those between runs.
         sigma: known noise of each run's residual (relative, for logarithms): residuals are divided by it, and the
             standard errors of least squares take it at its word.
         cluster: which runs share their noise, such as the points of one curve: a column's name or one label a run.
-            Standard errors are then robust to it, and resamples draw whole clusters.
+            Standard errors are then robust to it, and resamples draw whole clusters. Of runs in memory; points too many
+            for it take ``weights="run"``.
         fix: parameters that keep a value: ``{"alpha": 0.34}``.
         bounds: intervals of parameters, inside their domains: ``{"E": (0, 2)}``.
         tie: parameters that share one value: ``[("alpha", "beta")]``.
@@ -83,6 +84,11 @@ def fit(
         raise FitError(f"level must lie between 0 and 1, got {level}", hint="level=0.95")
     constraints = Constraints.of(law, fix, bounds, tie)
     if is_store(data):
+        if cluster is not None:
+            raise FitError(
+                "a store is read in passes: its points have no clusters",
+                hint='weights="run" gives each run of the column "run" the weight 1, and standard errors between runs',
+            )
         batches = data if isinstance(data, Batches) else Batches(data)
         return _of_store(
             fit_store(law, batches, objective, weights, sigma, constraints, n_starts),

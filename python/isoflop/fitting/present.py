@@ -7,13 +7,20 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from isoflop.errors import FitError
+from isoflop.fitting.uncertainty import NORMAL
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
 
 _INTERVALS_UP_TO = 2000
-"""Runs beyond which a table gives standard errors only, and holds nothing out, so that printing stays quick."""
+"""Runs beyond which a table takes intervals from the covariance and holds nothing out, so that printing stays quick."""
+
+_ROBUST = "sandwich"
+_UNEQUAL = 1.5
+"""Robust standard errors over plain ones from which a table says so."""
 
 _EXCLUDED_SHOWN = 6
 
@@ -27,11 +34,10 @@ def rows(fit: Fit) -> list[tuple[str, str, str, str]]:
         error = fit.standard_errors[name]
         fixed = name in fit.constraints.fix
         shown = "fixed" if fixed else f"{error:.2g}" if math.isfinite(error) else "at bound"
-        if _quick(fit) and not fixed:
-            low, high = fit.interval(name)
+        interval = ""
+        if not fixed and (_quick(fit) or math.isfinite(error)):
+            low, high = fit.interval(name, kind=_kind(fit))
             interval = f"[{low:.4g}, {high:.4g}]"
-        else:
-            interval = ""
         table.append((name, f"{fit.params[name]:.5g}", shown, interval))
     return table
 
@@ -42,13 +48,17 @@ def facts(fit: Fit) -> list[str]:
     all_agree = certificate.hit_rate == 1
     agree = f"all {certificate.starts}" if all_agree else f"{certificate.hit_rate:.0%} of {certificate.starts}"
     others = "" if all_agree else f", the others end up to {certificate.spread:.2g} of the objective above"
-    sure = f"{agree} starts agree{others}, condition {certificate.condition:.2g}"
+    agreed = "1 start" if certificate.starts == 1 else f"{agree} starts agree{others}"
+    sure = f"{agreed}, condition {certificate.condition:.2g}"
     lines = [
         f"{_counted(fit)}, {fit.criterion}, objective {fit.objective:.6g}, residual {_residual(fit)} rms",
         f"{sure}, gradient {certificate.gradient:.1g}",
     ]
-    if _quick(fit):
-        lines += [f"intervals: {fit.level:.0%} of {fit.bootstrap()}"]
+    if _kind(fit) == _ROBUST:
+        lines += [f"intervals: {fit.level:.0%} by standard errors between clusters"]
+    else:
+        lines += [f"intervals: {fit.level:.0%} of {fit.bootstrap(kind=_kind(fit))}"]
+    lines += _unequal(fit)
     if fit.n_runs <= _INTERVALS_UP_TO:
         lines += [held_out(fit)]
     lines += [f"note: {note}" for note in fit.notes]
@@ -62,6 +72,28 @@ def facts(fit: Fit) -> list[str]:
 
 def _quick(fit: Fit) -> bool:
     return fit.n_runs <= _INTERVALS_UP_TO or fit.of_points is not None
+
+
+def _kind(fit: Fit) -> str:
+    """Of the intervals in the table: without a refit where there are many runs."""
+    if _quick(fit):
+        return fit.default_kind
+    return NORMAL if fit.data.cluster is None else _ROBUST
+
+
+def _unequal(fit: Fit) -> list[str]:
+    """That the runs differ in noise, where standard errors that take it for one are much too small."""
+    data = fit.data
+    said = any(given is not None for given in (fit.of_points, data.cluster, data.weights, data.sigma))
+    if said or fit.n_runs > _INTERVALS_UP_TO:
+        return []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.sqrt(np.diag(fit.covariance(_ROBUST)) / np.diag(fit.covariance()))
+    worst = np.max(ratio, where=np.isfinite(ratio), initial=0.0)
+    if worst < _UNEQUAL:
+        return []
+    more = f"robust ones, fit.covariance({_ROBUST!r}), are up to {worst:.1f} times as large"
+    return [f"standard errors take all runs for equally noisy; {more}"]
 
 
 def _counted(fit: Fit) -> str:
@@ -91,12 +123,14 @@ def _table(fit: Fit) -> list[tuple[str, ...]]:
 
 def as_text(fit: Fit) -> str:
     """The table as text, at most a few lines wide."""
-    return "\n".join([f"{fit.law.name}: {fit.law.formula}", text_table(_table(fit)), *facts(fit)])
+    named = "" if fit.law.name == fit.law.formula else f"{fit.law.name}: "
+    return "\n".join([f"{named}{fit.law.formula}", text_table(_table(fit)), *facts(fit)])
 
 
 def as_html(fit: Fit) -> str:
     """The table as HTML."""
-    caption = f"{escape(fit.law.name)}: <code>{escape(fit.law.formula)}</code>"
+    named = "" if fit.law.name == fit.law.formula else f"{escape(fit.law.name)}: "
+    caption = f"{named}<code>{escape(fit.law.formula)}</code>"
     return html_table(_table(fit), caption=caption, below=facts(fit))
 
 

@@ -85,10 +85,18 @@ def from_dict(record: Mapping[str, Any]) -> Fit:
     """The fit of a record.
 
     Raises:
-        FitError: another format, a law whose formula has changed, or data that do not match their fingerprint.
+        FitError: another format, a law whose formula has changed, data that do not match their fingerprint, or
+            something is missing.
     """
     if record.get("format") != FORMAT:
         raise FitError(f"not a fit of format {FORMAT}: format is {record.get('format')!r}", hint="fit the runs again")
+    try:
+        return _read(record)
+    except KeyError as error:
+        raise FitError(f"the record of a fit lacks {error}", hint="fit the runs again") from error
+
+
+def _read(record: Mapping[str, Any]) -> Fit:
     law = Law.declared(record["law"], _with_domains(record["declaration"], _interval))
     shipped = LAWS.get(law.name, law)
     if shipped.formula != law.formula:

@@ -83,7 +83,8 @@ def take_sample(store: Store, size: int = SIZE) -> Sample:
         runs.update(found)
         n_parts += 1
     if not n_points:
-        raise FitError(f"{store.batches} has no points", hint="a function of batches must make them anew at each call")
+        anew = "a function of batches must make them anew at each call"
+        raise FitError(f"{store.batches} has no points", hint=anew if callable(store.batches.source) else None)
     store.n_parts = n_parts
     return Sample(_spread(np.concatenate(pool, axis=1), n_inputs, size), n_points, dict(runs))
 

@@ -47,6 +47,8 @@ def parse(text: str) -> Formula:
     Raises:
         LawError: it does not parse; the message names the token.
     """
+    if not isinstance(text, str):
+        raise LawError(f"the formula of a law is text, got {text!r}", hint="Law('L = E + A/N**alpha')")
     lines = [line.strip() for line in re.split(r"[;\n]", text) if line.strip()]
     if not lines:
         raise LawError("the formula of a law is empty", hint="write it as 'L = E + A/N**alpha'")
@@ -80,6 +82,21 @@ def names_in(tree: ast.expr) -> list[str]:
         if isinstance(node, ast.Name) and node.id not in FUNCTIONS
     ]
     return list(dict.fromkeys(name for *_, name in sorted(names)))
+
+
+def powered(formula: Formula, inputs: tuple[str, ...]) -> list[str]:
+    """Names, none of the inputs, that stand alone below a power with a name in it, as x in A/x**alpha."""
+    trees = (formula.body, *(tree for _, tree in formula.definitions))
+    bases = [
+        node.left.id
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Pow)
+        and isinstance(node.left, ast.Name)
+        and names_in(node.right)
+    ]
+    return [name for name in formula.names if name in bases and name not in inputs]
 
 
 def _sides(line: str) -> tuple[str, ast.expr]:

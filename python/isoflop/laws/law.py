@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoflop.errors import LawError, nearest
 from isoflop.laws.code import LawCode, load_code
-from isoflop.laws.formula import Formula, parse
+from isoflop.laws.formula import Formula, parse, powered
 from isoflop.laws.latex import to_latex
 from isoflop.laws.roles import DOMAINS, roles
 
@@ -75,7 +75,8 @@ class Law:
             among them may be too, and is then fitted with ``log=False``.
 
     Raises:
-        LawError: the formula does not parse, or a name in it is neither an input nor a parameter.
+        LawError: the formula does not parse; a name in it is neither an input nor a parameter; or, where neither
+            inputs nor parameters are given, a name that is no input is raised to a power that is to be fitted.
     """
 
     formula: str
@@ -90,8 +91,16 @@ class Law:
         tree = self.tree
         inputs = tuple(self.inputs) or tuple(name for name in INPUTS if name in tree.names)
         if not inputs:
+            like = powered(tree, ()) or tree.names
             raise LawError(
-                f"{self.formula!r} has no input among {', '.join(INPUTS)}", hint="name them: Law(..., inputs=('B',))"
+                f"{self.formula!r} has no input among {', '.join(INPUTS)}; its names are {', '.join(tree.names)}",
+                hint=f"say which are columns of the runs: Law(..., inputs=({like[0]!r},))" if like else None,
+            )
+        for name in () if self.inputs or self.parameters else powered(tree, inputs):
+            others = "".join(f"{known!r}, " for known in inputs)
+            raise LawError(
+                f"{name!r} in {self.formula!r} is no input: {name} to a fitted power is one number for all runs",
+                hint=f"inputs are {', '.join(INPUTS)}; name others: Law(..., inputs=({others}{name!r}))",
             )
         parameters = tuple(self.parameters) or tuple(
             Parameter(name, domain=DOMAINS[role], role=role) for name, role in roles(tree, inputs).items()
