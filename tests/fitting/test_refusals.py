@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from fitting.synthetic import TRUTHS, runs
 from isoflop.errors import FitError, LawError, NotIdentifiable
-from isoflop.fitting import Huber, Quantile, fit, read_file
+from isoflop.fitting import Huber, Quantile, fit, isoflop_minima, read_file
 from isoflop.laws import LAWS, Law
 
 
@@ -226,3 +227,34 @@ def test_a_quantity_that_has_no_value_is_refused(kind: str) -> None:
         result.derive(lambda p: float("nan"), kind=kind)
     with pytest.raises(FitError, match="into a number"):
         result.derive(lambda p: [p["alpha"], p["beta"]], kind=kind)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(("one", "value", "other"), [("D", 1e9, "N"), ("N", 1e8, "D")])
+def test_a_refused_design_is_cured_by_the_runs_that_its_refusal_names(one: str, value: float, other: str) -> None:
+    law, truth = LAWS["chinchilla"], TRUTHS["chinchilla"]
+    columns = {one: np.full(12, value), other: np.geomspace(1e7, 1e10, 12)}
+    losses = law.predict(truth, **columns)
+    with pytest.raises(NotIdentifiable, match=f"1 distinct .* \\({one} = ") as caught:
+        fit("chinchilla", {**columns, "L": losses})
+    said = re.search(rf"such as {other} = (\S+) with {one} = (\S+) and {one} = ([^\s,]+), or fix", str(caught.value))
+    assert said
+    middle, *new = map(float, said.groups())
+    assert sorted(new) == [value / 4, 4 * value]
+    cured = {other: np.append(columns[other], [middle] * 2), one: np.append(columns[one], new)}
+    found = fit("chinchilla", {**cured, "L": law.predict(truth, **cured)})
+    assert found.params == pytest.approx(truth, rel=1e-4)
+
+
+def test_runs_that_a_refusal_names_keep_unique_tokens_below_tokens() -> None:
+    columns = {"N": np.tile(np.geomspace(1e7, 1e9, 6), 4), "D": np.full(24, 1e9), "U": np.repeat([9e8, 8e8], 12)}
+    with pytest.raises(NotIdentifiable) as caught:
+        fit("muennighoff", {**columns, "L": 2.0 + 0.1 * np.random.default_rng(0).random(24)})
+    said = re.search(r"such as N = \S+, U = (\S+) with D = (\S+) and D = ([^\s,]+), or", str(caught.value))
+    assert said
+    unique, *new = map(float, said.groups())
+    assert min(new) >= unique
+
+
+def test_text_in_a_column_of_an_estimator_is_refused_by_name() -> None:
+    with pytest.raises(FitError, match="column 'N' is not numeric"):
+        isoflop_minima({"N": ["small"] * 3, "C": [1e18] * 3, "L": [3.0] * 3})

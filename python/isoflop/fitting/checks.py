@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -68,7 +70,8 @@ def require_identifiable(problem: Problem) -> None:
                 f"{law.name}: the runs have {distinct.size} distinct {_MEANING.get(name, 'value')}"
                 f"{'s' if distinct.size > 1 else ''}{'' if name in _MEANING else f' of {name}'} ({name} = {shown}); "
                 f"{_named(law, name)} cannot be separated with fewer than {fewest}",
-                hint=f"add runs at {fewest - distinct.size} or more other values of {name}, or fix a parameter",
+                hint=f"add runs at {fewest - distinct.size} or more other values of {name}"
+                f"{_such_as(law, columns, name, fewest - distinct.size)}, or fix a parameter",
             )
     if len(alone) == 2:
         _require_spread(law, np.log(columns["N"]), np.log(columns["D"]))
@@ -77,6 +80,25 @@ def require_identifiable(problem: Problem) -> None:
             f"{law.name}: {_listed(lost)} cannot be separated: over these runs they change the {law.output} alike",
             hint=f"add runs that vary {_listed(law.inputs)} apart from each other, or fix one of them",
         )
+
+
+def _such_as(law: Law, columns: Mapping[str, NDArray[np.float64]], name: str, count: int) -> str:
+    """So many runs with other values of an input, the others as in the middle run; nothing of one that may be negative.
+
+    An input that is nowhere above another, such as unique tokens below tokens, stays below it.
+    """
+    if name in law.signed:
+        return ""
+    values = columns[name]
+    middle = int(np.argsort(values, kind="stable")[values.size // 2])
+    run = {other: float(column[middle]) for other, column in columns.items() if other != name}
+    most = min((run[k] for k in run if (values <= columns[k]).all()), default=np.inf)
+    least = max((run[k] for k in run if (values >= columns[k]).all()), default=0.0)
+    low, high = float(values.min()), float(values.max())
+    tried = (made for k in range(1, 8) for made in (high * 4.0**k, low / 4.0**k) if least <= made <= most)
+    wanted = " and ".join(f"{name} = {made:.3g}" for made in itertools.islice(tried, count))
+    beside = f"{', '.join(f'{other} = {value:.3g}' for other, value in run.items())} with " if run else ""
+    return f", such as {beside}{wanted}" if wanted else ""
 
 
 def _lost(problem: Problem) -> tuple[str, ...]:

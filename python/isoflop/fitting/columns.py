@@ -49,9 +49,9 @@ def checked(columns: Mapping[str, ArrayLike]) -> dict[str, Array]:
     """Columns as arrays of one length, every value positive and finite.
 
     Raises:
-        FitError: they are not; names the column and the row.
+        FitError: they are not, or no numbers; names the column and the row.
     """
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+    arrays = {name: _numbers(name, values) for name, values in columns.items()}
     if len({array.shape for array in arrays.values()}) != 1 or next(iter(arrays.values())).ndim != 1:
         shapes = ", ".join(f"{name} has shape {array.shape}" for name, array in arrays.items())
         raise FitError(f"columns of one length are needed: {shapes}")
@@ -63,3 +63,10 @@ def checked(columns: Mapping[str, ArrayLike]) -> dict[str, Array]:
                 hint="drop or repair those rows",
             )
     return arrays
+
+
+def _numbers(name: str, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise FitError(f"column {name!r} is not numeric: {error}", hint="give numbers, one a row") from error
