@@ -22,7 +22,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make lint    ruff, clang-format, mypy, import contracts"
 	@echo "make cpp     C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make emulated the native ops of the instruction sets that this machine lacks, emulated"
+	@echo "make emulated  the native ops of the instruction sets that this machine lacks, emulated"
 	@echo "make bench   timings, side by side, and against those that are kept"
 	@echo "make docs    the documentation, into site/"
 	@echo "make laws    the generated modules of laws, from their declarations"
@@ -48,13 +48,15 @@ cpp: $(DEV)
 	$(BIN)/cmake --build build/cpp --parallel 2
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
-# A library of its own, beside the one that is installed: tests/proof/emulated.py has the tests import it.
-EMULATED_TESTS ?= tests/kernels/test_native*.py tests/train/test_engine.py tests/train/test_engine_regimes.py
+# A library of its own, beside the one that is installed: tests/proof/emulated.py has the tests import it. Others that it
+# can be asked for, of some five minutes more: EMULATED_TESTS=tests/train/test_engine_regimes.py
+EMULATED_TESTS ?= tests/kernels/test_native*.py tests/train/test_engine.py
 emulated: $(DEV)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --upgrade --target build/emulated --config-settings=build-dir=build/emulated-objects \
 	  --config-settings=cmake.define.ISOFLOP_EMULATE=ON .
 	PYTHONPATH=tests $(BIN)/python -m pytest -p proof.emulated -n 2 --dist worksteal --timeout 300 $(EMULATED_TESTS)
+	@echo "left out unless asked for by EMULATED_TESTS: tests/train/test_engine_regimes.py"
 
 # BASELINE=write keeps what it finds as what the next is held to.
 BASELINE ?= check
