@@ -7,7 +7,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from isoflop.fitting.problem import Problem
 
@@ -36,6 +35,8 @@ def run_bends(problem: Problem, residuals: Array) -> Array:
     """The mean of rho'' over the noise of each run, shape (n,): 1 for squares; for Huber and quantiles a normal kernel
     about the run's own residual.
     """
+    from scipy.special import ndtr
+
     delta = problem.criterion.delta
     if np.isinf(delta):
         return np.ones_like(residuals)
