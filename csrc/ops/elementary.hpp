@@ -1,4 +1,4 @@
-// exp, log, tanh, erf of vectors: minimax polynomials in float32, errors in units in the last place (ulp) as measured
+// exp, log, tanh of vectors: minimax polynomials in float32, errors in units in the last place (ulp) as measured
 // against float64. Infinities, noughts and NaN give what the functions of the C library give.
 #pragma once
 
@@ -88,18 +88,6 @@ inline Vector tanh(Vector x) {
   const Vector near = x + x * square * tail;
   const Vector far = 1.0F - 2.0F / (exp(2.0F * size) + 1.0F);
   return size < 0.6F ? near : with_sign(far, x);
-}
-
-// At most 2 ulp: x times a polynomial in x^2, and 1 - e^-h beyond, h a polynomial.
-inline Vector erf(Vector x) {
-  const Vector size = magnitude(x), square = x * x;
-  const Vector near = x + x * polynomial(square, 0.12837917F, -0.37612632F, 0.11283679F, -0.0268585F, 0.005198835F,
-                                         -0.00081181194F, 8.2676146e-05F);
-  const Vector inner = smaller(broadcast(4.0F), size);  // 1 from there on
-  const Vector h = polynomial(inner, 0.0002234943F, 1.1275613F, 0.63737375F, 0.10376436F, -0.022146672F, 0.0030231704F,
-                              -0.00019390146F);
-  const Vector far = 1.0F - exp(-h);
-  return size < 0.9375F ? near : size == size ? with_sign(far, x) : x;
 }
 
 struct Sigmoid {
