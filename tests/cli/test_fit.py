@@ -125,6 +125,13 @@ def test_a_wrong_word_to_fit_is_named(isoflop: Call, points: Path, words: str, s
     assert said in called.err
 
 
+def test_a_check_that_cannot_be_made_leaves_nothing(isoflop: Call, points: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "fit.json"
+    called = isoflop(f"fit {points} --law chinchilla --holdout width --save {saved}", *COLUMNS)
+    assert (called.code, called.out, saved.exists()) == (1, "", False)
+    assert "cannot hold out by 'width'" in called.err
+
+
 def test_targets_are_columns_of_a_file_and_a_store_has_none(isoflop: Call, store: RunStore) -> None:
     called = isoflop(f"fit {store.path} --law chinchilla --target acc")
     assert (called.code, called.out) == (1, "")

@@ -15,6 +15,9 @@ from isoflop.errors import FitError
 
 if TYPE_CHECKING:
     from isoflop.fitting.fitted import Fit
+    from isoflop.fitting.holdout import Holdout
+    from isoflop.fitting.published import PublishedTest
+    from isoflop.fitting.rollout import Rollout
 
 Runs = Annotated[str, typer.Argument(help="A run store, or a .csv, .jsonl or .parquet of runs.", metavar="RUNS")]
 
@@ -95,16 +98,16 @@ def fit(
     from isoflop.fitting import fit as fit_law
 
     fitted = fit_law(laws[0], data, **options)
+    held = None if holdout is None else fitted.holdout(holdout)
+    rolled = None if rollout is None else fitted.rollout(rollout)
+    tests = [fitted.test(name) for name in test or ()]
     if save is not None:
         fitted.save(save)
-    _show(fitted, holdout, rollout, test or [], as_json)
+    _show(fitted, held, rolled, tests, as_json)
 
 
-def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str], as_json: bool) -> None:
-    rolled = None if rollout is None else fitted.rollout(rollout)
-    tests = [fitted.test(name) for name in test]
+def _show(fitted: Fit, held: Holdout | None, rolled: Rollout | None, tests: list[PublishedTest], as_json: bool) -> None:
     if as_json:
-        held = None if holdout is None else fitted.holdout(holdout)
         checks = {
             "holdout": None if held is None else held.to_dict(),
             "rollout": None if rolled is None else rolled.to_dict(),
@@ -113,8 +116,8 @@ def _show(fitted: Fit, holdout: str | None, rollout: str | None, test: list[str]
         emit({**fitted.to_dict(), **{name: check for name, check in checks.items() if check}}, as_json)
         return
     print(fitted)
-    if holdout not in (None, fitted.law.inputs[0]):
-        print(fitted.holdout(holdout))
+    if held is not None and held.by != fitted.law.inputs[0]:
+        print(held)
     for more in (rolled, *tests):
         if more is not None:
             print(f"\n{more}")
