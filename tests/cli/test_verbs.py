@@ -192,6 +192,9 @@ def test_info_as_json_names_the_cpu_and_the_packages(isoflop: Call) -> None:
     facts = json.loads(isoflop("info --json").out)
     assert facts["cores"] >= 1
     assert facts["packages"]["numpy"]
+    shown = isoflop("info").out
+    assert re.search(rf"cores +{facts['cores']:g} ", shown)
+    assert not shown.startswith(" \n \n")
 
 
 def test_a_process_prints_no_colour_where_no_color_is_set() -> None:

@@ -32,6 +32,8 @@ def plain(value: Any) -> str:
         return ", ".join(plain(item) for item in value) or "none"
     if isinstance(value, dict):
         return " ".join(str(item) for item in value.values())
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
     return "unknown" if value is None else str(value)
 
 
@@ -50,13 +52,13 @@ def read_fields(words: Sequence[str]) -> dict[str, Any]:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output, wide enough to be read when piped."""
+    """A table on standard output, wide enough to be read when piped; without a head where all headings are empty."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=any(headings))
     for heading in headings:
         table.add_column(escape(heading), overflow="fold")
     for row in rows:
