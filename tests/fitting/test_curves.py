@@ -171,6 +171,27 @@ def test_curves_of_a_form_give_it_back() -> None:
     assert "75% of the run" in str(final)
 
 
+@pytest.mark.parametrize(
+    ("form", "truth", "seeds"),
+    [
+        ("steps", {"L_0": 2.0, "A": 5.0, "alpha": 0.4}, 8),
+        ("annealing", {"L_0": 2.5, "A": 0.4, "alpha": 0.5, "C": 0.3}, 8),
+        ("multi-power", published(25), 1),
+    ],
+)
+def test_a_short_noisy_curve_is_fitted_whatever_its_parameters_are_worth(
+    form: str, truth: dict[str, float], seeds: int
+) -> None:
+    schedule, steps = cosine(1000), np.arange(120, 1001, 20)
+    loss = FORMS[form].value(truth, read_schedule(schedule, steps, warmup=100))
+    for seed in range(seeds):
+        noisy = loss * np.exp(0.03 * np.random.default_rng(seed).standard_normal(steps.size))
+        found = fit_curves([Curve(steps, noisy, schedule, 100)], form)
+        assert np.sum(np.abs(found.estimate.residuals)) < 1.01 * np.sum(np.abs(np.log(loss / noisy)))
+        low, high = found.interval(schedule, [1000], warmup=100)
+        assert low[0] < loss[-1] < high[0]
+
+
 def test_a_constant_learning_rate_needs_no_annealing() -> None:
     steps = np.arange(20, 2001, 20)
     loss = 2.0 + 5.0 * steps**-0.4

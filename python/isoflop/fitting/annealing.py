@@ -120,27 +120,38 @@ class Form:
         name: how it is asked for.
         bounds: of the parameters by name, in printed order; all positive.
         anneals: which parameter scales the gain from a falling learning rate; None where the form is blind to it.
-        value: loss at features, nats per token.
+        slopes: loss at features, nats per token, shape (p,), and its derivatives by the parameters, shape (params, p).
         starts: where a search begins, for a run of that peak rate and its largest and smallest loss.
     """
 
     name: str
     bounds: Mapping[str, tuple[float, float]]
     anneals: str | None
-    value: Callable[[Mapping[str, float], Features], Array]
+    slopes: Callable[[Mapping[str, float], Features], tuple[Array, Array]]
     starts: Callable[[Features, float, float], list[dict[str, float]]]
 
-
-def _steps(p: Mapping[str, float], f: Features) -> Array:
-    return np.asarray(p["L_0"] + p["A"] * f.at ** -p["alpha"])
-
-
-def _annealing(p: Mapping[str, float], f: Features) -> Array:
-    return np.asarray(p["L_0"] + p["A"] * f.area_at_peak ** -p["alpha"] - p["C"] * f.annealed)
+    def value(self, params: Mapping[str, float], features: Features) -> Array:
+        """Loss at features, nats per token, shape (p,)."""
+        return self.slopes(params, features)[0]
 
 
-def _multi_power(p: Mapping[str, float], f: Features) -> Array:
-    return MULTI_POWER.value(p, f.falls)
+def _power(p: Mapping[str, float], x: Array) -> tuple[Array, list[Array]]:
+    power = x ** -p["alpha"]
+    return p["L_0"] + p["A"] * power, [np.ones_like(x), power, -p["A"] * power * np.log(x)]
+
+
+def _steps(p: Mapping[str, float], f: Features) -> tuple[Array, Array]:
+    loss, slopes = _power(p, f.at)
+    return loss, np.array(slopes)
+
+
+def _annealing(p: Mapping[str, float], f: Features) -> tuple[Array, Array]:
+    loss, slopes = _power(p, f.area_at_peak)
+    return loss - p["C"] * f.annealed, np.array([*slopes, -f.annealed])
+
+
+def _multi_power(p: Mapping[str, float], f: Features) -> tuple[Array, Array]:
+    return MULTI_POWER.slopes(p, f.falls)
 
 
 def _power_starts(x: Array, high: float, low: float) -> list[dict[str, float]]:

@@ -171,9 +171,11 @@ def fit_hyperbola(loss: float, batch: ArrayLike, steps: ArrayLike) -> Hyperbola:
         )
     middle = float(np.exp(np.mean(np.log(b))))
     found = least_residuals(
-        lambda p: np.log(p["S_min"] * (1 + p["B_crit"] / b)) - np.log(s),
+        lambda p: (
+            np.log(p["S_min"] * (1 + p["B_crit"] / b)) - np.log(s),
+            np.array([np.full(b.size, 1 / p["S_min"]), 1 / (b + p["B_crit"])]),
+        ),
         [{"S_min": float(s.min()) / 2, "B_crit": middle * factor} for factor in (0.1, 1.0, 10.0)],
-        positive=("S_min", "B_crit"),
     )
     s_min, b_crit = found.params["S_min"], found.params["B_crit"]
     return Hyperbola(loss, s_min, s_min * b_crit, b_crit, float(np.sqrt(found.covariance[1, 1])), found.rms)

@@ -127,7 +127,7 @@ def _influences(problem: Problem, linear: Linear) -> Array:
     """Of each cluster on the moving coordinates, had it been left out, shape (groups, m)."""
     root = np.sqrt(linear.weights)
     scores = root * psi(linear.residuals, problem.criterion.delta, problem.criterion.sides)
-    bends = run_bends(problem, linear.residuals)
+    bends = run_bends(problem.criterion, problem.w, linear.residuals)
     white = _whitening(np.sqrt(bends)[:, None] * linear.columns)
     columns = linear.columns @ white
     cluster = problem.data.cluster
@@ -164,7 +164,7 @@ def _variance(problem: Problem, linear: Linear) -> float:
         if problem.scale_is_known:
             return 1.0
         slope = psi(linear.residuals, delta)
-        return float(w @ slope**2 / (n - free) / share_inside(problem, linear.residuals) ** 2)
+        return float(w @ slope**2 / (n - free) / share_inside(problem.criterion, problem.w, linear.residuals) ** 2)
     up, down = problem.criterion.sides
     tau = down / (up + down)
-    return float(tau * (1 - tau) * sparsity(problem, linear.residuals) ** 2 * n / (n - free))
+    return float(tau * (1 - tau) * sparsity(problem.criterion, problem.w, linear.residuals) ** 2 * n / (n - free))

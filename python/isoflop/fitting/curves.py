@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.errors import FitError, NotIdentifiable, nearest
 from isoflop.fitting.annealing import FORMS, Features, Form, read_schedule
 from isoflop.fitting.columns import checked
-from isoflop.fitting.residuals import Estimate, least_residuals
+from isoflop.fitting.residuals import Estimate, Rows, least_residuals
 
 Array = NDArray[np.float64]
 
@@ -95,11 +95,10 @@ class CurveFit:
     ) -> tuple[Array, Array]:
         """Where a point logged at those steps would lie."""
         features = read_schedule(schedule, at, warmup=warmup)
-        names, log = list(self.params), self.estimate.log
 
         def ln_loss(u: Array) -> Array:
-            values = np.where(log, np.exp(np.where(log, u, 0.0)), u)
-            return np.log(FORMS[self.form].value(dict(zip(names, values.tolist(), strict=True)), features))
+            params = dict(zip(self.params, np.exp(u).tolist(), strict=True))
+            return np.log(FORMS[self.form].value(params, features))
 
         return _band(ln_loss, self, level)
 
@@ -137,9 +136,7 @@ def fallen_share(features: Features) -> float:
 
 
 def _solve(form: Form, parts: list[Part], starts: list[dict[str, float]]) -> Estimate:
-    return least_residuals(
-        ln_residuals(form, parts), starts, positive=tuple(form.bounds), bounds=form.bounds, delta=DELTA
-    )  # fmt: skip
+    return least_residuals(ln_residuals(form, parts), starts, bounds=form.bounds, delta=DELTA)
 
 
 def _unseen(form: Form, parts: list[Part], start: dict[str, float]) -> tuple[float, ...]:
@@ -157,21 +154,24 @@ def _unseen(form: Form, parts: list[Part], start: dict[str, float]) -> tuple[flo
             continue
         found = _solve(form, known, [start])
         end = np.arange(ln_loss.size) >= min((1 - _END) * ln_loss.size, ln_loss.size - 1)
-        errors.append(float(np.mean(ln_residuals(form, [(features, ln_loss)])(found.params)[end])))
+        unseen, _ = ln_residuals(form, [(features, ln_loss)])(found.params)
+        errors.append(float(np.mean(unseen[end])))
     return tuple(errors)
 
 
-def ln_residuals(form: Form, parts: list[Part]) -> Callable[[dict[str, float]], Array]:
-    """Of ln L over the points of all parts, as a function of the form's parameters."""
+def ln_residuals(form: Form, parts: list[Part]) -> Callable[[dict[str, float]], Rows]:
+    """Of ln L over the points of all parts, and their slopes, as a function of the form's parameters."""
 
-    def residuals(params: dict[str, float]) -> Array:
-        rows = []
+    def rows(params: dict[str, float]) -> Rows:
+        each = []
         for features, ln_loss in parts:
-            value = form.value(params, features)
-            rows.append(np.log(np.maximum(value, 1e-6 * np.abs(value).max())) - ln_loss)
-        return np.concatenate(rows)
+            value, slopes = form.slopes(params, features)
+            floor = 1e-6 * np.abs(value).max()
+            held = np.maximum(value, floor)
+            each.append((np.log(held) - ln_loss, np.where(value > floor, slopes / held, 0.0)))
+        return np.concatenate([residuals for residuals, _ in each]), np.concatenate([s for _, s in each], axis=1)
 
-    return residuals
+    return rows
 
 
 def widening_of(curves: Sequence[Array]) -> float:

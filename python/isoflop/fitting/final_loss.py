@@ -18,7 +18,7 @@ from isoflop.fitting.curves import (
     ln_residuals,
     widening_of,
 )
-from isoflop.fitting.residuals import Estimate, least_residuals
+from isoflop.fitting.residuals import Estimate, Rows, least_residuals
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,13 @@ def _refit(curve: Curve, like: CurveFit) -> CurveFit:
     held = [i for i in range(len(names)) if i not in moved]
 
     def solve(kept: dict[str, float]) -> Estimate:
+        def rows(p: dict[str, float]) -> Rows:
+            residuals, slopes = ln_residuals(form, [part])({**kept, **p})
+            return residuals, slopes[moved]
+
         return least_residuals(
-            lambda p: ln_residuals(form, [part])({**kept, **p}),
+            rows,
             [{"L_0": kept["L_0"], "A": kept["A"]}],
-            positive=("L_0", "A"),
             bounds={name: form.bounds[name] for name in ("L_0", "A")},
             delta=DELTA,
         )
@@ -122,7 +125,6 @@ def _refit(curve: Curve, like: CurveFit) -> CurveFit:
         dict(zip(names, np.exp(u).tolist(), strict=True)),
         u,
         covariance,
-        like.estimate.log,
         found.residuals,
         found.hit_rate,
         found.condition,

@@ -140,19 +140,20 @@ class MultiPower:
         floor, a, alpha, b, c, beta, gamma = self._vector(params)
         power = falls.area**-alpha
         x = _progress(falls, gamma)
-        pace = np.log1p(np.where(np.isfinite(x), c * x, 0.0))
-        left = np.exp(-beta * np.log1p(c * x))
-        with np.errstate(divide="ignore"):
-            bent = beta * left / (1 / x + c)
+        pace = np.log1p(c * x)
+        left = np.exp(-beta * pace)
+        ended = np.isinf(x)
+        bent = beta * left * np.divide(x, 1 + c * x, out=np.full_like(x, 1 / c), where=~ended)
         gain = (1 - left) @ falls.drops
         ln_rates = np.log(np.where(falls.rates > 0, falls.rates, 1.0))
+        paced = np.multiply(left, pace, out=np.zeros_like(x), where=~ended)
         rows = [
             np.ones_like(power),
             power,
             -a * power * np.log(falls.area),
             -gain,
             -b * (bent @ falls.drops),
-            -b * ((left * pace) @ falls.drops),
+            -b * (paced @ falls.drops),
             b * c * (bent @ (ln_rates * falls.drops)),
         ]
         return floor + a * power - b * gain, np.array(rows)
