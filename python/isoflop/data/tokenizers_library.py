@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,11 +32,14 @@ class Library:
     def _made(self) -> Any:
         made = require("tokenizers", extra="train").Tokenizer.from_str(self.source)
         made.encode_special_tokens = True  # a text that speaks of an end of document does not end there
+        made.no_truncation()  # which files ask for that were saved with a model of sentences, as of padding
+        made.no_padding()
         return made
 
-    @property
+    @cached_property
     def n_vocab(self) -> int:
-        return int(self._made.get_vocab_size())
+        """One more than the largest token: numbers may be left out."""
+        return 1 + int(max(self._made.get_vocab().values()))
 
     @cached_property
     def end(self) -> int:
@@ -62,22 +64,6 @@ class Library:
 
     def to_json(self) -> str:
         return self.source
-
-
-def read_library(path: Path) -> Library:
-    """The tokenizer in a ``tokenizer.json``. Raises CorpusError where it is none."""
-    try:
-        made = Library(path.read_text())
-        made.end  # noqa: B018 - read now, so that a file that is no tokenizer is refused now
-    except OSError as error:
-        raise CorpusError(f"cannot read tokenizer {str(path)!r}: {error.strerror}") from error
-    except CorpusError:
-        raise
-    except Exception as error:  # the library raises Exception itself
-        if type(error) is not Exception:
-            raise
-        raise CorpusError(f"{str(path)!r} is not a tokenizer of the tokenizers library: {error}") from error
-    return made
 
 
 def train_bpe(n_vocab: int, training: Pieces) -> Library:
