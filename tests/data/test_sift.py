@@ -117,6 +117,16 @@ def test_most_pairs_a_little_above_the_threshold_are_found() -> None:
     assert 0.97 * wanted <= found.documents <= wanted
 
 
+def test_near_copies_among_documents_that_are_all_somewhat_alike_are_found() -> None:
+    originals = [changed(document(0, 400), 6, seed) for seed in range(100)]  # of each other about 0.75
+    rows = [" ".join(words) for words in (*originals, *(changed(words, 6, 1) for words in originals))]
+    kept = sorted(texts(load_corpus(Recipe(source="rows", deduplicate="near"), rows=rows)), key=rows.index)
+    sets = [shingles(text) for text in kept]
+    near = [one for one, own in enumerate(sets) if any(similarity(own, other) >= 0.8 for other in sets[:one])]
+    assert len(near) <= 1
+    assert len(kept) < 100
+
+
 def test_settings_of_near_duplicates_count_and_are_recorded() -> None:
     originals = [document(seed) for seed in range(20)]
     rows = [" ".join(words) for words in (*originals, *(changed(words, 9, 1) for words in originals))]
