@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_bpe_merges_what_is_frequent_and_fills_the_vocabulary(tmp_path: Path) ->
     assert len(large.train.tokens) < len(small.train.tokens) < len(ENGLISH)
     assert large.bytes_per_token is not None
     assert large.bytes_per_token == pytest.approx(len(ENGLISH) * 0.1 / len(large.held_out.tokens), rel=0.01)
+
+
+def test_bpe_is_trained_on_lines_without_spaces_as_fast_as_on_others(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    chance = np.random.default_rng(0)
+    text = "".join(chance.choice(list("ACGT"), 200_000)) + "\n" + " " * 50_000
+    began = time.process_time()
+    corpus = load_corpus(Recipe(source=write(tmp_path / "text", text), tokenizer="bpe", n_vocab=300))
+    assert time.process_time() - began < 10  # one word of it takes half a minute, of twice the length two
+    assert decoded(corpus) == text
 
 
 def test_bpe_never_sees_the_held_out_text(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ END = "<|endoftext|>"
 _ENDS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 _BATCH_PIECES = 256
 _TRAINING_BYTES = 10**8
+_LONG = re.compile(r"(\S{1000}|\s{1000})")
+# The trainer takes a word's length squared: the words of a line without spaces, or of spaces alone, are cut for it.
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def train_bpe(n_vocab: int, training: Pieces) -> Library:
             if left <= 0:
                 return
             left -= len(piece.text)
-            yield piece.text.decode()
+            yield from _LONG.split(piece.text.decode())
 
     tokenizer.train_from_iterator(texts(), trainer)
     return Library(str(tokenizer.to_str()))
