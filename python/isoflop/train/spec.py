@@ -26,8 +26,8 @@ class TrainSpec:
         shape: the architecture.
         corpus: fingerprint of the corpus.
         tokens: D, the tokens processed; a whole number of steps.
-        unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated
-            epochs.
+        unique_tokens: how many different training tokens they are drawn from, in whole contexts; fewer than
+            ``tokens`` means repeated epochs.
         batch_tokens: B, tokens a step; a whole number of contexts.
         accumulate: equal parts of a batch that go through the model one after the other, their gradients added up: the
             same update, but for rounding, in the activations of one part. Experts balance their load in each part.
@@ -168,12 +168,13 @@ class TrainSpec:
         The N of C are those that a token passes, each time it does: :func:`flops_per_token`.
         """
         per_token = flops(self.shape).per_token("exact-causal")
+        unique = min(self.unique_tokens // self.shape.n_ctx * self.shape.n_ctx, self.tokens)
         return {
             "N": self.shape.n_nonembedding,
             "n_params": self.shape.n_params,
             "D": self.tokens,
-            "U": min(self.unique_tokens, self.tokens),
-            "epochs": epochs(self.tokens, min(self.unique_tokens, self.tokens)),
+            "U": unique,
+            "epochs": epochs(self.tokens, unique),
             "C": flops_per_token(self.shape) * self.tokens,
             "C_exact_causal": per_token * self.tokens,
         }
