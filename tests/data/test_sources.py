@@ -114,6 +114,8 @@ def test_datasets_are_streamed_no_further_than_asked(monkeypatch: pytest.MonkeyP
     assert stream.given == 20
     with pytest.raises(CorpusError, match=r"unknown option 'spilt' in corpus .*\n.*did you mean 'split'"):
         load_corpus("hf:some/words?spilt=train")
+    with pytest.raises(CorpusError, match=r"corpus 'hf:' names no dataset\n.*hf:NAME"):
+        load_corpus("hf:")
 
 
 def test_a_dataset_object_is_a_source_of_rows() -> None:

@@ -162,6 +162,7 @@ def test_samples_are_the_same_on_every_machine() -> None:
         ("synthetic:santa-fe?alfa=1", r"unknown option 'alfa' in corpus .*\n.*did you mean 'alpha'"),
         ("synthetic:santa-fe?base=1.5", r"base = '1.5' in corpus .* must be a whole number"),
         ("synthetic:santa-fe?alpha=much", r"alpha = 'much' in corpus .* must be a number"),
+        ("synthetic:santa-fe?alpha=nan", r"alpha = 'nan' in corpus .* must be a number"),
         ("synthetic:santa-fe?alpha=-1", r"is no such source\n.*alpha above 0"),
         ("synthetic:santa-fe?digits=9", r"more than 2\*\*24 subjects"),
         ("synthetic:zipf-markov?order=0", r"is no such source\n.*order 1"),

@@ -163,6 +163,7 @@ def test_a_file_neither_cuts_nor_pads_documents_and_may_leave_numbers_out(tmp_pa
     ("settings", "message"),
     [
         ({"tokenizer": "bpee"}, r"tokenizer = 'bpee' is unknown\n.*did you mean 'bpe'"),
+        ({"tokenizer": "words"}, r"tokenizer = 'words' is unknown\n.*known: FILE.json, bpe, byte, char"),
         ({"tokenizer": "bpe", "n_vocab": 256}, r"n_vocab = 256 is too small .*\n.*257 or more"),
         ({"tokenizer": "char", "n_vocab": 300}, r"n_vocab = 300 is not for tokenizer = 'char'\n.*leave it out"),
     ],

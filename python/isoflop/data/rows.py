@@ -82,6 +82,8 @@ def read_dataset(source: str, column: str) -> Iterator[Document]:
     name, options = read_query(source, {"config": "", "split": "train", "revision": "", "documents": 0})
     library = require("datasets", extra="hf")
     name = name.removeprefix(HUGGING_FACE)
+    if not name:
+        raise CorpusError(f"corpus {source!r} names no dataset", hint=f"{HUGGING_FACE}NAME?split=train")
     try:
         rows = library.load_dataset(
             name,

@@ -147,7 +147,7 @@ def make_tokenizer(name: str, n_vocab: int, training: Pieces, whole: Pieces) -> 
             codes[_code_points(piece.text.decode())] = True
         return Characters("".join(map(chr, np.flatnonzero(codes).tolist())))
     if not name.endswith(".json"):
-        raise SpecError(f"tokenizer = {name!r} is unknown", hint=f"{nearest(name, ('byte', 'char', 'bpe'))} Or a .json")
+        raise SpecError(f"tokenizer = {name!r} is unknown", hint=nearest(name, ("byte", "char", "bpe", "FILE.json")))
     return _read_file(Path(name).expanduser())
 
 

@@ -160,6 +160,11 @@ class TrainSpec:
         """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
         return max(self.accumulate, 2 if "noise" in self.measurements else 1)
 
+    @property
+    def counts_hits(self) -> bool:
+        """Whether evaluations ask which held-out tokens are the likeliest."""
+        return "accuracy" in self.measurements or bool(self.exact_match)
+
     def counts(self) -> dict[str, float]:
         """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``).
 
