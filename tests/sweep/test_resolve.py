@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isoflop.data import Corpus, Stream
 from isoflop.errors import CorpusError, SpecError
 from isoflop.runs import RunStore, read_studies, run_id
-from isoflop.sweep.resolve import keep_study, resolve, resolve_groups
+from isoflop.sweep.resolve import keep_study, load_corpora, resolve, resolve_groups
 from isoflop.sweep.study import parse_study
 from isoflop.train.partings import Parting, partings
 from isoflop.train.spec import TrainSpec
@@ -149,6 +149,21 @@ def test_a_corpus_shorter_than_one_context_is_refused(n_train: int, n_held_out: 
     study = parse_study({"shapes": [SHAPE], "tokens": [64], "train": PLAIN})
     with pytest.raises(CorpusError, match=rf"tokens to {what}, less than one context of 16"):
         resolve(study, corpus_of(n_train, n_held_out))
+
+
+def test_transfer_is_into_the_same_tokens(tmp_path: Path) -> None:
+    for name, text in (("own", "some, text\n"), ("other", "text, so me\n")):
+        (tmp_path / f"{name}.txt").write_text(text * 200)
+    np.save(tmp_path / "own.npy", np.arange(1000, dtype=np.uint16) % 200)
+    ask = {"shapes": [SHAPE], "tokens": [64], "train": PLAIN | {"transfer": [str(tmp_path / "other.txt")]}}
+    with pytest.raises(CorpusError, match=r"other.txt', which is text: corpus .*own.npy' holds tokens"):
+        load_corpora(parse_study(ask | {"corpus": str(tmp_path / "own.npy")}), tmp_path / "cache")
+    characters = {"source": str(tmp_path / "own.txt"), "tokenizer": "char"}
+    own, [other] = load_corpora(parse_study(ask | {"corpus": characters}), tmp_path / "cache")
+    assert own.tokenizer == other.tokenizer
+    (tmp_path / "own.txt").write_text("some text\n" * 201)
+    with pytest.raises(CorpusError, match=r"',' is none of the 8 characters .*\n.*takes any text"):
+        load_corpora(parse_study(ask | {"corpus": characters}), tmp_path / "cache")
 
 
 def test_a_vocabulary_too_small_for_the_corpus_is_refused() -> None:

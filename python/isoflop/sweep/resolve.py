@@ -25,13 +25,21 @@ from isoflop.train.trainable import default_engine
 def load_corpora(study: Study, cache: Path) -> tuple[Corpus, list[Corpus]]:
     """The corpus of ``study`` and those of its ``transfer``, made in ``cache`` in the same way, into the same tokens.
 
-    Raises as :func:`isoflop.data.load_corpus` does.
+    Raises as :func:`isoflop.data.load_corpus` does, and CorpusError for transfer to text from tokens made elsewhere.
     """
     corpus = load_corpus(study.corpus, cache)
     made = cache / corpus.fingerprint / "tokenizer.json"
     tokenizer = str(made) if study.corpus.tokenizer in ("char", "bpe") else study.corpus.tokenizer
     recipe = replace(study.corpus, tokenizer=tokenizer, n_vocab=0 if made.exists() else study.corpus.n_vocab)
-    return corpus, [load_corpus(replace(recipe, source=source), cache) for source in study.transfer]
+    others = [load_corpus(replace(recipe, source=source), cache) for source in study.transfer]
+    for other in others:
+        if corpus.tokenizer is None and other.tokenizer is not None:
+            raise CorpusError(
+                f"transfer to {other.source!r}, which is text: corpus {corpus.source!r} holds tokens, of a tokenizer "
+                "that is not known here",
+                hint="name shards of the same tokens, or train on text with its tokenizer.json",
+            )
+    return corpus, others
 
 
 def resolve(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()) -> list[TrainSpec]:
