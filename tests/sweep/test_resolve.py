@@ -70,6 +70,23 @@ def test_rules_follow_the_run() -> None:
         assert run.batch_tokens == 16 * round(0.8 * tokens**0.4 / 16)
 
 
+@pytest.mark.parametrize(("train", "parts"), [({"measurements": ["noise"]}, 2), ({"accumulate": 3}, 3)])
+def test_batches_of_a_rule_have_whole_contexts_in_each_part(train: dict[str, Any], parts: int) -> None:
+    rule = {"scale": 2.0, "D": 0.4}
+    tokens = [float(d) for d in np.geomspace(2e3, 9e5, 30)]
+    plain, parted = (specs(tokens=tokens, train={"batch_tokens": rule, **each}) for each in ({}, train))
+    assert any(run.batch_windows % parts for run in plain)
+    for run, other in zip(plain, parted, strict=True):
+        assert other.batch_windows % parts == 0
+        assert other.batch_windows == run.batch_windows or run.batch_windows % parts
+    with pytest.raises(SpecError, match=r"batch_tokens = 80|accumulate = 3"):
+        specs(tokens=[6400.0], train={"batch_tokens": 80, **train})
+    with pytest.raises(SpecError, match=r"batch_tokens = 16|accumulate = 3"):
+        specs(tokens=[6400.0], train={"batch_tokens": {"scale": 16.0}, **train})
+    drawn = {"runs": 8, "tokens": [1e3, 1e5], "batch_tokens": [64.0, 1024.0]}
+    assert not any(run.batch_windows % parts for run in specs(sample=drawn, train=train))
+
+
 def test_published_rules_follow_the_run_by_name() -> None:
     named = {"learning_rate": "step-law", "batch_tokens": "step-law"}
     [run] = specs(tokens=[512000], train=named)

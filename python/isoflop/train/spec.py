@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -157,8 +158,8 @@ class TrainSpec:
 
     @property
     def micro_batches(self) -> int:
-        """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
-        return max(self.accumulate, 2 if "noise" in self.measurements else 1)
+        """Parts of a batch whose gradients are added up: as :func:`micro_batches`."""
+        return micro_batches(self.accumulate, self.measurements)
 
     @property
     def counts_hits(self) -> bool:
@@ -205,6 +206,11 @@ class TrainSpec:
         if missing:
             raise SpecError(f"a run spec needs {', '.join(missing)}", hint=f"given: {', '.join(values) or 'nothing'}")
         return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
+
+
+def micro_batches(accumulate: int, measurements: Collection[str]) -> int:
+    """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
+    return max(accumulate, 2 if "noise" in measurements else 1)
 
 
 _OMITTED = (
