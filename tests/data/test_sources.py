@@ -122,6 +122,18 @@ def test_a_dataset_object_is_a_source_of_rows() -> None:
     assert texts(load_corpus(Recipe(source="words"), rows=Streamed())) == sorted(DOCUMENTS)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("one text, not several", r"rows = 'one text, not several'\.\.\. is one text, not texts\n.*rows=\[text\]"),
+        ({"train": ["a"], "test": ["b"]}, r"rows is a mapping, .*\n.*one of its values: train, test"),
+    ],
+)
+def test_what_is_not_rows_is_refused(rows: Any, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        load_corpus(Recipe(source="words"), rows=rows)
+
+
 def test_the_datasets_library_streams_a_local_file(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="needs isoflop[hf]")
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
