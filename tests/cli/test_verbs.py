@@ -170,10 +170,11 @@ def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Call, tmp_path: Pa
     for index in range(30):
         (texts / f"{index}.txt").write_text(text[index * 900 : (index + 1) * 900])
     (texts / "copy.txt").write_text((texts / "3.txt").read_text())
+    (other := tmp_path / "other.txt").write_text("".join(f"{index} is another\n" for index in range(200)))
     (tmp_path / "study.toml").write_text(
         f"""tokens = [640]
         shapes = [{{ n_layer = 1, d_model = 4, n_head = 1, n_ctx = 16, n_vocab = 300 }}]
-        train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1 }}
+        train = {{ batch_tokens = 64, learning_rate = 0.01, eval_tokens = 64, evaluations = 1, transfer = ["{other}"] }}
         corpus = {{ source = "{texts}", tokenizer = "bpe", n_vocab = 300, deduplicate = "exact" }}"""
     )
     sweep = f"sweep {tmp_path / 'study.toml'} --store {tmp_path / 'store'} --workers 1"
@@ -183,6 +184,8 @@ def test_a_sweep_records_what_was_done_to_its_corpus(isoflop: Call, tmp_path: Pa
     assert re.fullmatch(r"native \w+, products in float32", record.environment["engine"])
     assert corpus["fingerprint"] == record.spec["corpus"]
     assert corpus["settings"]["tokenizer"] == "bpe"
+    (judged,) = json.loads(record.environment["transfer"])
+    assert (judged["source"], [judged["fingerprint"]]) == (str(other), record.spec["transfer"])
     assert corpus["removed"]["exact duplicate"]["documents"] == 1
     assert (tmp_path / "store" / "cache" / record.spec["corpus"] / "removed.jsonl").exists()
     assert (isoflop(sweep).code, len(list(RunStore(tmp_path / "store")))) == (0, 1)

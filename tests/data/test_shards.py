@@ -141,6 +141,7 @@ def test_torn_and_foreign_shards_are_named(tmp_path: Path) -> None:
         (TOKENS.astype(float), r"holds float64 of shape \(1000,\)"),
         (TOKENS.astype(int) - 5, r"has tokens from -5 to 991"),
         (TOKENS.astype(int) * 2**30, r"has tokens from 0 to "),
+        (TOKENS[:0], r"a.npy' is empty\n.*tokens to train on and tokens to hold out"),
     ],
 )
 def test_arrays_that_are_no_tokens_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:

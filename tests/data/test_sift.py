@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,22 @@ def test_most_pairs_a_little_above_the_threshold_are_found() -> None:
     assert 0.97 * wanted <= found.documents <= wanted
 
 
+def test_near_copies_among_documents_that_are_all_somewhat_alike_are_found() -> None:
+    originals = [changed(document(0, 400), 6, seed) for seed in range(100)]  # of each other about 0.75
+    rows = [" ".join(words) for words in (*originals, *(changed(words, 6, 1) for words in originals))]
+    kept = sorted(texts(load_corpus(Recipe(source="rows", deduplicate="near"), rows=rows)), key=rows.index)
+    sets = [shingles(text) for text in kept]
+    near = [one for one, own in enumerate(sets) if any(similarity(own, other) >= 0.8 for other in sets[:one])]
+    assert len(near) <= 1
+    assert len(kept) < 100
+
+
+@pytest.mark.parametrize("settings", [{"threshold": 0}, {"threshold": 1.5}, {"n_hashes": 0}, {"shingle": 0}])
+def test_near_duplicates_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"NearDuplicates\(.* cannot be\n.*threshold in \(0, 1\]"):
+        NearDuplicates(**settings)
+
+
 def test_settings_of_near_duplicates_count_and_are_recorded() -> None:
     originals = [document(seed) for seed in range(20)]
     rows = [" ".join(words) for words in (*originals, *(changed(words, 9, 1) for words in originals))]
@@ -194,6 +211,7 @@ def test_gopher_keeps_prose_and_refuses_lists() -> None:
         ("gofer", r"quality = 'gofer' is no preset\n.*'gopher'"),
         ({"word": (0, 1)}, r"unknown measure 'word' in quality\n.*did you mean 'words'"),
         ({"words": (9, 1)}, r"quality words = \[9, 1\] keeps nothing"),
+        ({"words": 50}, r"quality words = 50 is not two bounds\n.*least, greatest"),
     ],
 )
 def test_measures_that_there_are_not_are_refused(quality: str | dict[str, tuple[float, float]], message: str) -> None:

@@ -114,10 +114,24 @@ def test_datasets_are_streamed_no_further_than_asked(monkeypatch: pytest.MonkeyP
     assert stream.given == 20
     with pytest.raises(CorpusError, match=r"unknown option 'spilt' in corpus .*\n.*did you mean 'split'"):
         load_corpus("hf:some/words?spilt=train")
+    with pytest.raises(CorpusError, match=r"corpus 'hf:' names no dataset\n.*hf:NAME"):
+        load_corpus("hf:")
 
 
 def test_a_dataset_object_is_a_source_of_rows() -> None:
     assert texts(load_corpus(Recipe(source="words"), rows=Streamed())) == sorted(DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("one text, not several", r"rows = 'one text, not several'\.\.\. is one text, not texts\n.*rows=\[text\]"),
+        ({"train": ["a"], "test": ["b"]}, r"rows is a mapping, .*\n.*one of its values: train, test"),
+    ],
+)
+def test_what_is_not_rows_is_refused(rows: Any, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        load_corpus(Recipe(source="words"), rows=rows)
 
 
 def test_the_datasets_library_streams_a_local_file(tmp_path: Path) -> None:

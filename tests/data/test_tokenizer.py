@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_bpe_merges_what_is_frequent_and_fills_the_vocabulary(tmp_path: Path) ->
     assert len(large.train.tokens) < len(small.train.tokens) < len(ENGLISH)
     assert large.bytes_per_token is not None
     assert large.bytes_per_token == pytest.approx(len(ENGLISH) * 0.1 / len(large.held_out.tokens), rel=0.01)
+
+
+def test_bpe_is_trained_on_lines_without_spaces_as_fast_as_on_others(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    chance = np.random.default_rng(0)
+    text = "".join(chance.choice(list("ACGT"), 200_000)) + "\n" + " " * 50_000
+    began = time.process_time()
+    corpus = load_corpus(Recipe(source=write(tmp_path / "text", text), tokenizer="bpe", n_vocab=300))
+    assert time.process_time() - began < 10  # one word of it takes half a minute, of twice the length two
+    assert decoded(corpus) == text
 
 
 def test_bpe_never_sees_the_held_out_text(tmp_path: Path) -> None:
@@ -126,10 +137,33 @@ def test_a_tokenizer_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(corpus.train.tokens, trained.train.tokens)
 
 
+def test_a_tokenizer_that_a_corpus_keeps_is_read_from_its_file(tmp_path: Path) -> None:
+    source = write(tmp_path / "text", TEXT)
+    made = load_corpus(Recipe(source=source, tokenizer="char"), tmp_path / "cache")
+    kept = tmp_path / "cache" / made.fingerprint / "tokenizer.json"
+    again = load_corpus(Recipe(source=source, tokenizer=str(kept)), tmp_path / "cache")
+    assert (again.fingerprint, again.tokenizer) == (made.fingerprint, made.tokenizer)
+
+
+def test_a_file_neither_cuts_nor_pads_documents_and_may_leave_numbers_out(tmp_path: Path) -> None:
+    library = pytest.importorskip("tokenizers")
+    numbers = {"</s>": 0, "[UNK]": 1, "the": 10, "quick": 70_000}
+    own = library.Tokenizer(library.models.WordLevel(numbers, unk_token="[UNK]"))
+    own.pre_tokenizer = library.pre_tokenizers.Whitespace()
+    own.enable_truncation(4)
+    own.enable_padding()
+    own.save(str(tmp_path / "own.json"))
+    corpus = load_corpus(Recipe(source=write(tmp_path / "text", ENGLISH), tokenizer=str(tmp_path / "own.json")))
+    assert corpus.n_vocab == 70_001
+    assert sum(len(stream.tokens) - 1 for stream in (corpus.train, corpus.held_out)) == len(ENGLISH.split())
+    assert np.unique(corpus.train.tokens).tolist() == [0, 1, 10, 70_000]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"tokenizer": "bpee"}, r"tokenizer = 'bpee' is unknown\n.*did you mean 'bpe'"),
+        ({"tokenizer": "words"}, r"tokenizer = 'words' is unknown\n.*known: FILE.json, bpe, byte, char"),
         ({"tokenizer": "bpe", "n_vocab": 256}, r"n_vocab = 256 is too small .*\n.*257 or more"),
         ({"tokenizer": "char", "n_vocab": 300}, r"n_vocab = 300 is not for tokenizer = 'char'\n.*leave it out"),
     ],
@@ -145,6 +179,9 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "not.json").write_text("{}")
     with pytest.raises(CorpusError, match=r"not.json' is not a tokenizer"):
         load_corpus(Recipe(source=source, tokenizer=str(tmp_path / "not.json")))
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(CorpusError, match=r"binary.json' is not a tokenizer"):
+        load_corpus(Recipe(source=source, tokenizer=str(tmp_path / "binary.json")))
     with pytest.raises(CorpusError, match=r"cannot read tokenizer '.*nowhere.json': No such file"):
         load_corpus(Recipe(source=source, tokenizer=str(tmp_path / "nowhere.json")))
 

@@ -49,12 +49,12 @@ def empty(tmp_path: Path) -> RunStore:
 
 def add(
     store: RunStore, n: float, points: list[dict[str, float]], *, d: float = 1e6, unique: float | None = None,
-    counts: dict[str, float] | None = None, **spec: Any,
+    counts: dict[str, float] | None = None, environment: dict[str, str] | None = None, **spec: Any,
 ) -> str:  # fmt: skip
     """A run of N with these points, its held-out loss the last one's."""
     known = {"N": n, "D": d, "C": 6 * n * d, "U": d if unique is None else unique}
     spec = {"batch_tokens": 1000, "n": n, "d": d, **spec}
-    with Recorder(store, spec, counts=known | (counts or {})) as recorder:
+    with Recorder(store, spec, counts=known | (counts or {}), environment=environment) as recorder:
         for at, point in enumerate(points, start=1):
             step = int(d / 1000 * at / len(points))
             recorder.log(step, tokens=step * 1000.0, **({"loss": point["val_loss"]} | point))
@@ -86,12 +86,21 @@ def test_the_loss_by_place_is_a_power_law_in_the_figure_as_in_the_runs(empty: Ru
         assert draw_figure(FIGURES[number], empty).lacks == {}
 
 
-def test_losses_on_other_corpora_are_drawn_by_size_by_loss_and_by_depth(empty: RunStore) -> None:
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [('[{"source": "books/", "fingerprint": "0123456789", "n_vocab": 256}]', "books/"), ("yes", "corpus 01234567")],
+)
+def test_losses_on_other_corpora_are_drawn_by_size_by_loss_and_by_depth(empty: RunStore, said: str, label: str) -> None:
+    column = "val_loss_on_0123456789"
     for n in SIZES:
         for depth in (2, 4, 8):
-            losses = [{"val_loss": n**-0.1 + away, "val_loss_on_0123456789": n**-0.1 + away + 0.3} for away in (0.2, 0)]
-            add(empty, n * (1 + 0.001 * depth), losses, shape=shape(n_layer=depth))
-    own, other = transfer_by_size(empty).lines
+            losses = [
+                {"val_loss": n**-0.1 + away, column: n**-0.1 + away + 0.3, f"{column}_se": 0.01} for away in (0.2, 0)
+            ]
+            add(empty, n * (1 + 0.001 * depth), losses, shape=shape(n_layer=depth), environment={"transfer": said})
+    drawn = transfer_by_size(empty)
+    own, other = drawn.lines
+    assert other.get_label() == label
     assert np.asarray(other.get_ydata()) - np.asarray(own.get_ydata()) == pytest.approx(0.3)
     ends, dashes = transfer_by_loss(empty).lines
     assert (len(ends.get_xdata()), len(dashes.get_xdata())) == (9, 2)  # type: ignore[arg-type]

@@ -12,12 +12,14 @@ from isoflop.fitting.batch_scan import critical_batch
 from isoflop.runs import Recorder, RunStore, batch_scan
 
 
-def record(store: RunStore, batch: int, *, b_star: float, alpha: float, width: int = 8) -> None:
-    """A curve L = (100/S_min)**0.3, with S = S_min (1 + B_crit(L)/B)."""
-    spec = {"shape": {"d_model": width}, "batch_tokens": batch, "seed": 0}
+def record(
+    store: RunStore, batch: int, *, b_star: float, alpha: float, width: int = 8, rate: float = 1.0, worse: float = 0.0
+) -> None:
+    """A curve L = (100/S_min)**0.3 + ``worse``, with S = S_min (1 + B_crit(L)/B)."""
+    spec = {"shape": {"d_model": width}, "batch_tokens": batch, "seed": 0, "learning_rate": rate}
     with Recorder(store, spec) as recorder:
         for floor in np.geomspace(100, 3000, 40):
-            loss = 4.0 * (100 / floor) ** 0.3
+            loss = 4.0 * (100 / floor) ** 0.3 + worse
             steps = floor * (1 + b_star / loss ** (1 / alpha) / batch)
             recorder.log(round(steps * 1000) / 1000, loss=9.0, val_loss=loss)
         recorder.finish(loss=loss)
@@ -30,6 +32,16 @@ def test_a_recorded_batch_scan_gives_back_its_critical_batch(tmp_path: Path) -> 
     found = critical_batch(*batch_scan(store), [3.5, 2.8, 2.2, 1.8])
     assert found.B_star == pytest.approx(8000.0, rel=0.02)
     assert found.alpha_B == pytest.approx(0.5, rel=0.02)
+
+
+def test_each_batch_of_a_scan_has_the_rate_that_suits_it(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    for batch in (64, 256, 1024, 4096, 16384):
+        record(store, batch, b_star=8000.0, alpha=0.5)
+        record(store, batch, b_star=8000.0, alpha=0.5, rate=3.0, worse=0.3 * batch**-0.1)
+    columns, runs = batch_scan(store)
+    assert len(set(runs.tolist())) == 5
+    assert critical_batch(columns, runs, [3.5, 2.8, 2.2, 1.8]).B_star == pytest.approx(8000.0, rel=0.02)
 
 
 def test_a_scan_is_of_one_shape_and_of_a_column_that_is_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -92,3 +93,16 @@ def test_cool_downs_go_with_their_trunk_and_cost_what_they_add(make_specs: MakeS
     assert all(len({spec.seed for spec in stack}) == 1 for stack in stacks)
     own = own_shares(specs)
     assert {spec.tokens: share for spec, share in own.items()} == pytest.approx({3200: 0.2, 6400: 0.2, 12_800: 1.0})
+
+
+def test_a_run_is_judged_no_more_often_than_it_has_steps_and_once_for_each_measurement(
+    make_specs: MakeSpecs,
+) -> None:
+    spec = make_specs()[0]
+    judged = [replace(spec, evaluations=count) for count in (spec.n_steps, 100 * spec.n_steps)]
+    assert typical_seconds(judged[0]) == typical_seconds(judged[1]) > typical_seconds(spec)
+    steps = typical_seconds(replace(spec, evaluations=1, eval_tokens=1024)) * 2 - typical_seconds(
+        replace(spec, evaluations=1, eval_tokens=2048)
+    )
+    more = replace(spec, measurements=("accuracy", "gap"), exact_match=(2,), transfer=("other",))
+    assert typical_seconds(more) - steps == pytest.approx(4 * (typical_seconds(spec) - steps))

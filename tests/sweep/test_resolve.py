@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isoflop.data import Corpus, Stream
 from isoflop.errors import CorpusError, SpecError
 from isoflop.runs import RunStore, read_studies, run_id
-from isoflop.sweep.resolve import keep_study, resolve, resolve_groups
+from isoflop.sweep.resolve import keep_study, load_corpora, resolve, resolve_groups
 from isoflop.sweep.study import parse_study
 from isoflop.train.partings import Parting, partings
 from isoflop.train.spec import TrainSpec
@@ -68,6 +68,23 @@ def test_rules_follow_the_run() -> None:
     for run, tokens in zip(specs(tokens=[6400, 512000], train=rules), (6400, 512000), strict=True):
         assert run.learning_rate == pytest.approx(2 * run.shape.n_nonembedding**-0.5 * tokens**-0.1)
         assert run.batch_tokens == 16 * round(0.8 * tokens**0.4 / 16)
+
+
+@pytest.mark.parametrize(("train", "parts"), [({"measurements": ["noise"]}, 2), ({"accumulate": 3}, 3)])
+def test_batches_of_a_rule_have_whole_contexts_in_each_part(train: dict[str, Any], parts: int) -> None:
+    rule = {"scale": 2.0, "D": 0.4}
+    tokens = [float(d) for d in np.geomspace(2e3, 9e5, 30)]
+    plain, parted = (specs(tokens=tokens, train={"batch_tokens": rule, **each}) for each in ({}, train))
+    assert any(run.batch_windows % parts for run in plain)
+    for run, other in zip(plain, parted, strict=True):
+        assert other.batch_windows % parts == 0
+        assert other.batch_windows == run.batch_windows or run.batch_windows % parts
+    with pytest.raises(SpecError, match=r"batch_tokens = 80|accumulate = 3"):
+        specs(tokens=[6400.0], train={"batch_tokens": 80, **train})
+    with pytest.raises(SpecError, match=r"batch_tokens = 16|accumulate = 3"):
+        specs(tokens=[6400.0], train={"batch_tokens": {"scale": 16.0}, **train})
+    drawn = {"runs": 8, "tokens": [1e3, 1e5], "batch_tokens": [64.0, 1024.0]}
+    assert not any(run.batch_windows % parts for run in specs(sample=drawn, train=train))
 
 
 def test_published_rules_follow_the_run_by_name() -> None:
@@ -149,6 +166,21 @@ def test_a_corpus_shorter_than_one_context_is_refused(n_train: int, n_held_out: 
     study = parse_study({"shapes": [SHAPE], "tokens": [64], "train": PLAIN})
     with pytest.raises(CorpusError, match=rf"tokens to {what}, less than one context of 16"):
         resolve(study, corpus_of(n_train, n_held_out))
+
+
+def test_transfer_is_into_the_same_tokens(tmp_path: Path) -> None:
+    for name, text in (("own", "some, text\n"), ("other", "text, so me\n")):
+        (tmp_path / f"{name}.txt").write_text(text * 200)
+    np.save(tmp_path / "own.npy", np.arange(1000, dtype=np.uint16) % 200)
+    ask = {"shapes": [SHAPE], "tokens": [64], "train": PLAIN | {"transfer": [str(tmp_path / "other.txt")]}}
+    with pytest.raises(CorpusError, match=r"other.txt', which is text: corpus .*own.npy' holds tokens"):
+        load_corpora(parse_study(ask | {"corpus": str(tmp_path / "own.npy")}), tmp_path / "cache")
+    characters = {"source": str(tmp_path / "own.txt"), "tokenizer": "char"}
+    own, [other] = load_corpora(parse_study(ask | {"corpus": characters}), tmp_path / "cache")
+    assert own.tokenizer == other.tokenizer
+    (tmp_path / "own.txt").write_text("some text\n" * 201)
+    with pytest.raises(CorpusError, match=r"',' is none of the 8 characters .*\n.*takes any text"):
+        load_corpora(parse_study(ask | {"corpus": characters}), tmp_path / "cache")
 
 
 def test_a_vocabulary_too_small_for_the_corpus_is_refused() -> None:

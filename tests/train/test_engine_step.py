@@ -12,6 +12,7 @@ import torch
 
 from isoflop import Shape
 from isoflop.data import Corpus
+from isoflop.kernels.reference import argmax_hits
 from isoflop.runs import Recorder, RunStore
 from isoflop.runs.local import LocalFolder
 from isoflop.train import footprint
@@ -26,6 +27,7 @@ from isoflop.train.windows import WindowOrder
 MakeSpec = Callable[..., TrainSpec]
 
 EXPERTS = Shape(n_layer=2, d_model=16, n_head=2, n_ctx=16, n_vocab=256, n_expert=4, top_k=2, n_dense_layer=1)
+KINDS = ("parameters", "activations")
 
 
 @pytest.fixture
@@ -54,6 +56,38 @@ def test_points_are_those_of_the_plain_models(make_spec: MakeSpec, corpus: Corpu
         assert plain.keys() == made.keys()
         for column, values in plain.items():
             np.testing.assert_allclose(made[column], values, rtol=2e-3, atol=2e-3, err_msg=column)
+
+
+@pytest.mark.parametrize("capacity", [None, 1.0])
+def test_likeliest_tokens_are_told_in_parts_of_the_memory_that_was_predicted(
+    make_spec: MakeSpec, corpus: Corpus, engine: str, monkeypatch: pytest.MonkeyPatch, capacity: float | None
+) -> None:
+    shape = EXPERTS.replace(capacity_factor=capacity)
+    spec = make_spec(engine=engine, shape=shape, measurements=["accuracy"], learning_rate=1e-2)
+    step = EngineStep([spec])
+    batch = torch.from_numpy(WindowOrder(spec, corpus).take(64).astype(np.int64))[None]
+    tokens, targets = batch[..., :-1].contiguous(), batch[..., 1:].contiguous()
+    whole, taken = step.hits(tokens, targets), []
+
+    def recorded(x: torch.Tensor, weight: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        taken.append(x.numel() // x.shape[-1] * len(weight))
+        return argmax_hits(x, weight, wanted)
+
+    monkeypatch.setattr("isoflop.train.language_model.LOGITS_AT_ONCE", 10 * 256)
+    monkeypatch.setattr("isoflop.train.footprint._HITS_TOKENS", 3 * 16)
+    monkeypatch.setattr("isoflop.train.language_model.ops.argmax_hits", recorded)
+    assert torch.equal(step.hits(tokens, targets), whole)
+    assert max(taken) == 10 * 256
+    assert footprint.hits_batch(shape, 64) == (3 if capacity is None else 64)
+    native, plain = (
+        {
+            kind: footprint.needed([make_spec(shape=EXPERTS, engine="native", measurements=names)])[kind]
+            for kind in KINDS
+        }
+        for names in (["accuracy"], [])
+    )
+    assert native["parameters"] - plain["parameters"] == 4 * EXPERTS.n_params
+    assert native["activations"] - plain["activations"] > 4 * 10 * 256
 
 
 def test_squared_gradients_are_those_of_the_plain_model(make_spec: MakeSpec, corpus: Corpus, engine: str) -> None:

@@ -162,7 +162,7 @@ def _vocabulary(source: str, shards: list[Integers]) -> int:
     """One more than the largest token."""
     least, largest = (
         min((int(s.min()) for s in shards if len(s)), default=0),
-        max(int(s.max()) for s in shards if len(s)),
+        max((int(s.max()) for s in shards if len(s)), default=-1),
     )
     if least < 0 or largest >= 2**32:
         raise CorpusError(f"corpus {source!r} has tokens from {least} to {largest}", hint="0 to 2**32 - 1 are tokens")

@@ -45,7 +45,7 @@ class ZipfMarkov:
     def probabilities(self) -> Array:
         """(n_vocab ** order, n_vocab): of the next token, by context; the last token of a context varies fastest."""
         random = np.random.default_rng(self.seed)
-        zipf = np.arange(1, self.n_vocab + 1) ** -self.alpha
+        zipf = np.arange(1.0, self.n_vocab + 1) ** -self.alpha
         zipf /= zipf.sum()
         table = np.zeros((self.n_vocab**self.order, self.n_vocab))
         for known in range(self.order + 1):
@@ -57,9 +57,11 @@ class ZipfMarkov:
     def stationary(self) -> Array:
         """(n_vocab ** order,): how often each context stands, in a text without end."""
         share: Array = np.full(len(self.probabilities), 1 / len(self.probabilities))
-        change, before = 1.0, np.inf
-        while 0 < change < before:  # it shrinks by a factor at every step, until it is rounding
-            following = (share[:, None] * self.probabilities).reshape(self.n_vocab, -1).sum(0)
+        change, before = 2.0, np.inf  # two distributions are never further apart
+        while 0 < change < before:  # it shrinks, until it is rounding: in ``order`` steps, not in each of them
+            following = share
+            for _ in range(self.order):
+                following = (following[:, None] * self.probabilities).reshape(self.n_vocab, -1).sum(0)
             change, before = float(np.abs(following - share).sum()), change
             share = following
         share /= share.sum()

@@ -3,13 +3,14 @@
 A shingle is so many words behind each other. Words are runs of ASCII letters and digits, whatever their case, and every
 other character of a script by itself, so that scripts without spaces have words too. MinHash (Broder 1997) keeps least
 hashes of a document's shingles, here the least in each of ``n_hashes`` bins of one seeded hash (Li 2012), an empty
-bin taking another's (Shrivastava 2017): two documents agree in each with the probability of their similarity. Documents
-that agree in a whole band of minima are then compared by the shingles themselves: nothing is removed by chance. What
-chance can do is to miss a pair, rarely (``rows_of``).
+bin taking another's (Shrivastava 2017): two documents agree in each with the probability of their similarity. Each is
+then compared, by the shingles themselves, with every document kept before it that agrees in a whole band of minima:
+nothing is removed by chance. What chance can do is to miss a pair, rarely (``rows_of``).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
@@ -25,8 +26,8 @@ Indices = NDArray[np.int64]
 _MISSED = 0.01
 """Largest share of pairs just at the threshold that no band may show."""
 
-_REMEMBERED = 256
-"""Shingle sets kept between comparisons: copies of one document often follow each other."""
+_REMEMBERED_BYTES = 1 << 26
+"""Of shingle sets kept between comparisons, about: documents that agree in a band often follow each other."""
 
 _NONE = np.uint64(2**64 - 1)
 _PRIME, _BASIS = np.uint64(1099511628211), np.uint64(14695981039346656037)  # FNV-1a's
@@ -37,7 +38,7 @@ def near_duplicates(texts: Texts, indices: Indices, settings: NearDuplicates) ->
     rows = rows_of(settings.threshold, settings.n_hashes)
     seed = np.random.default_rng(settings.seed).integers(2**64, dtype=np.uint64)
 
-    @lru_cache(_REMEMBERED)
+    @lru_cache(max(2, _REMEMBERED_BYTES * len(texts) // (len(texts.contents.data) + 1)))
     def shingles(index: int) -> Hashes:
         return shingles_of(texts.contents[index], settings.shingle)
 
@@ -45,11 +46,17 @@ def near_duplicates(texts: Texts, indices: Indices, settings: NearDuplicates) ->
     for position, index in enumerate(indices.tolist()):
         keys[position] = _bands(shingles(index), seed, settings.n_hashes, rows)
     kept_instead: dict[int, int] = {}
-    for later, earlier in _candidates(keys):
-        one, other = int(indices[later]), int(indices[earlier])
-        other = kept_instead.get(other, other)
-        if one not in kept_instead and similarity(shingles(one), shingles(other)) >= settings.threshold:
-            kept_instead[one] = other
+    kept: defaultdict[int, list[int]] = defaultdict(list)
+    shared = _shared(keys)
+    for position in np.flatnonzero((shared >= 0).any(axis=1)).tolist():
+        one, agreeing = int(indices[position]), shared[position][shared[position] >= 0].tolist()
+        earlier = sorted(set().union(*map(kept.__getitem__, agreeing)))
+        near = (other for other in earlier if similarity(shingles(one), shingles(other)) >= settings.threshold)
+        if (first := next(near, None)) is not None:
+            kept_instead[one] = first
+            continue
+        for group in agreeing:
+            kept[group].append(one)
     return kept_instead
 
 
@@ -62,9 +69,13 @@ def rows_of(threshold: float, n_hashes: int) -> int:
     return next(rows, 1)
 
 
+@njit(cache=True, nogil=True)
 def similarity(one: Hashes, other: Hashes) -> float:
-    """Jaccard similarity of two sets of shingles: what they share over what either has."""
-    shared = len(np.intersect1d(one, other, assume_unique=True))
+    """Jaccard similarity of two sets of shingles, sorted: what they share over what either has."""
+    shared, i, j = 0, 0, 0
+    while i < len(one) and j < len(other):
+        shared += one[i] == other[j]
+        i, j = i + (one[i] <= other[j]), j + (other[j] <= one[i])
     return shared / (len(one) + len(other) - shared)
 
 
@@ -73,17 +84,14 @@ def shingles_of(content: NDArray[np.uint8], n_words: int) -> Hashes:
     return np.unique(_shingles(content, n_words))
 
 
-def _candidates(keys: Hashes) -> Indices:
-    """Pairs (later, earlier) of rows that share a key, (n, 2) in order: the one before in its column, and the first."""
-    pairs = []
-    for column in keys.T:
-        order = np.argsort(column, kind="stable")
-        same = np.flatnonzero(column[order[1:]] == column[order[:-1]]) + 1
-        begins = np.ones(len(order), bool)
-        begins[same] = False
-        first = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
-        pairs += [np.stack([order[same], order[same - 1]], 1), np.stack([order[same], order[first[same]]], 1)]
-    return np.unique(np.concatenate(pairs), axis=0)
+def _shared(keys: Hashes) -> Indices:
+    """For each key of (n, bands) a number that those have which are equal to it in its column; -1 where none is."""
+    groups = np.full(keys.shape, -1, np.int64)
+    for band, column in enumerate(keys.T):
+        _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+        several = counts[inverse] > 1
+        groups[several, band] = inverse[several] * keys.shape[1] + band
+    return groups
 
 
 @njit(cache=True, nogil=True)

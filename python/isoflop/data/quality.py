@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+import numpy as np
+
 from isoflop.errors import SpecError, nearest
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -125,11 +127,13 @@ def bounds_of(quality: str | Bounds) -> Bounds:
         if quality not in PRESETS:
             raise SpecError(f"quality = {quality!r} is no preset", hint=nearest(quality, PRESETS))
         return PRESETS[quality]
-    for name, (low, high) in quality.items():
+    for name, bounds in quality.items():
         if name not in MEASURES:
             raise SpecError(f"unknown measure {name!r} in quality", hint=nearest(name, MEASURES))
-        if not low <= high:
-            raise SpecError(f"quality {name} = [{low}, {high}] keeps nothing", hint="[least, greatest]")
+        if np.shape(bounds) != (2,):
+            raise SpecError(f"quality {name} = {bounds!r} is not two bounds", hint="[least, greatest]")
+        if not bounds[0] <= bounds[1]:
+            raise SpecError(f"quality {name} = [{bounds[0]}, {bounds[1]}] keeps nothing", hint="[least, greatest]")
     return quality
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,8 @@ Value = int | float | str
 
 
 def read_query(source: str, defaults: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
-    """The name before ``?`` and the options after it, of the types of their defaults; whole numbers may be 1e6.
+    """The name before ``?`` and the options after it, of the types of their defaults; whole numbers may be 1e6, others
+    are finite.
 
     Raises:
         CorpusError: an unknown option, or a value of another type.
@@ -30,9 +32,9 @@ def _value(text: str, key: str, default: Value, source: str) -> Value:
         return text
     try:
         number = float(text)
-        if isinstance(default, float):
+        if isinstance(default, float) and math.isfinite(number):
             return number
-        if number.is_integer():
+        if isinstance(default, int) and number.is_integer():
             return int(number)
     except (ValueError, OverflowError):
         pass

@@ -25,6 +25,10 @@ class NearDuplicates:
     n_hashes: Count = 128
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1 or self.shingle < 1 or self.n_hashes < 1 or self.seed < 0:
+            raise SpecError(f"{self} cannot be", hint="threshold in (0, 1], shingle and n_hashes 1, seed 0, or more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

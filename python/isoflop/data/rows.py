@@ -24,8 +24,14 @@ def read_rows(given: Iterable[Any], column: str) -> Iterator[Document]:
     """Documents of any iterable of texts (str or bytes) or of mappings with the text in ``column``; a null is empty.
 
     Raises:
-        CorpusError: a row lacks the column, or holds something else there.
+        CorpusError: a row lacks the column, or holds something else there; one text, or a mapping of several sets.
     """
+    if isinstance(given, (str, bytes)):
+        raise CorpusError(f"rows = {given[:30]!r}... is one text, not texts", hint="rows=[text], of several documents")
+    if isinstance(given, Mapping):
+        raise CorpusError(
+            "rows is a mapping, whose keys are no texts", hint=f"one of its values: {', '.join(map(str, given))}"
+        )
     return _texts(given, "row", column)
 
 
@@ -82,6 +88,8 @@ def read_dataset(source: str, column: str) -> Iterator[Document]:
     name, options = read_query(source, {"config": "", "split": "train", "revision": "", "documents": 0})
     library = require("datasets", extra="hf")
     name = name.removeprefix(HUGGING_FACE)
+    if not name:
+        raise CorpusError(f"corpus {source!r} names no dataset", hint=f"{HUGGING_FACE}NAME?split=train")
     try:
         rows = library.load_dataset(
             name,

@@ -38,7 +38,7 @@ def nested_subset(stream: Stream, n_tokens: int, *, seed: int) -> Tokens:
 def unique_tokens(
     stream: Stream, n_tokens: int, *, n_ctx: int, at_most: int = 0, allow_repeats: bool = False, source: str = ""
 ) -> int:
-    """How many different tokens of ``stream`` a run of ``n_tokens`` is trained on, in whole contexts of ``n_ctx``.
+    """How many different tokens of ``stream`` a run of ``n_tokens`` is drawn from: of its whole contexts of ``n_ctx``.
 
     Args:
         at_most: draw from no more than these; 0 is no such limit.

@@ -5,7 +5,7 @@
 | ``byte`` | the 256 bytes | 0, which text never holds |
 | ``char`` | the characters of the text, by code point | 0 |
 | ``bpe`` | byte pairs merged by frequency (Sennrich 2016, on bytes as GPT-2 has it), trained on the training text | 0 |
-| a ``tokenizer.json`` | as the Hugging Face tokenizers library reads it | its own |
+| a ``tokenizer.json`` | as the Hugging Face tokenizers library reads it, or as a corpus keeps its own | its own |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from isoflop.data.stream import Tokens, token_type
 from isoflop.data.texts import Piece
-from isoflop.data.tokenizers_library import Library, Pieces, read_library, train_bpe
+from isoflop.data.tokenizers_library import Library, Pieces, train_bpe
 from isoflop.errors import CorpusError, SpecError, nearest, require
 
 _LEAST_BPE = 257
@@ -101,7 +101,10 @@ class Characters:
             tokens = self._token_of[np.where(known, codes, 0)]
             if not (known & (tokens > 0)).all():
                 strange = chr(codes[~known | (tokens == 0)][0])
-                raise CorpusError(f"{strange!r} is none of the {len(self.characters)} characters of this tokenizer")
+                raise CorpusError(
+                    f"{strange!r} is none of the {len(self.characters)} characters of this tokenizer",
+                    hint='tokenizer = "byte" or "bpe" takes any text',
+                )
             yield np.append(tokens, tokens.dtype.type(self.end)) if last else tokens, last
 
     def decode(self, tokens: Sequence[int] | Tokens) -> bytes:
@@ -144,23 +147,40 @@ def make_tokenizer(name: str, n_vocab: int, training: Pieces, whole: Pieces) -> 
             codes[_code_points(piece.text.decode())] = True
         return Characters("".join(map(chr, np.flatnonzero(codes).tolist())))
     if not name.endswith(".json"):
-        raise SpecError(f"tokenizer = {name!r} is unknown", hint=f"{nearest(name, ('byte', 'char', 'bpe'))} Or a .json")
-    return read_library(Path(name).expanduser())
+        raise SpecError(f"tokenizer = {name!r} is unknown", hint=nearest(name, ("byte", "char", "bpe", "FILE.json")))
+    return _read_file(Path(name).expanduser())
 
 
 def key_of(name: str) -> str:
     """What decides the tokens beside the text: the name with the library's version, or the content of a file."""
     if name.endswith(".json"):
-        return read_library(Path(name).expanduser()).to_json()
+        return _read_file(Path(name).expanduser()).to_json()
     return f"{name} {require('tokenizers', extra='train').__version__}" if name == "bpe" else name
 
 
 def read_tokenizer(text: str) -> Tokenizer:
     """The tokenizer that :meth:`Tokenizer.to_json` wrote."""
     values = json.loads(text)
-    if values.get("tokenizer") == "byte":
+    own = values.get("tokenizer") if isinstance(values, dict) else None
+    if own == "byte":
         return Bytes()
-    return Characters(values["characters"]) if values.get("tokenizer") == "char" else Library(text)
+    return Characters(values["characters"]) if own == "char" else Library(text)
+
+
+def _read_file(path: Path) -> Tokenizer:
+    """The tokenizer in a ``tokenizer.json``, of the library or as a corpus keeps it. Raises CorpusError."""
+    try:
+        made = read_tokenizer(path.read_text())
+        made.end  # noqa: B018 - read now, so that a file that is no tokenizer is refused now
+    except OSError as error:
+        raise CorpusError(f"cannot read tokenizer {str(path)!r}: {error.strerror}") from error
+    except CorpusError:
+        raise
+    except Exception as error:  # the library raises Exception itself, what is no JSON or no UTF-8 a ValueError
+        if type(error) is not Exception and not isinstance(error, ValueError):
+            raise
+        raise CorpusError(f"{str(path)!r} is not a tokenizer of the tokenizers library: {error}") from error
+    return made
 
 
 def _code_points(text: str) -> Tokens:

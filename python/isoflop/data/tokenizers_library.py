@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ END = "<|endoftext|>"
 _ENDS = (END, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 _BATCH_PIECES = 256
 _TRAINING_BYTES = 10**8
+_LONG = re.compile(r"(\S{1000}|\s{1000})")
+# The trainer takes a word's length squared: the words of a line without spaces, or of spaces alone, are cut for it.
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,14 @@ class Library:
     def _made(self) -> Any:
         made = require("tokenizers", extra="train").Tokenizer.from_str(self.source)
         made.encode_special_tokens = True  # a text that speaks of an end of document does not end there
+        made.no_truncation()  # which files ask for that were saved with a model of sentences, as of padding
+        made.no_padding()
         return made
 
-    @property
+    @cached_property
     def n_vocab(self) -> int:
-        return int(self._made.get_vocab_size())
+        """One more than the largest token: numbers may be left out."""
+        return 1 + int(max(self._made.get_vocab().values()))
 
     @cached_property
     def end(self) -> int:
@@ -64,22 +69,6 @@ class Library:
         return self.source
 
 
-def read_library(path: Path) -> Library:
-    """The tokenizer in a ``tokenizer.json``. Raises CorpusError where it is none."""
-    try:
-        made = Library(path.read_text())
-        made.end  # noqa: B018 - read now, so that a file that is no tokenizer is refused now
-    except OSError as error:
-        raise CorpusError(f"cannot read tokenizer {str(path)!r}: {error.strerror}") from error
-    except CorpusError:
-        raise
-    except Exception as error:  # the library raises Exception itself
-        if type(error) is not Exception:
-            raise
-        raise CorpusError(f"{str(path)!r} is not a tokenizer of the tokenizers library: {error}") from error
-    return made
-
-
 def train_bpe(n_vocab: int, training: Pieces) -> Library:
     """Byte pairs merged by their frequency in the first 100 MB of ``training``, into ``n_vocab`` tokens."""
     library = require("tokenizers", extra="train")
@@ -97,7 +86,7 @@ def train_bpe(n_vocab: int, training: Pieces) -> Library:
             if left <= 0:
                 return
             left -= len(piece.text)
-            yield piece.text.decode()
+            yield from _LONG.split(piece.text.decode())
 
     tokenizer.train_from_iterator(texts(), trainer)
     return Library(str(tokenizer.to_str()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
@@ -12,6 +14,7 @@ from isoflop.runs.record import RunRecord
 from isoflop.runs.store import RunStore
 
 Array = NDArray[np.float64]
+_RATES = ("learning_rate", "final_learning_rate")
 Curves = tuple[Mapping[str, Array], NDArray[np.str_]]
 
 
@@ -58,18 +61,28 @@ def batch_scan(
     """The :func:`curves` of runs of one shape, whose batch sizes tell the critical one.
 
     They are what :func:`isoflop.fitting.critical_batch` takes: ``critical_batch(*batch_scan(store), levels)``. A study
-    makes such runs with ``batch_scan = [0.25, 0.5, 1, 2, 4]`` and many ``evaluations``.
+    makes such runs with ``batch_scan = [0.25, 0.5, 1, 2, 4]`` and many ``evaluations``. Of runs that differ in their
+    learning rate alone the one that ended best is taken: each batch size has the rate that suits it.
 
     Raises:
         FitError: no such run, several shapes among them, or none with that column.
     """
-    shapes = {str(record.spec["shape"]) for record in _taken(store, runs, settings)}
+    taken = sorted(_taken(store, runs, settings), key=_last_loss)
+    shapes = {str(record.spec["shape"]) for record in taken}
     if len(shapes) != 1:
-        taken = sum(1 for _ in _taken(store, runs, settings))
         raise FitError(
-            f"{taken} finished runs of {len(shapes)} shapes; a batch scan is of one", hint="shape = {...} picks one"
+            f"{len(taken)} finished runs of {len(shapes)} shapes; a batch scan is of one",
+            hint="shape = {...} picks one",
         )
-    return curves(store, runs=runs, loss=loss, **settings)
+    best: dict[str, str] = {}
+    for record in taken:
+        alike = {name: value for name, value in record.spec.items() if name not in _RATES}
+        best.setdefault(json.dumps(alike, sort_keys=True), record.id)
+    return curves(store, runs=set(best.values()), loss=loss)
+
+
+def _last_loss(record: RunRecord) -> float:
+    return (record.result or {}).get("loss", math.inf)
 
 
 def _taken(store: RunStore, runs: Collection[str] | None, settings: Mapping[str, object]) -> Iterator[RunRecord]:

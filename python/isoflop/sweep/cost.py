@@ -1,6 +1,7 @@
 """How long runs take: seconds = steps x (overhead + FLOPs / speed), the two constants measured on this machine.
 
-Evaluations count as the forward passes that they are: a third of the FLOPs of training on as many tokens.
+Evaluations count as the forward passes that they are: a third of the FLOPs of training on as many tokens, and once
+more for each that is measured besides the held-out loss.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class StepTime:
 
     def seconds(self, spec: TrainSpec) -> float:
         """The whole run, its evaluations too."""
-        judged = spec.evaluations * spec.eval_tokens * (1 + len(spec.transfer)) / 3
+        passes = 1 + len(spec.transfer) + ("gap" in spec.measurements) + spec.counts_hits
+        judged = min(spec.evaluations, spec.n_steps) * spec.eval_tokens * passes / 3
         flops = spec.counts()["C_exact_causal"] * (1 + judged / spec.tokens)
         return spec.n_steps * self.overhead + flops / self.flops_per_second
 

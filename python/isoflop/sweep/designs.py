@@ -16,6 +16,7 @@ from isoflop.shape import Shape
 from isoflop.sweep.asking import Asked, Goal, grid, with_scans
 from isoflop.sweep.near import Near, Positive, Sizes
 from isoflop.sweep.settings import TrainSettings, converted
+from isoflop.train.rules import PowerRule
 
 Range = tuple[Positive, Positive]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -93,7 +94,9 @@ class Sample:
                 else space.nearest(_within(self.n_nonembedding, size), common)
             )
             drawn = {"batch_tokens": (self.batch_tokens, batch), "learning_rate": (self.learning_rate, rate)}
-            said: dict[str, Any] = {name: _within(*each) for name, each in drawn.items() if each[0] is not None}
+            said: dict[str, Any] = {
+                name: PowerRule(scale=_within(*each)) for name, each in drawn.items() if each[0] is not None
+            }
             tokens = Goal(_within(goal, length), compute=self.compute is not None).tokens(shape)
             found += with_scans(shape, tokens, replace(train, **said))
         return found

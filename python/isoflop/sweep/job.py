@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import msgspec
+
+from isoflop.data import Corpus
 from isoflop.runs import RunStore
 from isoflop.train.spec import TrainSpec
 
@@ -84,3 +87,10 @@ def make_job(store: RunStore, specs: Sequence[TrainSpec], threads: int, how: How
         "threads": threads,
         "how": asdict(how),
     }
+
+
+def made_with(corpus: Corpus, transfer: Sequence[Corpus], engine: str) -> dict[str, str]:
+    """What the record of a run says of its data, of other corpora that it is judged on, and of what computes it."""
+    others = {"transfer": [other.described() for other in transfer]} if transfer else {}
+    data = {"corpus": corpus.described(), **others}
+    return {"engine": engine, **{name: msgspec.json.encode(said).decode() for name, said in data.items()}}

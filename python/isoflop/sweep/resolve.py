@@ -18,20 +18,28 @@ from isoflop.sweep.settings import TrainSettings
 from isoflop.sweep.study import Group, Study
 from isoflop.train.rules import RULES, follows_tokens, value_of
 from isoflop.train.schedules import FORMS
-from isoflop.train.spec import TrainSpec
+from isoflop.train.spec import TrainSpec, micro_batches
 from isoflop.train.trainable import default_engine
 
 
 def load_corpora(study: Study, cache: Path) -> tuple[Corpus, list[Corpus]]:
     """The corpus of ``study`` and those of its ``transfer``, made in ``cache`` in the same way, into the same tokens.
 
-    Raises as :func:`isoflop.data.load_corpus` does.
+    Raises as :func:`isoflop.data.load_corpus` does, and CorpusError for transfer to text from tokens made elsewhere.
     """
     corpus = load_corpus(study.corpus, cache)
     made = cache / corpus.fingerprint / "tokenizer.json"
     tokenizer = str(made) if study.corpus.tokenizer in ("char", "bpe") else study.corpus.tokenizer
     recipe = replace(study.corpus, tokenizer=tokenizer, n_vocab=0 if made.exists() else study.corpus.n_vocab)
-    return corpus, [load_corpus(replace(recipe, source=source), cache) for source in study.transfer]
+    others = [load_corpus(replace(recipe, source=source), cache) for source in study.transfer]
+    for other in others:
+        if corpus.tokenizer is None and other.tokenizer is not None:
+            raise CorpusError(
+                f"transfer to {other.source!r}, which is text: corpus {corpus.source!r} holds tokens, of a tokenizer "
+                "that is not known here",
+                hint="name shards of the same tokens, or train on text with its tokenizer.json",
+            )
+    return corpus, others
 
 
 def resolve(study: Study, corpus: Corpus, transfer: Sequence[Corpus] = ()) -> list[TrainSpec]:
@@ -165,7 +173,7 @@ def _spec(asked: Asked, least: float, ruling: float, drawn_from: int, source: st
     other; ``drawn_from`` are the least tokens that it is drawn from, however few it takes.
     """
     settings, shape = asked.train, asked.shape
-    batch = max(1, round(asked.batch * _ruled(settings, "batch_tokens", shape, ruling) / shape.n_ctx)) * shape.n_ctx
+    batch = _whole_batch(settings, shape, asked.batch * _ruled(settings, "batch_tokens", shape, ruling))
     n_steps, least_steps, ruling_steps = (max(1, round(d / batch)) for d in (asked.tokens, least, ruling))
     tokens = n_steps * batch
     peak = asked.rate * _ruled(settings, "learning_rate", shape, ruling, batch)
@@ -201,6 +209,17 @@ def _spec(asked: Asked, least: float, ruling: float, drawn_from: int, source: st
         **said,
         engine=settings.engine or default_engine(shape),
     )
+
+
+def _whole_batch(settings: TrainSettings, shape: Shape, tokens: float) -> int:
+    """The batch nearest to ``tokens`` in whole contexts; of a rule, in whole contexts of each of its parts.
+
+    A number that is said is made no other to have parts, nor a batch of fewer contexts than parts: they are refused.
+    """
+    contexts, said = tokens / shape.n_ctx, isinstance(settings.batch_tokens, (int, float))
+    parts = micro_batches(settings.accumulate, settings.measurements)
+    each = 1 if said or contexts < parts else parts
+    return max(1, round(contexts / each)) * each * shape.n_ctx
 
 
 def _ruled(settings: TrainSettings, setting: str, shape: Shape, tokens: float, batch: float | None = None) -> float:

@@ -24,7 +24,8 @@ class TrainSettings:
     to 5e5.
 
     Attributes:
-        batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts.
+        batch_tokens: tokens a step, a number or a rule, published ones by name; rounded to whole contexts, of each part
+            of a batch where a rule says it.
         accumulate: parts of a batch that are in memory one after the other; 1 is the whole batch.
         batch_scan: every run is made once with each of these multiples of its batch: [0.25, 0.5, 1, 2, 4] shows the
             critical batch size.

@@ -20,7 +20,7 @@ import torch
 from isoflop.data import open_corpus
 from isoflop.errors import RunTaken
 from isoflop.runs import Recorder, RunStore, run_id
-from isoflop.sweep.job import How, OnStep
+from isoflop.sweep.job import How, OnStep, made_with
 from isoflop.sweep.launcher import SweepResult
 from isoflop.sweep.torchrun import STOP
 from isoflop.train import Checkpoints, train_stack
@@ -100,10 +100,10 @@ def _make(
             return "taken"
         corpus = open_corpus(store.cache, spec.corpus)
         step = SpreadStep(spec, spread)
-        if recorder is not None:
-            recorder.describe(corpus=msgspec.json.encode(corpus.described()).decode(), engine=step.ran)
-        files = Checkpoints(store.run(run_id(spec.to_dict())), how.checkpoint_every, writes=is_first())
         transfer = [open_corpus(store.cache, each) for each in spec.transfer]
+        if recorder is not None:
+            recorder.describe(**made_with(corpus, transfer, step.ran))
+        files = Checkpoints(store.run(run_id(spec.to_dict())), how.checkpoint_every, writes=is_first())
         try:
             train_stack(
                 [spec],

@@ -29,7 +29,7 @@ import msgspec
 from isoflop.data import Corpus, open_corpus
 from isoflop.errors import IsoflopError, RunTaken, StoreError, TimeIsOver
 from isoflop.runs import Recorder, RunStore
-from isoflop.sweep.job import How
+from isoflop.sweep.job import How, made_with
 from isoflop.train.interrupted import Interrupted
 from isoflop.train.spec import TrainSpec
 
@@ -164,15 +164,16 @@ class Job:
             self._end(index, recorder.record.status, recorder.record.error)
 
         corpora = [_corpus(cache, spec.corpus) for spec in specs]
+        transfer = [[_corpus(cache, each) for each in spec.transfer] for spec in specs]
         step = make_step(specs, threads=self._threads)
-        for recorder, corpus in zip(recorders, corpora, strict=True):
-            recorder.describe(corpus=msgspec.json.encode(corpus.described()).decode(), engine=step.ran)
+        for recorder, corpus, others in zip(recorders, corpora, transfer, strict=True):
+            recorder.describe(**made_with(corpus, others, step.ran))
         train_stack(
             specs,
             corpora,
             recorders,
             step=step,
-            transfer=[[_corpus(cache, each) for each in spec.transfer] for spec in specs],
+            transfer=transfer,
             checkpoints=files,
             progress=lambda k, step: self._step(indices[k], step),
             ended=close,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from isoflop.train.averaging import newest_share
 from isoflop.train.engine.step import Step
-from isoflop.train.footprint import eval_batch
+from isoflop.train.footprint import eval_batch, hits_batch
 from isoflop.train.model import Transformer
+from isoflop.train.parametrisation import Parametrisation
 from isoflop.train.spec import TrainSpec
 
 
@@ -61,7 +62,7 @@ class EngineStep:
         self.active, self.hyper = self._step.active, self._step.hyper
         self.ran = self._step.ran
         self._parametrised = [each.parametrised for each in specs]
-        self._models = {of: Transformer(spec.shape, parametrisation=of) for of in set(self._parametrised)}
+        self._shape, self._models = spec.shape, dict[Parametrisation, Transformer]()
 
     @property
     def squares(self) -> Tensor:
@@ -81,13 +82,21 @@ class EngineStep:
 
     @torch.no_grad()
     def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """By the plain model with the engine's parameters."""
-        found = torch.zeros(tokens.shape, dtype=torch.bool)
+        """By the plain model with the engine's parameters, some sequences at a time."""
+        found, rows = torch.zeros(tokens.shape, dtype=torch.bool), hits_batch(self._shape, self.eval_batch)
         for k in self.active.nonzero().flatten().tolist():
-            model = self._models[self._parametrised[k]]
+            model = self._model(self._parametrised[k])
             model.load_state_dict({name: value[k] for name, value in self._step.judged.items()})
-            found[k] = model.hits(tokens[k], targets[k])
+            for start in range(0, self.eval_batch, rows):
+                part = k, slice(start, start + rows)
+                found[part] = model.hits(tokens[part], targets[part])
         return found
+
+    def _model(self, of: Parametrisation) -> Transformer:
+        """Made when it is first asked for: few runs count hits."""
+        if of not in self._models:
+            self._models[of] = Transformer(self._shape, parametrisation=of)
+        return self._models[of]
 
     def state(self, model: int) -> dict[str, Tensor]:
         """Parameters, moments and, where it keeps one, average as ``KIND.NAME``, and the updates made."""

@@ -13,7 +13,10 @@ from isoflop.train.language_model import LanguageModel
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """Mean loss in nats/token over ``n_tokens`` held-out tokens; the standard error treats windows as independent."""
+    """Mean loss in nats/token over ``n_tokens`` held-out tokens, and how far from that of endless text it may be.
+
+    The standard error counts that windows of one document are alike; of few documents it is still too small.
+    """
 
     mean: float
     standard_error: float
@@ -21,11 +24,25 @@ class HeldOutLoss:
 
 
 def held_out_loss(losses: Tensor) -> HeldOutLoss:
-    """The mean of the losses (windows, n_ctx), nats, of every token of some windows."""
+    """The mean of the losses (windows, n_ctx), nats, of every token of some windows, in the order of the text."""
     per_window = losses.mean(dim=1).double()
-    n = len(per_window)
-    spread = float(per_window.std()) / math.sqrt(n) if n > 1 else math.nan
-    return HeldOutLoss(float(per_window.mean()), spread, losses.numel())
+    return HeldOutLoss(float(per_window.mean()), standard_error(per_window), losses.numel())
+
+
+def standard_error(values: Tensor) -> float:
+    """Of the mean of ``values`` (n,) float64, neighbours among which may be alike; NaN of one alone.
+
+    Their variance and its covariances at all lags, as far as sums of two that follow each other are positive, none
+    counting for more than one before it (Geyer 1992, section 3.3); never less than that of independent values.
+    """
+    n = len(values)
+    if n == 1:
+        return math.nan
+    spectrum = torch.fft.rfft(values - values.mean(), 2 * n)
+    covariances = torch.fft.irfft(spectrum.abs().square(), 2 * n)[:n] / n
+    pairs = covariances[: n // 2 * 2].reshape(-1, 2).sum(dim=1)
+    alike = torch.where((pairs > 0).cumprod(dim=0).bool(), pairs.cummin(dim=0).values, 0.0).sum()
+    return math.sqrt(max(float(values.var()), float(2 * alike - covariances[0])) / n)
 
 
 @torch.no_grad()

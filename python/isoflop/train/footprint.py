@@ -19,7 +19,10 @@ from isoflop.train.engine.parts import part_of, saved_by_mlp, slots_of
 from isoflop.train.spec import TrainSpec
 
 EVAL_BATCH = 64
+LOGITS_AT_ONCE = 1 << 22
+"""Those that are there at a time, or a token's, where only the likeliest tokens are asked for."""
 _FLOAT, _INDEX = 4, 8
+_HITS_TOKENS = 1 << 13
 _LIBRARIES = 80 << 20
 """Bytes that a process has more in memory after its first steps than its tensors take, measured."""
 _EAGER = 1.2
@@ -34,6 +37,11 @@ def eval_batch(spec: TrainSpec) -> int:
     return max(1, max(EVAL_BATCH, spec.batch_windows) // spec.accumulate)
 
 
+def hits_batch(shape: Shape, batch: int) -> int:
+    """Sequences whose likeliest tokens the plain model tells at a time, of ``batch``: all where experts may be full."""
+    return batch if shape.capacity_factor is not None else min(batch, max(1, _HITS_TOKENS // shape.n_ctx))
+
+
 def needed(specs: Sequence[TrainSpec], *, threads: int = 1) -> dict[str, int]:
     """Bytes that the models of ``specs``, one stack, take on ``threads`` threads, by kind.
 
@@ -44,7 +52,23 @@ def needed(specs: Sequence[TrainSpec], *, threads: int = 1) -> dict[str, int]:
     of_tokens = _INDEX * 2 * models * first.shape.n_ctx * (first.batch_windows + eval_batch(first))
     unique = sum(_FLOAT * spec.unique_tokens + _INDEX * spec.unique_tokens // spec.shape.n_ctx for spec in specs)
     average = _FLOAT * first.shape.n_params * sum(spec.averaging != "none" for spec in specs)
+    if first.engine != "torch":
+        for kind, more in _by_hits(specs).items():
+            held[kind] += more
     return {**held, "optimizer": held["optimizer"] + average, "data": of_tokens + unique, "libraries": _LIBRARIES}
+
+
+def _by_hits(specs: Sequence[TrainSpec]) -> dict[str, int]:
+    """What the plain model takes that tells the likeliest tokens: itself, a block's activations, and some logits."""
+    counting, shape = [spec for spec in specs if spec.counts_hits], specs[0].shape
+    if not counting:
+        return {}
+    rows = hits_batch(shape, eval_batch(specs[0]))
+    of_blocks = memory(shape, batch=rows, state="fp32", activation_bytes=_FLOAT).activations
+    return {
+        "parameters": len({spec.parametrised for spec in counting}) * _FLOAT * shape.n_params,
+        "activations": of_blocks // shape.n_layer + 2 * _FLOAT * max(LOGITS_AT_ONCE, shape.n_vocab),
+    }
 
 
 def _moments(spec: TrainSpec) -> int:

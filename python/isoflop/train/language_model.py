@@ -12,6 +12,7 @@ from isoflop.kernels.gpt_parameters import first_value
 from isoflop.kernels.parameter_kinds import kind_of
 from isoflop.shape import Shape
 from isoflop.train.drops import Drops
+from isoflop.train.footprint import LOGITS_AT_ONCE
 from isoflop.train.parametrisation import STANDARD, Parametrisation
 from isoflop.train.trainable import refuse_untrainable
 
@@ -60,7 +61,12 @@ class LanguageModel(nn.Module, ABC):
 
     def hits(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Whether each of ``targets`` (batch, seq) is the likeliest given ``tokens`` (batch, seq): bool."""
-        return ops.argmax_hits(self.hidden(tokens), self._table, targets)
+        hidden, wanted = self.hidden(tokens).flatten(0, 1), targets.flatten()
+        found, rows = torch.empty_like(wanted, dtype=torch.bool), max(1, LOGITS_AT_ONCE // self.shape.n_vocab)
+        for start in range(0, len(wanted), rows):
+            part = slice(start, start + rows)
+            found[part] = ops.argmax_hits(hidden[part], self._table, wanted[part])
+        return found.view(targets.shape)
 
     @property
     def _table(self) -> Tensor:

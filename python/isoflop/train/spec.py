@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -26,8 +27,8 @@ class TrainSpec:
         shape: the architecture.
         corpus: fingerprint of the corpus.
         tokens: D, the tokens processed; a whole number of steps.
-        unique_tokens: how many different training tokens they are drawn from; fewer than ``tokens`` means repeated
-            epochs.
+        unique_tokens: how many different training tokens they are drawn from, in whole contexts; fewer than
+            ``tokens`` means repeated epochs.
         batch_tokens: B, tokens a step; a whole number of contexts.
         accumulate: equal parts of a batch that go through the model one after the other, their gradients added up: the
             same update, but for rounding, in the activations of one part. Experts balance their load in each part.
@@ -157,8 +158,13 @@ class TrainSpec:
 
     @property
     def micro_batches(self) -> int:
-        """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
-        return max(self.accumulate, 2 if "noise" in self.measurements else 1)
+        """Parts of a batch whose gradients are added up: as :func:`micro_batches`."""
+        return micro_batches(self.accumulate, self.measurements)
+
+    @property
+    def counts_hits(self) -> bool:
+        """Whether evaluations ask which held-out tokens are the likeliest."""
+        return "accuracy" in self.measurements or bool(self.exact_match)
 
     def counts(self) -> dict[str, float]:
         """What the run costs: N, n_params, D, training FLOPs C = 6 N D, and all matmuls (``C_exact_causal``).
@@ -168,12 +174,13 @@ class TrainSpec:
         The N of C are those that a token passes, each time it does: :func:`flops_per_token`.
         """
         per_token = flops(self.shape).per_token("exact-causal")
+        unique = min(self.unique_tokens // self.shape.n_ctx * self.shape.n_ctx, self.tokens)
         return {
             "N": self.shape.n_nonembedding,
             "n_params": self.shape.n_params,
             "D": self.tokens,
-            "U": min(self.unique_tokens, self.tokens),
-            "epochs": epochs(self.tokens, min(self.unique_tokens, self.tokens)),
+            "U": unique,
+            "epochs": epochs(self.tokens, unique),
             "C": flops_per_token(self.shape) * self.tokens,
             "C_exact_causal": per_token * self.tokens,
         }
@@ -199,6 +206,11 @@ class TrainSpec:
         if missing:
             raise SpecError(f"a run spec needs {', '.join(missing)}", hint=f"given: {', '.join(values) or 'nothing'}")
         return cls(**{**values, "shape": Shape.from_dict(values["shape"])})
+
+
+def micro_batches(accumulate: int, measurements: Collection[str]) -> int:
+    """Parts of a batch whose gradients are added up: ``accumulate``, two at least where noise is measured."""
+    return max(accumulate, 2 if "noise" in measurements else 1)
 
 
 _OMITTED = (

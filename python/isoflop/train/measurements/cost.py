@@ -1,7 +1,8 @@
 """What a run takes: seconds, joules where processor and GPU count them, and the share of a peak that this makes.
 
 Models trained together share a clock: of every second, and of every joule, each of those still training has an equal
-part. So the costs of the runs of a stack add up to that of the stack.
+part. So the costs of the runs of a stack add up to that of the stack, but for steps that are made once for several of
+them: each has their cost whole, as it has their tokens.
 """
 
 from __future__ import annotations
