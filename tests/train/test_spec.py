@@ -16,8 +16,8 @@ import pytest
 
 from isoflop.errors import ShapeError, SpecError
 from isoflop.runs import run_id
-from isoflop.train import averaging, optimizers
-from isoflop.train.domains import AVERAGES, DOMAINS, OPTIMIZERS
+from isoflop.train import optimizers
+from isoflop.train.domains import DOMAINS, OPTIMIZERS
 from isoflop.train.spec import OMITTED, TrainSpec
 from isoflop.train.trainable import default_engine
 
@@ -188,7 +188,6 @@ def test_what_a_run_makes_no_use_of_is_not_in_its_id(make_spec: MakeSpec) -> Non
 
 def test_names_that_a_spec_takes_are_those_of_the_tables() -> None:
     assert set(OPTIMIZERS) == set(optimizers.OPTIMIZERS)
-    assert set(AVERAGES) == set(averaging.AVERAGES)
 
 
 def test_rates_rise_to_the_peak_and_fall_to_the_final_rate(make_spec: MakeSpec) -> None:

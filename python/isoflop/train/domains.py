@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 from isoflop.errors import SpecError
 from isoflop.train.measurements import MEASUREMENTS
+from isoflop.train.newest import AVERAGES
 from isoflop.train.parametrisation import PARAMETRISATIONS
 from isoflop.train.schedules import FORMS
 from isoflop.train.trainable import ENGINES
 
 OPTIMIZERS = ("adamw", "adafactor", "muon")
 """Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
-AVERAGES = ("none", "ema", "tail")
-"""Names of :data:`isoflop.train.averaging.AVERAGES`, without torch."""
 
 
 class Domain(NamedTuple):

@@ -51,7 +51,7 @@ class TrainSpec:
         dropout: probability.
         z_loss: weight of the squared logarithm of the softmax's denominator.
         balance_loss: weight of the load-balancing loss of each layer of experts.
-        averaging: which average of the weights is evaluated, of :data:`isoflop.train.domains.AVERAGES`.
+        averaging: which average of the weights is evaluated, of :data:`isoflop.train.newest.AVERAGES`.
         averaging_share: of the run, that it reaches over.
         engine: which implementation trains, of :data:`ENGINES`: losses of two differ by rounding.
         precision: of its matrix products.
