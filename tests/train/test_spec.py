@@ -70,7 +70,7 @@ BAD: dict[str, list[Any]] = {
     "beta2": [-0.1, 1.0],
     "weight_decay": [-0.1, math.nan],
     "grad_clip": [0, math.inf],
-    "seed": [-1, 1.5],
+    "seed": [-1, 1.5, 2**64],
     "data_seed": [-1, None],
     "evaluations": [0, 2.0],
     "eval_tokens": [0, 15],

@@ -215,7 +215,8 @@ def flops_per_token(shape: Shape) -> float:
     return 6.0 * shape.n_active_nonembedding * (shape.n_recurrence or 1)
 
 
-def stack_key(spec: TrainSpec) -> tuple[object, ...]:
-    """Runs for which this is equal can be trained as one stack."""
-    alike = spec.optimizer, "noise" in spec.measurements, spec.dropout > 0
-    return spec.shape, spec.batch_tokens, spec.accumulate, spec.engine, spec.precision, *alike
+def stack_key(spec: TrainSpec) -> tuple[tuple[str, object], ...]:
+    """Runs for which this is equal can be trained as one stack: names and values, of a shape each field's."""
+    alike = ("batch_tokens", "accumulate", "engine", "precision", "optimizer")
+    own = {"noise is measured": "noise" in spec.measurements, "anything is dropped": spec.dropout > 0}
+    return tuple({**spec.shape.to_dict(), **{name: getattr(spec, name) for name in alike}, **own}.items())
