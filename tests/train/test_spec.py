@@ -160,6 +160,15 @@ def test_noise_is_measured_over_two_parts_of_a_batch_at_least(make_spec: MakeSpe
         make_spec(batch_tokens=48, tokens=480, measurements=["noise"])
 
 
+def test_a_step_is_judged_once_at_most_and_all_that_is_judged_is_counted(make_spec: MakeSpec) -> None:
+    assert make_spec().evaluate_at == {10, 20, 30, 40}
+    often = make_spec(evaluations=10**9, eval_tokens=32)
+    assert often.evaluate_at == set(range(1, 41))
+    assert often.judged_tokens == 40 * 32
+    assert replace(often, measurements=["gap", "accuracy"], transfer=["another"]).judged_tokens == 4 * 40 * 32
+    assert replace(often, exact_match=[2]).judged_tokens == 2 * 40 * 32
+
+
 def test_measurements_in_any_order_make_the_same_run(make_spec: MakeSpec) -> None:
     one, other = make_spec(measurements=["noise", "gap"]), make_spec(measurements=("gap", "noise", "gap"))
     assert run_id(one.to_dict()) == run_id(other.to_dict())

@@ -26,7 +26,7 @@ class StepTime:
 
     def seconds(self, spec: TrainSpec) -> float:
         """The whole run, its evaluations too."""
-        judged = spec.evaluations * spec.eval_tokens * (1 + len(spec.transfer)) / 3
+        judged = spec.judged_tokens / 3
         flops = spec.counts()["C_exact_causal"] * (1 + judged / spec.tokens)
         return spec.n_steps * self.overhead + flops / self.flops_per_second
 

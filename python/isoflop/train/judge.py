@@ -44,10 +44,6 @@ class Judge:
         if "gap" in spec.measurements:
             self.others["trained_loss"] = trained_windows(spec, corpus)
 
-    @property
-    def wants_hits(self) -> bool:
-        return "accuracy" in self.spec.measurements or bool(self.spec.exact_match)
-
 
 def judge(step: Step, judges: Mapping[int, Judge]) -> dict[int, Measured]:
     """Evaluate the models of ``step`` with these indices: held-out losses, and further columns of their points."""
@@ -59,7 +55,7 @@ def judge(step: Step, judges: Mapping[int, Judge]) -> dict[int, Measured]:
     for k, each in judges.items():
         by_place = loss_by_position(losses[k]) if "position" in each.spec.measurements else {}
         found[k] = held_out_loss(losses[k]), by_place
-    if counting := {k: held_out[k] for k, each in judges.items() if each.wants_hits}:
+    if counting := {k: held_out[k] for k, each in judges.items() if each.spec.wants_hits}:
         for k, hits in _score(step, step.hits, counting).items():
             found[k][1].update(exact_match(hits, judges[k].spec.exact_match))
             if "accuracy" in judges[k].spec.measurements:

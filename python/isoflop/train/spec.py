@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -38,7 +39,8 @@ class TrainSpec:
         grad_clip: largest global gradient norm.
         seed: initialisation and order of the windows.
         data_seed: which tokens: the nested subset.
-        evaluations: how often the held-out loss is measured, evenly spaced; the last is at the end.
+        evaluations: how often the held-out loss is measured, evenly spaced and once a step at most; the last is at the
+            end.
         eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
         patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
             end.
@@ -129,6 +131,23 @@ class TrainSpec:
     def n_steps(self) -> int:
         """S, optimizer steps."""
         return self.tokens // self.batch_tokens
+
+    @property
+    def evaluate_at(self) -> set[int]:
+        """Steps after which the held-out loss is measured: all of them where more evaluations are asked for."""
+        count = min(self.evaluations, self.n_steps)
+        return {math.ceil(self.n_steps * (k + 1) / count) for k in range(count)}
+
+    @property
+    def wants_hits(self) -> bool:
+        """Whether evaluations look for the likeliest token, too."""
+        return "accuracy" in self.measurements or bool(self.exact_match)
+
+    @property
+    def judged_tokens(self) -> int:
+        """Tokens that go through the model in all evaluations, as far as the corpora have so many."""
+        passes = 1 + len(self.transfer) + ("gap" in self.measurements) + self.wants_hits
+        return len(self.evaluate_at) * self.eval_tokens * passes
 
     @property
     def rate_schedule(self) -> Schedule:
