@@ -112,7 +112,8 @@ class TrainSpec:
         demand(falls, "final_learning_rate", self.final_learning_rate, f"a number in [0, {peak}]")
         demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
         demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
-        demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
+        unique = self.unique_tokens
+        demand(unique >= batch, "unique_tokens", unique, f"at least one batch, batch_tokens = {batch}")
         demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
         divides = self.batch_windows % self.accumulate == 0
         demand(divides, "accumulate", self.accumulate, f"a divisor of the {self.batch_windows} contexts of a batch")
