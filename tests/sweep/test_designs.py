@@ -123,6 +123,7 @@ def test_a_sample_may_draw_from_shapes_and_spend_compute() -> None:
         ({"runs": 4, "tokens": [1e4, 1e5]}, r"sample has no shapes to draw from"),
         ({"runs": 4, "tokens": [1e5, 1e4], "n_nonembedding": [1e4, 1e5]}, r"range that falls: \[100000, 10000\]"),
         ({"runs": 0, "tokens": [1e4, 1e5]}, r">= 1.*sample.runs"),
+        ({"runs": 4, "tokens": [1e4, 1e5], "seed": -1}, r">= 0.*sample.seed"),
         ({"runs": 4, "methods": "sobol"}, r"unknown key 'methods' in \[sample\]\n.*did you mean 'method'"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_vocabulary_too_small_for_the_corpus_is_refused() -> None:
     [
         ({"seeds": [-1]}, "seed = -1 must be"),
         ({"beta2": 1.0}, "beta2 = 1.0 must be"),
-        ({"unique_tokens": 8}, "unique_tokens = 8 must be at least one batch, 64"),
+        ({"unique_tokens": 8}, "unique_tokens = 8 must be at least one batch, batch_tokens = 64"),
         ({"unique_tokens": -5}, "unique_tokens = -5 must be"),
         ({"eval_tokens": 8}, "eval_tokens = 8 must be at least one context"),
         ({"evaluations": 0}, "evaluations = 0 must be"),

@@ -80,6 +80,10 @@ def test_squares_of_parts_say_what_those_of_halves_would() -> None:
     assert noise_scale(points, batch_tokens=int(batch)) == pytest.approx(noise / signal)
 
 
+def test_endless_squares_of_a_model_that_diverges_warn_of_nothing() -> None:
+    np.testing.assert_array_equal(of_half(np.full((1, 2), np.inf), 2), [[np.nan, np.inf]])
+
+
 def test_the_native_engine_has_no_more_than_a_part_in_work(make_spec: MakeSpec) -> None:
     shape = make_spec().shape
     assert [part_of(shape, 24, 2, accumulate) for accumulate in (1, 3, 5, 24)] == [12, 6, 4, 1]

@@ -305,6 +305,10 @@ def test_what_does_not_go_is_refused_by_name() -> None:
         Step(shape, models=3, batch=1, backend="reference", lr=[1.0, 2.0])
     with pytest.raises(KernelError, match="there is no hyper-parameter 'lrr'"):
         Step(shape, models=1, batch=1, backend="reference", lrr=1.0)
+    with pytest.raises(KernelError, match=r"dropout is 1.0; it must be in \[0, 1\)"):
+        Step(shape, models=1, batch=1, backend="reference", dropout=1.0)
+    with pytest.raises(KernelError, match=r"lr is \[0.1, nan\]; it must be a number, zero or more"):
+        Step(shape, models=2, batch=1, backend="reference", lr=[0.1, torch.nan])
     with pytest.raises(KernelError, match="2 seeds for 3 models"):
         Step(shape, models=3, batch=1, backend="reference", seeds=[0, 1])
     with pytest.raises(KernelError, match="a batch of 4 sequences does not divide into 3 micro-batches"):

@@ -123,12 +123,19 @@ def test_learning_rates_are_those_of_the_schedule_step_by_step(make_spec: MakeSp
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"shape": WIDER}, {"batch_tokens": 256, "tokens": 5120}, {"measurements": ["noise"]}, {"accumulate": 2}],
+    ("change", "told"),
+    [
+        ({"shape": WIDER}, "; d_model: 16, 32; d_ff: 64, 128; d_head: 8, 16"),
+        ({"batch_tokens": 256, "tokens": 5120}, "; batch_tokens: 128, 256"),
+        ({"measurements": ["noise"]}, "; noise is measured: False, True"),
+        ({"accumulate": 2}, "; accumulate: 1, 2"),
+    ],
     ids=["shape", "batch", "noise", "accumulate"],
 )
-def test_runs_that_do_not_go_together_are_refused(make_spec: MakeSpec, corpus: Corpus, change: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=r"2 runs of 2 kinds cannot be trained together\n.*share shape, batch"):
+def test_runs_that_do_not_go_together_are_refused(
+    make_spec: MakeSpec, corpus: Corpus, change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SpecError, match=rf"2 runs of 2 kinds cannot be trained together{told}\n.*share shape, batch"):
         train_stack([make_spec(), make_spec(**change)], [corpus] * 2, [None] * 2)
 
 

@@ -35,13 +35,13 @@ def some_tokens() -> torch.Tensor:
     return torch.randint(64, (16, 17), generator=torch.Generator().manual_seed(1))
 
 
-def trained(model: LanguageModel, steps: int = 3) -> LanguageModel:
-    optimizer = optimizer_of(model, lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
+def trained(model: LanguageModel, steps: int = 3, optimizer: str = "adamw") -> LanguageModel:
+    moves = optimizer_of(model, optimizer, lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
     tokens = some_tokens()
     for _ in range(steps):
         model(tokens[:, :-1], tokens[:, 1:]).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        moves.step()
+        moves.zero_grad()
     return model
 
 
@@ -79,6 +79,9 @@ def test_rates_of_matrices_fall_with_width_and_rate_times_decay_does_not() -> No
         kind = kind_of(name)
         assert (MUP.rate(kind, shape), MUP.decay(kind, shape)) == (rate, decay), name
         assert STANDARD.rate(kind, shape) == 1.0
+        if kind != "hidden":
+            assert (MUP.rate(kind, shape, "muon"), MUP.decay(kind, shape, "muon")) == (rate, decay), name
+    assert (MUP.rate("hidden", shape, "muon"), MUP.decay("hidden", shape, "muon")) == (0.5, 2.0)
     assert MUP.forward("output", shape) == 0.25
     assert STANDARD.forward("output", shape) == 1.0
 
@@ -89,6 +92,19 @@ def test_attention_of_wider_heads_is_scaled_by_their_width() -> None:
     assert of.attention_scale(shape) == 16**0.5 / 64
     assert of.attention_scale(shape.replace(n_head=8)) == 16**-0.5
     assert MUP.attention_scale(shape) is None
+
+
+def matrix_change(width: int, parametrisation: Parametrisation) -> float:
+    """How far the first step of Muon moves a matrix, in the direction in which that is furthest."""
+    before, after = model_of(width, parametrisation), model_of(width, parametrisation)
+    name = "blocks.1.mlp.fc.weight"
+    moved = trained(after, steps=1, optimizer="muon").get_parameter(name) - before.get_parameter(name)
+    return float(torch.linalg.matrix_norm(moved.detach(), 2))
+
+
+def test_muon_moves_matrices_of_all_widths_as_far_under_mup() -> None:
+    assert matrix_change(256, MUP) == pytest.approx(matrix_change(32, MUP), rel=0.25)
+    assert matrix_change(256, STANDARD) > 2 * matrix_change(32, STANDARD)
 
 
 def logit_change(width: int, parametrisation: Parametrisation) -> float:

@@ -21,10 +21,10 @@ MakeSpec = Callable[..., TrainSpec]
 COMMON: dict[str, Any] = {"unique_tokens": 60 * 128, "warmup_steps": 3, "schedule": "wsd", "evaluations": 3}
 
 
-@pytest.fixture(params=["torch", "native"])
+@pytest.fixture(params=[{"engine": "torch"}, {"engine": "native", "averaging": "tail"}], ids=["torch", "native, tail"])
 def family(request: pytest.FixtureRequest, make_spec: MakeSpec) -> list[TrainSpec]:
     """Cool-downs after 24 and 32 steps of a trunk that goes on to 48, in no order, and a run of another seed."""
-    common = {**COMMON, "engine": request.param}
+    common = {**COMMON, **request.param}
     lengths = [(40, 8), (60, 12), (30, 6)]
     branches = [make_spec(tokens=steps * 128, decay_steps=fall, **common) for steps, fall in lengths]
     return [*branches, make_spec(tokens=30 * 128, decay_steps=6, seed=5, **common)]
@@ -132,6 +132,15 @@ def test_a_shorter_run_at_a_constant_rate_shares_all_but_its_last_step(make_spec
     constant = {**COMMON, "schedule": "constant", "final_learning_rate": 1e-2, "learning_rate": 1e-2}
     long, short = (make_spec(tokens=steps * 128, **constant) for steps in (60, 20))
     assert partings([short, long]) == {0: Parting(1, 19)}
+
+
+@pytest.mark.parametrize(("averaging", "share", "step"), [("tail", 0.1, 32), ("tail", 0.5, 21), ("none", 0.5, 32)])
+def test_runs_part_where_the_average_of_the_shorter_one_begins(
+    make_spec: MakeSpec, averaging: str, share: float, step: int
+) -> None:
+    averaged = {**COMMON, "averaging": averaging, "averaging_share": share}
+    long, short = (make_spec(tokens=steps * 128, decay_steps=steps // 5, **averaged) for steps in (60, 40))
+    assert partings([long, short]) == {1: Parting(0, step)}
 
 
 def test_a_follower_of_a_trunk_that_diverges_has_diverged_too(make_spec: MakeSpec, corpus: Corpus) -> None:

@@ -67,6 +67,12 @@ def test_numbers_and_powers_are_taken_as_they_are() -> None:
     assert value_of("learning_rate", power, shape=GPT2, tokens=D) == 2 * GPT2.n_nonembedding**-0.5 * D**0.25
 
 
+@pytest.mark.parametrize(("power", "told"), [(100.0, "inf"), (-100.0, "0")])
+def test_powers_past_all_numbers_are_refused(power: float, told: str) -> None:
+    with pytest.raises(SpecError, match=rf"learning_rate = PowerRule\(.* gives {told} for N = .*\n.*smaller powers"):
+        value_of("learning_rate", PowerRule(scale=1.0, N=power), shape=GPT2, tokens=D)
+
+
 def test_unknown_rules_are_named_with_the_nearest() -> None:
     with pytest.raises(SpecError, match=r"learning_rate = 'steplaw' is no rule\n.*did you mean 'step-law'"):
         rate("steplaw")

@@ -67,6 +67,11 @@ def test_the_inverse_root_halves_after_three_more_warm_ups() -> None:
     assert rates[899] == pytest.approx(1 / 3)
 
 
+@NAMES
+def test_the_first_step_has_the_whole_rate_without_a_warm_up(form: str) -> None:
+    assert Schedule(form).rates(5)[0] == 1.0
+
+
 @pytest.mark.parametrize("fall", FALLS)
 def test_falls_go_from_one_to_nought(fall: str) -> None:
     np.testing.assert_allclose(FALLS[fall](np.array([0.0, 1.0])), [1.0, 0.0], atol=1e-15)

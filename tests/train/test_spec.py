@@ -16,8 +16,8 @@ import pytest
 
 from isoflop.errors import ShapeError, SpecError
 from isoflop.runs import run_id
-from isoflop.train import averaging, optimizers
-from isoflop.train.domains import AVERAGES, DOMAINS, OPTIMIZERS
+from isoflop.train import optimizers
+from isoflop.train.domains import DOMAINS, OPTIMIZERS
 from isoflop.train.spec import OMITTED, TrainSpec
 from isoflop.train.trainable import default_engine
 
@@ -70,7 +70,7 @@ BAD: dict[str, list[Any]] = {
     "beta2": [-0.1, 1.0],
     "weight_decay": [-0.1, math.nan],
     "grad_clip": [0, math.inf],
-    "seed": [-1, 1.5],
+    "seed": [-1, 1.5, 2**64],
     "data_seed": [-1, None],
     "evaluations": [0, 2.0],
     "eval_tokens": [0, 15],
@@ -160,6 +160,15 @@ def test_noise_is_measured_over_two_parts_of_a_batch_at_least(make_spec: MakeSpe
         make_spec(batch_tokens=48, tokens=480, measurements=["noise"])
 
 
+def test_a_step_is_judged_once_at_most_and_all_that_is_judged_is_counted(make_spec: MakeSpec) -> None:
+    assert make_spec().evaluate_at == {10, 20, 30, 40}
+    often = make_spec(evaluations=10**9, eval_tokens=32)
+    assert often.evaluate_at == set(range(1, 41))
+    assert often.judged_tokens == 40 * 32
+    assert replace(often, measurements=["gap", "accuracy"], transfer=["another"]).judged_tokens == 4 * 40 * 32
+    assert replace(often, exact_match=[2]).judged_tokens == 2 * 40 * 32
+
+
 def test_measurements_in_any_order_make_the_same_run(make_spec: MakeSpec) -> None:
     one, other = make_spec(measurements=["noise", "gap"]), make_spec(measurements=("gap", "noise", "gap"))
     assert run_id(one.to_dict()) == run_id(other.to_dict())
@@ -188,7 +197,6 @@ def test_what_a_run_makes_no_use_of_is_not_in_its_id(make_spec: MakeSpec) -> Non
 
 def test_names_that_a_spec_takes_are_those_of_the_tables() -> None:
     assert set(OPTIMIZERS) == set(optimizers.OPTIMIZERS)
-    assert set(AVERAGES) == set(averaging.AVERAGES)
 
 
 def test_rates_rise_to_the_peak_and_fall_to_the_final_rate(make_spec: MakeSpec) -> None:

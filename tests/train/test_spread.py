@@ -6,18 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from isoflop import Shape
 from isoflop.data import load_corpus
-from isoflop.errors import NotEnoughMemory
+from isoflop.errors import NotEnoughMemory, SpecError
 from isoflop.runs import Recorder, RunStore
+from isoflop.train import spread
 from isoflop.train.footprint import needed_by_process, refuse_share_past_memory
+from isoflop.train.learner import Learner
 from isoflop.train.spec import TrainSpec
+from isoflop.train.spread import SpreadStep
 from isoflop.train.trainer import train
 from proof.spread import CORPUS, spread_run
 
@@ -31,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "warmup_steps": 4,
     "eval_tokens": 1024,
 }
+EXPERTS = SHAPE.replace(n_expert=3, top_k=2, d_expert=16, capacity_factor=1.0)
 SPREAD: dict[str, dict[str, Any]] = {
     "ddp": {"accumulate": 2, "averaging": "ema"},
     "fsdp": {"averaging": "tail", "measurements": ["noise", "accuracy"]},
@@ -77,9 +84,51 @@ def test_a_process_takes_the_memory_that_was_predicted(spread: str) -> None:
     assert found["predicted"] == pytest.approx(found["taken"], rel=0.25)
 
 
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainSpec], list[SpreadStep]]:
+    """The step of each of two processes, neither of which has the other's gradients."""
+
+    def steps(spec: TrainSpec) -> list[SpreadStep]:
+        made = []
+        for rank in range(2):
+            monkeypatch.setattr(spread.dist, "get_world_size", lambda: 2)
+            monkeypatch.setattr(spread.dist, "get_rank", lambda rank=rank: rank)
+            monkeypatch.setattr(spread, "_free_bytes", lambda: 2**40)
+            monkeypatch.setitem(spread.SPREADS, "ddp", (lambda model, spec, device: model.objective, {}))
+            made.append(SpreadStep(spec, "ddp"))
+        return made
+
+    return steps
+
+
+def test_experts_balance_among_the_rows_that_they_do_in_one_process(
+    two_processes: Callable[[TrainSpec], list[SpreadStep]],
+) -> None:
+    spec = TrainSpec(shape=EXPERTS, corpus="none", accumulate=4, balance_loss=1.0, **SETTINGS)
+    windows = torch.randint(16, (1, spec.batch_windows, 17), generator=torch.Generator().manual_seed(0))
+    given = windows[..., :-1], windows[..., 1:]
+    one = Learner(spec)
+    one.gradients(*(each[0] for each in given))
+    shares = two_processes(spec)
+    for step in shares:
+        step._own.learners[0].gradients(*(step._share(each)[0] for each in given))
+    for name, parameter in one.model.named_parameters():
+        grads = [step._own.learners[0].model.get_parameter(name).grad for step in shares]
+        torch.testing.assert_close((grads[0] + grads[1]) / 2, parameter.grad, msg=name)
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 1}, {"accumulate": 2, "measurements": ["noise"]}], ids=str)
+def test_experts_whose_parts_cannot_be_shared_out_are_refused(
+    two_processes: Callable[[TrainSpec], list[SpreadStep]], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(SpecError, match=r"must be a multiple of 2, without measuring noise\n.*accumulate = 2 in"):
+        two_processes(TrainSpec(shape=EXPERTS, corpus="none", **SETTINGS | changes))
+
+
 def test_a_share_past_the_memory_is_refused_in_words() -> None:
     spec = TrainSpec(shape=SHAPE, corpus="none", **SETTINGS)
     total = sum(needed_by_process(spec, "fsdp", 4).values())
+    assert needed_by_process(replace(spec, shape=EXPERTS, accumulate=8), "fsdp", 4)
     refuse_share_past_memory(spec, "fsdp", 4, total)
     refuse_share_past_memory(spec, "fsdp", 4, None)
     with pytest.raises(NotEnoughMemory, match=r"^each of 4 processes with its share of .*\n.*more processes"):

@@ -27,8 +27,7 @@ class StepTime:
 
     def seconds(self, spec: TrainSpec) -> float:
         """The whole run, its evaluations too."""
-        passes = 1 + len(spec.transfer) + ("gap" in spec.measurements) + spec.counts_hits
-        judged = min(spec.evaluations, spec.n_steps) * spec.eval_tokens * passes / 3
+        judged = spec.judged_tokens / 3
         flops = spec.counts()["C_exact_causal"] * (1 + judged / spec.tokens)
         return spec.n_steps * self.overhead + flops / self.flops_per_second
 

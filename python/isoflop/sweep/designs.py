@@ -20,6 +20,7 @@ from isoflop.train.rules import PowerRule
 
 Range = tuple[Positive, Positive]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Sample:
 
     runs: Count
     method: Literal["sobol", "random"] = "sobol"
-    seed: int = 0
+    seed: Natural = 0
     tokens: Range | None = None
     compute: Range | None = None
     n_nonembedding: Range | None = None

@@ -25,7 +25,7 @@ from isoflop.train.spec import TrainSpec
 from isoflop.train.step import Step
 
 NAME = "checkpoint.safetensors"
-_FORMAT = "1"
+_FORMAT = "2"
 _HEADER_BYTES = 10**8
 """Those that the head of a safetensors file takes at most, by its format."""
 

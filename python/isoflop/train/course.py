@@ -54,8 +54,8 @@ class Course:
     def __init__(self, spec: TrainSpec, recorder: Recorder | None) -> None:
         self.spec, self._recorder = spec, recorder
         self.rates = spec.rates()
-        self.evaluate_at = {math.ceil(spec.n_steps * (k + 1) / spec.evaluations) for k in range(spec.evaluations)}
-        self._log_at = _log_steps(spec.n_steps) | self.evaluate_at
+        self._evaluate_at = spec.evaluate_at
+        self._log_at = _log_steps(spec.n_steps) | self._evaluate_at
         self.step = 0
         self.over = self.diverged = False
         self._own = 0
@@ -83,7 +83,7 @@ class Course:
 
     @property
     def evaluation_due(self) -> bool:
-        return self.step in self.evaluate_at and not self.diverged
+        return self.step in self._evaluate_at and not self.diverged
 
     def log(self, shares: Shares, evaluation: Measured | None) -> None:
         """Write the point of this step, an evaluation's measurements in it, if there was one; is the run over?"""

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 from isoflop.errors import SpecError
 from isoflop.train.measurements import MEASUREMENTS
+from isoflop.train.newest import AVERAGES
 from isoflop.train.parametrisation import PARAMETRISATIONS
 from isoflop.train.schedules import FORMS
 from isoflop.train.trainable import ENGINES
 
 OPTIMIZERS = ("adamw", "adafactor", "muon")
 """Names of :data:`isoflop.train.optimizers.OPTIMIZERS`, without torch."""
-AVERAGES = ("none", "ema", "tail")
-"""Names of :data:`isoflop.train.averaging.AVERAGES`, without torch."""
 
 
 class Domain(NamedTuple):
@@ -76,7 +75,8 @@ _BELOW_ONE = Domain("a number in [0, 1)", _real, lambda value: 0 <= value < 1)
 DOMAINS: Mapping[str, Domain] = {
     "corpus": Domain("the fingerprint of a corpus", _text),
     **dict.fromkeys(("tokens", "unique_tokens", "batch_tokens", "accumulate", "evaluations", "eval_tokens"), _COUNT),
-    **dict.fromkeys(("warmup_steps", "patience", "seed", "data_seed", "decay_steps"), _NATURAL),
+    "seed": Domain("a whole number from 0 to 2^64 - 1", _whole, lambda value: 0 <= value < 2**64),
+    **dict.fromkeys(("warmup_steps", "patience", "data_seed", "decay_steps"), _NATURAL),
     **dict.fromkeys(("base_width", "base_head"), _COUNT),
     **dict.fromkeys(("learning_rate", "grad_clip"), _POSITIVE),
     **dict.fromkeys(("final_learning_rate", "weight_decay", "z_loss", "balance_loss", "early_stop"), _NOT_NEGATIVE),

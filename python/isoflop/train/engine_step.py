@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from isoflop.train.averaging import newest_share
 from isoflop.train.engine.step import Step
 from isoflop.train.footprint import eval_batch, hits_batch
 from isoflop.train.model import Transformer
+from isoflop.train.newest import newest_share
 from isoflop.train.parametrisation import Parametrisation
 from isoflop.train.spec import TrainSpec
 

@@ -154,6 +154,14 @@ HELD: Mapping[str, Callable[[TrainSpec, int, int], dict[str, int]]] = {
 """Bytes by kind of so many models like that of a spec, on so many threads, by engine."""
 
 
+def parts_of_process(spec: TrainSpec, processes: int) -> int:
+    """Parts of a batch that each of ``processes`` takes one after the other: its rows of all of them.
+
+    Experts, which balance their load among all rows of a part, have whole ones: each process its share of these.
+    """
+    return spec.accumulate if spec.shape.n_expert is None else spec.accumulate // processes
+
+
 def needed_by_process(spec: TrainSpec, spread: str, processes: int) -> dict[str, int]:
     """Bytes that each of ``processes`` takes which train one model together, by kind.
 
@@ -161,7 +169,8 @@ def needed_by_process(spec: TrainSpec, spread: str, processes: int) -> dict[str,
     of what it computes with two blocks whole, with their gradients, and what is outside the blocks; the whole model
     is there once, before it is parted.
     """
-    kinds = needed([replace(spec, batch_tokens=spec.batch_tokens // processes)])
+    parts = parts_of_process(spec, processes)
+    kinds = needed([replace(spec, batch_tokens=spec.batch_tokens // processes, accumulate=parts)])
     if spread == "ddp":
         return {**kinds, "gradients": kinds["gradients"] + _FLOAT * spec.shape.n_params}
     part = {kind: -(-kinds[kind] // processes) for kind in ("parameters", "optimizer", "gradients")}

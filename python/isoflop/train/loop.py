@@ -134,9 +134,13 @@ def train_stack(
 
 def refuse_mixture(specs: Sequence[TrainSpec]) -> None:
     """Raise SpecError where ``specs`` are none, or cannot be trained as one stack."""
-    if len(keys := {stack_key(spec) for spec in specs}) != 1:
+    keys = dict.fromkeys(stack_key(spec) for spec in specs)
+    if len(keys) != 1:
+        kinds = [dict(key) for key in keys]
+        named = {name: dict.fromkeys(kind.get(name) for kind in kinds) for kind in kinds for name in kind}
+        differ = [f"; {name}: {', '.join(map(repr, each))}" for name, each in named.items() if len(each) > 1]
         raise SpecError(
-            f"{len(specs)} runs of {len(keys)} kinds cannot be trained together",
+            f"{len(specs)} runs of {len(keys)} kinds cannot be trained together{''.join(differ)}",
             hint="the runs of a stack share shape, batch, its parts, engine, precision, optimizer, and whether noise "
             "is measured and anything dropped",
         )

@@ -134,13 +134,14 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {"adamw": _adamw, "adafacto
 matrices between widths, AdamW on all else. ``betas`` are AdamW's alone."""
 
 
-def parameter_groups(model: LanguageModel, *, weight_decay: float) -> Groups:
+def parameter_groups(model: LanguageModel, optimizer: str = "adamw", *, weight_decay: float) -> Groups:
     """The parameters of ``model`` in groups: ``params``, ``kind``, ``scale`` and ``weight_decay`` of each."""
     of, shape = model.parametrisation, model.shape
     found: dict[tuple[Any, ...], list[Tensor]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         kind = kind_of(name)
-        found[kind, of.rate(kind, shape), weight_decay * of.decay(kind, shape)].append(parameter)
+        scale, decay = of.rate(kind, shape, optimizer), of.decay(kind, shape, optimizer)
+        found[kind, scale, weight_decay * decay].append(parameter)
     return [
         {"params": params, "kind": kind, "scale": scale, "weight_decay": decay}
         for (kind, scale, decay), params in found.items()
@@ -157,7 +158,7 @@ def optimizer_of(
     """
     if name not in OPTIMIZERS:
         raise SpecError(f"unknown optimizer {name!r}", hint=nearest(str(name), OPTIMIZERS))
-    made = OPTIMIZERS[name](parameter_groups(model, weight_decay=weight_decay), lr=lr, betas=betas)
+    made = OPTIMIZERS[name](parameter_groups(model, name, weight_decay=weight_decay), lr=lr, betas=betas)
     set_rate(made, lr)
     return made
 

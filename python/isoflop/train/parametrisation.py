@@ -22,11 +22,13 @@ class Powers:
     Attributes:
         std: of the first values (:func:`isoflop.kernels.gpt_parameters.first_value`).
         rate: of the learning rate of Adam and of what moves like it.
+        muon: of that of Muon, which moves hidden matrices alone.
         forward: of what the parameter makes of its input.
     """
 
     std: float = 0.0
     rate: float = 0.0
+    muon: float = 0.0
     forward: float = 0.0
 
 
@@ -34,13 +36,15 @@ PARAMETRISATIONS: Mapping[str, Mapping[Kind, Powers]] = {
     "standard": {"embedding": Powers(), "hidden": Powers(), "output": Powers(), "vector": Powers()},
     "mup": {
         "embedding": Powers(std=0.5),
-        "hidden": Powers(rate=-1.0),
+        "hidden": Powers(rate=-1.0, muon=-0.5),
         "output": Powers(std=0.5, forward=-1.0),
         "vector": Powers(),
     },
 }
 """muP is Yang et al. 2022 (arXiv 2203.03466), table 8, for Adam, in the form that tied embeddings can have: tables keep
-their spread and their learning rate at every width, the logits are divided by m."""
+their spread and their learning rate at every width, the logits are divided by m. Muon's changes have all directions of
+a matrix, and are larger in each by sqrt(width) where their numbers have the size of Adam's; that size of a direction is
+what must stay (Yang, Simon and Bernstein 2023, arXiv 2310.17813, condition 1)."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,14 @@ class Parametrisation:
         """Multiplier of the spread of the first values of parameters of that kind."""
         return float(self.ratio(shape) ** self._powers(kind).std)
 
-    def rate(self, kind: Kind, shape: Shape) -> float:
+    def rate(self, kind: Kind, shape: Shape, optimizer: str = "adamw") -> float:
         """Multiplier of their learning rate."""
-        return float(self.ratio(shape) ** self._powers(kind).rate)
+        powers = self._powers(kind)
+        return float(self.ratio(shape) ** (powers.muon if (optimizer, kind) == ("muon", "hidden") else powers.rate))
 
-    def decay(self, kind: Kind, shape: Shape) -> float:
+    def decay(self, kind: Kind, shape: Shape, optimizer: str = "adamw") -> float:
         """Multiplier of their weight decay: learning rate times decay stay as they are; 0 for gains and biases."""
-        return 0.0 if kind == "vector" else 1 / self.rate(kind, shape)
+        return 0.0 if kind == "vector" else 1 / self.rate(kind, shape, optimizer)
 
     def forward(self, kind: Kind, shape: Shape) -> float:
         """Multiplier of what parameters of that kind make of their input: of the logits, for ``"output"``."""

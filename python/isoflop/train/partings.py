@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.train.newest import newest_share
 from isoflop.train.spec import TrainSpec
 
-# What does not change the steps already made, or shows in their rates.
+# What does not change the steps already made, or shows in their rates and their averages.
 _FREE = {
-    *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps"),
+    *("tokens", "learning_rate", "final_learning_rate", "warmup_steps", "schedule", "decay_steps", "averaging_share"),
     *("evaluations", "eval_tokens", "patience", "early_stop", "measurements", "exact_match", "transfer"),
 }
 _LEAST_SHARE = 0.1
@@ -36,10 +37,16 @@ def trained_so_far(spec: TrainSpec, rates: NDArray[np.float64]) -> str:
     """A hash of everything in a run that its steps at ``rates``, the first of it, depend on."""
     same = {name: value for name, value in spec.to_dict().items() if name not in _FREE}
     same["noise"] = "noise" in spec.measurements
-    same["n_steps"] = None if spec.averaging == "none" else spec.n_steps  # averages reach over a share of them
     digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
     digest.update(rates.tobytes())
+    digest.update(_newest(spec, len(rates)).tobytes())
     return digest.hexdigest()
+
+
+def _newest(spec: TrainSpec, steps: int) -> NDArray[np.float64]:
+    """The share of the newest weights in what is judged after each of the first ``steps``, (steps,)."""
+    newest = newest_share(spec.averaging, n_steps=spec.n_steps, share=spec.averaging_share)
+    return np.array([newest(step + 1) for step in range(steps)])
 
 
 def partings(specs: Sequence[TrainSpec]) -> Mapping[int, Parting]:
@@ -51,10 +58,11 @@ def partings(specs: Sequence[TrainSpec]) -> Mapping[int, Parting]:
         trunk = longest.setdefault(kind, k)
         if trunk == k:
             continue
-        mine, its = specs[k].rates(), specs[trunk].rates()[: specs[k].n_steps]
-        differ = np.flatnonzero(mine != its)
-        step = min(int(differ[0]) if differ.size else len(mine), len(mine) - 1)
-        if step >= _LEAST_SHARE * len(mine):
+        n_steps = specs[k].n_steps
+        mine, its = (np.stack([of.rates()[:n_steps], _newest(of, n_steps)]) for of in (specs[k], specs[trunk]))
+        differ = np.flatnonzero((mine != its).any(0))
+        step = int(differ[0]) if differ.size else n_steps - 1
+        if step >= _LEAST_SHARE * n_steps:
             found[k] = Parting(trunk, step)
     return found
 

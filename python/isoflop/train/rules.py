@@ -6,6 +6,7 @@ non-embedding parameters, D tokens.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +36,11 @@ class PowerRule:
     B: float = 0.0
 
     def at(self, n_nonembedding: int, tokens: float, batch: float = 1.0) -> float:
-        return float(self.scale * n_nonembedding**self.N * tokens**self.D * batch**self.B)
+        """Its value, infinite where that is past all numbers."""
+        try:
+            return float(self.scale * n_nonembedding**self.N * tokens**self.D * batch**self.B)
+        except OverflowError:
+            return math.inf
 
 
 @dataclass(frozen=True)
@@ -89,14 +94,15 @@ def value_of(
 
     Raises:
         SpecError: no rule of that name, a rule that needs ``loss`` or ``batch`` without one, or a rule that gives
-            nothing positive, as Kaplan's learning rate above N = 1.2e10.
+            nothing positive and finite, as Kaplan's learning rate above N = 1.2e10.
     """
     if isinstance(value, PowerRule):
         if value.B and batch is None:
             raise SpecError(
                 f"{setting} cannot follow B", hint="the learning rate can, or give it powers of N and D alone"
             )
-        return value.at(shape.n_nonembedding, tokens, batch or 1.0)
+        found = value.at(shape.n_nonembedding, tokens, batch or 1.0)
+        return _refuse_no_setting(found, setting, value, shape, hint="another scale, or smaller powers")
     if not isinstance(value, str):
         return value
     refuse_unknown_rule(setting, value)
@@ -115,11 +121,14 @@ def value_of(
         "L": lambda: loss,
     }
     found = float(law.predict(preset.values, **{name: inputs[name]() for name in law.inputs}))
-    if found <= 0:
-        raise SpecError(
-            f"{setting} = {value!r} gives {found:.3g} for N = {shape.n_nonembedding:,}", hint=f"{preset.note}"
-        )
-    return found
+    return _refuse_no_setting(found, setting, value, shape, hint=preset.note)
+
+
+def _refuse_no_setting(found: float, setting: str, value: Setting, shape: Shape, *, hint: str | None) -> float:
+    """What was ``found``. Raises SpecError where it is nothing that is positive and finite."""
+    if 0 < found < math.inf:
+        return found
+    raise SpecError(f"{setting} = {value!r} gives {found:.3g} for N = {shape.n_nonembedding:,}", hint=hint)
 
 
 def follows_tokens(setting: str, value: Setting) -> bool:

@@ -120,9 +120,9 @@ class Schedule:
         at = np.asarray(step, np.float64)
         if at.size and not (at.min() >= 0 and at.max() < n_steps):
             raise SpecError(f"steps {at.min():g} to {at.max():g} of a run of {n_steps}; they count from 0")
-        form, decay = FORMS[self.form], self.decay_steps(n_steps)
-        rising = np.minimum((at + 1) / max(1, self.warmup), 1.0)
-        held = HOLDS[form.hold](np.maximum(at + 1 - self.warmup, 0.0) / max(1, self.warmup))
+        form, decay, warmup = FORMS[self.form], self.decay_steps(n_steps), max(1, self.warmup)
+        rising = np.minimum((at + 1) / warmup, 1.0)
+        held = HOLDS[form.hold](np.maximum(at + 1 - warmup, 0.0) / warmup)
         fallen = np.clip((at + 1 - (n_steps - decay)) / max(1, decay), 0.0, 1.0) if decay else np.zeros_like(at)
         return np.asarray(rising * held * (self.final + (1 - self.final) * FALLS[form.fall](fallen)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
@@ -39,7 +40,8 @@ class TrainSpec:
         grad_clip: largest global gradient norm.
         seed: initialisation and order of the windows.
         data_seed: which tokens: the nested subset.
-        evaluations: how often the held-out loss is measured, evenly spaced; the last is at the end.
+        evaluations: how often the held-out loss is measured, evenly spaced and once a step at most; the last is at the
+            end.
         eval_tokens: held-out tokens of each evaluation, the same for every run of a corpus.
         patience: stop after so many evaluations without a better held-out loss and report the best; 0 trains to the
             end.
@@ -52,7 +54,7 @@ class TrainSpec:
         dropout: probability.
         z_loss: weight of the squared logarithm of the softmax's denominator.
         balance_loss: weight of the load-balancing loss of each layer of experts.
-        averaging: which average of the weights is evaluated, of :data:`isoflop.train.domains.AVERAGES`.
+        averaging: which average of the weights is evaluated, of :data:`isoflop.train.newest.AVERAGES`.
         averaging_share: of the run, that it reaches over.
         engine: which implementation trains, of :data:`ENGINES`: losses of two differ by rounding.
         precision: of its matrix products.
@@ -111,7 +113,8 @@ class TrainSpec:
         demand(falls, "final_learning_rate", self.final_learning_rate, f"a number in [0, {peak}]")
         demand(batch % n_ctx == 0, "batch_tokens", batch, f"a multiple of n_ctx = {n_ctx}")
         demand(self.tokens % batch == 0, "tokens", self.tokens, f"a multiple of batch_tokens = {batch}")
-        demand(self.unique_tokens >= batch, "unique_tokens", self.unique_tokens, f"at least one batch, {batch}")
+        unique = self.unique_tokens
+        demand(unique >= batch, "unique_tokens", unique, f"at least one batch, batch_tokens = {batch}")
         demand(self.eval_tokens >= n_ctx, "eval_tokens", self.eval_tokens, f"at least one context, n_ctx = {n_ctx}")
         divides = self.batch_windows % self.accumulate == 0
         demand(divides, "accumulate", self.accumulate, f"a divisor of the {self.batch_windows} contexts of a batch")
@@ -130,6 +133,18 @@ class TrainSpec:
     def n_steps(self) -> int:
         """S, optimizer steps."""
         return self.tokens // self.batch_tokens
+
+    @property
+    def evaluate_at(self) -> set[int]:
+        """Steps after which the held-out loss is measured: all of them where more evaluations are asked for."""
+        count = min(self.evaluations, self.n_steps)
+        return {math.ceil(self.n_steps * (k + 1) / count) for k in range(count)}
+
+    @property
+    def judged_tokens(self) -> int:
+        """Tokens that go through the model in all evaluations, as far as the corpora have so many."""
+        passes = 1 + len(self.transfer) + ("gap" in self.measurements) + self.counts_hits
+        return len(self.evaluate_at) * self.eval_tokens * passes
 
     @property
     def rate_schedule(self) -> Schedule:
@@ -227,7 +242,8 @@ def flops_per_token(shape: Shape) -> float:
     return 6.0 * shape.n_active_nonembedding * (shape.n_recurrence or 1)
 
 
-def stack_key(spec: TrainSpec) -> tuple[object, ...]:
-    """Runs for which this is equal can be trained as one stack."""
-    alike = spec.optimizer, "noise" in spec.measurements, spec.dropout > 0
-    return spec.shape, spec.batch_tokens, spec.accumulate, spec.engine, spec.precision, *alike
+def stack_key(spec: TrainSpec) -> tuple[tuple[str, object], ...]:
+    """Runs for which this is equal can be trained as one stack: names and values, of a shape each field's."""
+    alike = ("batch_tokens", "accumulate", "engine", "precision", "optimizer")
+    own = {"noise is measured": "noise" in spec.measurements, "anything is dropped": spec.dropout > 0}
+    return tuple({**spec.shape.to_dict(), **{name: getattr(spec, name) for name in alike}, **own}.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from isoflop.errors import SpecError, nearest
-from isoflop.train.footprint import refuse_share_past_memory
+from isoflop.train.footprint import parts_of_process, refuse_share_past_memory
 from isoflop.train.language_model import LanguageModel
 from isoflop.train.learner import Objective
 from isoflop.train.plain import PlainStep
@@ -125,8 +126,14 @@ def refuse_unspreadable(spec: TrainSpec, spread: str) -> None:
     """Raise SpecError for an unknown ``spread``, and for a run that it does not train."""
     if spread not in SPREADS:
         raise SpecError(f"unknown spread {spread!r}", hint=nearest(spread, SPREADS))
-    world = dist.get_world_size()
-    if spec.batch_windows % (world * spec.micro_batches):
+    world, experts = dist.get_world_size(), spec.shape.n_expert is not None
+    if experts and world > 1 and (spec.accumulate % world or "noise" in spec.measurements):
+        raise SpecError(
+            f"experts balance their load in whole parts of a batch, of which none can be shared out among {world} "
+            f"processes: accumulate = {spec.accumulate} must be a multiple of {world}, without measuring noise",
+            hint=f"accumulate = {-(-spec.accumulate // world) * world} in [train]",
+        )
+    if not experts and spec.batch_windows % (world * spec.micro_batches):
         raise SpecError(
             f"{spec.batch_windows} contexts of a batch, in {spec.micro_batches} parts, cannot be shared out among "
             f"{world} processes",
@@ -164,8 +171,9 @@ class SpreadStep:
         gpu = torch.cuda.is_available()
         self._device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
         lay_out = SPREADS[spread][0]
-        self._own = PlainStep([spec], lambda model: lay_out(model, spec, self._device))
-        self.batch, self._parts = self._own.batch, spec.micro_batches
+        own = replace(spec, accumulate=parts_of_process(spec, self._world))
+        self._own = PlainStep([own], lambda model: lay_out(model, own, self._device))
+        self.batch, self._parts = self._own.batch, spec.micro_batches if spec.shape.n_expert is None else 1
         self.eval_batch = -(-self._own.eval_batch // self._world) * self._world
         self.parts, self.active, self.hyper, self.squares = (
             self._own.parts, self._own.active, self._own.hyper, self._own.squares,
@@ -190,7 +198,10 @@ class SpreadStep:
         self._own.load_state(model, state)
 
     def _share(self, rows: Tensor, parts: int = 1) -> Tensor:
-        """Of each of ``parts`` of the rows, so that micro-batches are of the rows that they have in one process."""
+        """Of each of ``parts`` of the rows, so that micro-batches are of the rows that they have in one process.
+
+        Of one part, rows that follow each other: whole micro-batches.
+        """
         apart = rows.reshape(len(rows), parts, self._world, -1, rows.shape[-1])
         return apart[:, :, self._rank].flatten(1, 2).to(self._device)
 

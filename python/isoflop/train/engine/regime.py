@@ -18,6 +18,7 @@ ADAMW = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0
 DEFAULTS = ADAMW | {"z_loss": 0.0, "dropout": 0.0, "newest": 1.0, "balance_loss": 0.01}
 """``z_loss`` weighs the square of the log-sum-exp, ``balance_loss`` the load-balancing loss of each layer of experts;
 ``newest`` is the share of the newest weights in their average."""
+_BELOW_ONE = ("beta1", "beta2", "dropout")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,19 @@ class Regime:
 
 
 def by_model(hyper: Mapping[str, Values], models: int, defaults: Mapping[str, float]) -> dict[str, Tensor]:
-    """(K,) float64 of each of ``defaults``; KernelError for a name that is not there, or as many values as no model."""
+    """(K,) float64 of each of ``defaults``.
+
+    Raises KernelError for a name that is not there, as many values as no model, and a value that is no number, below 0
+    or, of ``_BELOW_ONE``, 1 or more.
+    """
     for name in hyper.keys() - defaults.keys():
         raise KernelError(f"there is no hyper-parameter {name!r}", hint=nearest(name, defaults))
     values = {name: torch.as_tensor(hyper.get(name, usual), dtype=torch.float64) for name, usual in defaults.items()}
     for name, value in values.items():
         if value.ndim and tuple(value.shape) != (models,):
             raise KernelError(f"{name} has {tuple(value.shape)} values; one, or one for each of {models} models")
+        share = name in _BELOW_ONE
+        if not (value >= 0).all() or (share and (value >= 1).any()):
+            allowed = "in [0, 1)" if share else "a number, zero or more"
+            raise KernelError(f"{name} is {value.tolist()}; it must be {allowed}")
     return {name: value.expand(models).contiguous() for name, value in values.items()}

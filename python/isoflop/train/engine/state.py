@@ -10,7 +10,7 @@ from torch import Tensor
 
 from isoflop.errors import KernelError
 from isoflop.kernels.gpt_parameters import first_values
-from isoflop.kernels.parameter_kinds import kind_of
+from isoflop.kernels.parameter_kinds import Kind, kind_of
 from isoflop.kernels.parameter_sizes import parameter_sizes
 from isoflop.shape import Shape
 from isoflop.train.engine.flat import KINDS, Flat
@@ -42,7 +42,7 @@ class State:
         )
         self.rows = torch.stack([regime.hyper[name] for name in DEFAULTS], dim=1)
         given = regime.parametrisations
-        self.factors = _doubles([[(of.rate(kind, shape), of.decay(kind, shape)) for kind in KINDS] for of in given])
+        self.factors = _doubles([[factors_of(shape, regime, of, kind) for kind in KINDS] for of in given])
         self.scales = scales_of(shape, given)
         named = self.flat.views(self.params)
         for k, begun in enumerate(begin(shape, regime)):  # one by one: no copy of the stack
@@ -152,6 +152,11 @@ def refuse_form(name: str, given: Tensor, form: tuple[int, ...]) -> None:
     if given.dtype != torch.int64 or tuple(given.shape) != form:
         kind = str(given.dtype).removeprefix("torch.")
         raise KernelError(f"{name} are {tuple(given.shape)} {kind}; needed: {form} int64")
+
+
+def factors_of(shape: Shape, regime: Regime, of: Parametrisation, kind: Kind) -> tuple[float, float]:
+    """What multiplies the learning rate and the decay of parameters of that kind."""
+    return of.rate(kind, shape, regime.optimizer), of.decay(kind, shape, regime.optimizer)
 
 
 def _doubles(values: object) -> Tensor:

@@ -242,5 +242,5 @@ def _refuse_sizes(models: int, batch: int, micro_batches: int, dtype: torch.dtyp
 
 def _refuse_device(device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise KernelError("TrainStep: torch sees no GPU", hint="isoflop.train.train trains on the host")
+        raise KernelError("TrainStep: torch sees no GPU", hint='engine = "native" trains on the CPU')
     refuse_host("TrainStep", "the model", torch.empty(0, device=device))

@@ -16,6 +16,7 @@ from isoflop.kernels.signatures import OPS
 from isoflop.shape import Shape
 from isoflop.train.engine.moments import MOMENTS
 from isoflop.train.engine.regime import Regime
+from isoflop.train.engine.state import factors_of
 from isoflop.train.optimizers import MUON_MOMENTUM, MUON_RMS
 
 
@@ -135,6 +136,5 @@ def _varied(regime: Regime) -> bool:
 
 def _factors(shape: Shape, regime: Regime, names: Sequence[str], device: torch.device) -> Tensor:
     """(tensors, 2, K) float32: what multiplies the learning rate and the decay of each parameter."""
-    kinds, given = [kind_of(name) for name in names], regime.parametrisations
-    rows = [[[of.rate(kind, shape) for of in given], [of.decay(kind, shape) for of in given]] for kind in kinds]
-    return torch.tensor(rows, device=device)
+    of_models = [[factors_of(shape, regime, of, kind_of(name)) for of in regime.parametrisations] for name in names]
+    return torch.tensor(of_models, device=device).transpose(1, 2).contiguous()

@@ -21,10 +21,12 @@ HALF, WHOLE = "grad_square_half", "grad_square"
 def of_half(squares: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
     """The mean squared gradients (K, 2) of half a batch and of all of it, from those of a ``parts``-th of it.
 
-    Both are |G|^2 + tr(Sigma)/b in expectation, b being the tokens they are of: a line in 1/b.
+    Both are |G|^2 + tr(Sigma)/b in expectation, b being the tokens they are of: a line in 1/b. Those of a model that
+    diverges may be endless, and what follows of them no number.
     """
     part, whole = squares.T
-    return np.stack([whole + (part - whole) / (parts - 1), whole], axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.stack([whole + (part - whole) / (parts - 1), whole], axis=1)
 
 
 def noise_scale(points: Mapping[str, NDArray[np.float64]], *, batch_tokens: int, since: int = 0) -> float:
