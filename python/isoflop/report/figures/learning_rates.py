@@ -56,15 +56,12 @@ def schedules(study: Study, ax: Axes) -> None:
 
 @panel
 def loss_by_schedule(study: Study, ax: Axes) -> None:
-    """Held-out loss at the end against the sum of learning rates over all steps; bars: its standard error."""
+    """Held-out loss at the end, of all on the same tokens, against the sum of learning rates over all steps."""
     runs = _scan(study)
     colours = _colours(runs)
     for run in runs:
         summed = float(np.trapezoid(run.points["lr"], run.points["step"]))
-        ax.errorbar(
-            [summed], [run.loss], [run.result.get("loss_se", 0.0)], fmt="o", ms=4.5, lw=0.8,
-            color=colours[str(run.spec["schedule"])],
-        )  # fmt: skip
+        ax.plot([summed], [run.loss], "o", ms=4.5, color=colours[str(run.spec["schedule"])])
     for form, colour in colours.items():
         ax.plot([], [], "o", color=colour, label=form)
     ax.set_xscale("log")
