@@ -134,6 +134,17 @@ def test_near_duplicates_that_cannot_be_are_refused(settings: dict[str, Any]) ->
         NearDuplicates(**settings)
 
 
+def test_a_corpus_without_a_source_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"source names no corpus\n.*synthetic:NAME"):
+        Recipe(source="")
+
+
+def test_so_few_hashes_that_pairs_go_unseen_are_refused_with_as_many_as_it_takes() -> None:
+    with pytest.raises(SpecError, match=r"n_hashes = 20 miss 12% of the pairs .* = 0.1\n.*n_hashes = 44, or more"):
+        NearDuplicates(threshold=0.1, n_hashes=20)
+    assert rows_of(0.1, NearDuplicates(threshold=0.1, n_hashes=44).n_hashes) == 1
+
+
 def test_settings_of_near_duplicates_count_and_are_recorded() -> None:
     originals = [document(seed) for seed in range(20)]
     rows = [" ".join(words) for words in (*originals, *(changed(words, 9, 1) for words in originals))]

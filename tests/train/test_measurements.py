@@ -59,6 +59,8 @@ def test_losses_by_position_average_to_the_held_out_loss(make_spec: MakeSpec, co
         assert where.tolist() == list(range(1, 17))
         assert losses.mean() == pytest.approx(evaluated(points, "val_loss")[row], rel=1e-6)
     assert losses[0] > losses[4:].mean(), "the first token has nothing to go by"
+    with pytest.raises(FitError, match=r"there is no evaluation 4 of 4\n.*-1 is the last"):
+        position_curve(points, 4)
 
 
 def test_positions_of_long_contexts_are_spread_over_the_logarithm() -> None:

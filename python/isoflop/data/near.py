@@ -17,14 +17,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from isoflop.data.recipe import NearDuplicates
+from isoflop.data.recipe import MISSED, NearDuplicates
 from isoflop.data.texts import Texts
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
-
-_MISSED = 0.01
-"""Largest share of pairs just at the threshold that no band may show."""
 
 _REMEMBERED_BYTES = 1 << 26
 """Of shingle sets kept between comparisons, about: documents that agree in a band often follow each other."""
@@ -65,8 +62,8 @@ def rows_of(threshold: float, n_hashes: int) -> int:
 
     A band of r rows agrees with probability s^r at similarity s, and none of n/r bands with (1 - s^r)^(n/r).
     """
-    rows = (r for r in range(n_hashes, 0, -1) if (1 - threshold**r) ** (n_hashes // r) <= _MISSED)
-    return next(rows, 1)
+    rows = (r for r in range(n_hashes, 0, -1) if (1 - threshold**r) ** (n_hashes // r) <= MISSED)
+    return next(rows)
 
 
 @njit(cache=True, nogil=True)

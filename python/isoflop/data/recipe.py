@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,9 @@ from isoflop.errors import SpecError
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Bounds = dict[str, tuple[float, float]]
+
+MISSED = 0.01
+"""Largest share of pairs just at the threshold of near duplicates that may go unseen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,12 @@ class NearDuplicates:
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1 or self.shingle < 1 or self.n_hashes < 1 or self.seed < 0:
             raise SpecError(f"{self} cannot be", hint="threshold in (0, 1], shingle and n_hashes 1, seed 0, or more")
+        if (missed := (1 - self.threshold) ** self.n_hashes) > MISSED:
+            least = math.ceil(math.log(MISSED) / math.log(1 - self.threshold))
+            raise SpecError(
+                f"n_hashes = {self.n_hashes} miss {missed:.0%} of the pairs at threshold = {self.threshold}",
+                hint=f"n_hashes = {least}, or more",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +61,8 @@ class Recipe:
     quality: str | Bounds = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.source:
+            raise SpecError("source names no corpus", hint=f"{STDLIB}, a path, hf:NAME or synthetic:NAME")
         bounds_of(self.quality)
         if self.deduplicate not in ("none", "exact", "near") and not isinstance(self.deduplicate, NearDuplicates):
             raise SpecError(f"deduplicate = {self.deduplicate!r}", hint="none, exact, near or a table")

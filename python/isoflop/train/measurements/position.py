@@ -40,11 +40,14 @@ def position_curve(points: Mapping[str, NDArray[np.float64]], row: int = -1) -> 
         row: which evaluation; the last one by default.
 
     Raises:
-        FitError: the run did not measure it.
+        FitError: the run did not measure it, or not so often.
     """
     found = sorted(int(name.removeprefix(_PREFIX)) for name in points if name.startswith(_PREFIX))
     if not found:
         raise FitError("these points have no loss by position", hint='train with measurements = ["position"]')
     columns = np.array([points[f"{_PREFIX}{place}"] for place in found])
     evaluated = columns[:, np.isfinite(columns).any(axis=0)]
+    count = evaluated.shape[1]
+    if not -count <= row < count:
+        raise FitError(f"there is no evaluation {row} of {count}", hint="they count from 0; -1 is the last")
     return np.array(found, dtype=np.float64), evaluated[:, row]
