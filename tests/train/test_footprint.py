@@ -84,18 +84,19 @@ def test_moments_are_those_of_the_optimizer(make_spec: MakeSpec, name: str, opti
 
 
 LARGER = SHAPES["gpt2"].replace(n_layer=6, d_model=256)
+GATED = LARGER.replace(norm="rms", activation="swiglu", position="rope", bias=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("models", "batch", "changes"),
-    [(1, 32, {}), (1, 64, {"accumulate": 4}), (8, 16, {"engine": "native"})],
+    ("models", "shape", "batch", "changes"),
+    [(1, GATED, 64, {"dropout": 0.1}), (1, LARGER, 64, {"accumulate": 4}), (8, LARGER, 16, {"engine": "native"})],
     ids=["torch", "accumulated", "native stack"],
 )
 def test_a_stack_takes_the_memory_that_was_predicted(
-    make_spec: MakeSpec, models: int, batch: int, changes: dict[str, Any]
+    make_spec: MakeSpec, models: int, shape: Shape, batch: int, changes: dict[str, Any]
 ) -> None:
-    spec = spec_of(make_spec, LARGER, batch, **changes)
+    spec = spec_of(make_spec, shape, batch, **changes)
     made = subprocess.run(
         [sys.executable, "-m", "proof.peak", json.dumps(spec.to_dict()), str(models)],
         capture_output=True, text=True, check=True, cwd=__file__.partition("/train/")[0],

@@ -85,13 +85,33 @@ def _by_torch(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
     batch, dropout = spec.batch_windows // spec.micro_batches, spec.dropout > 0
     kept = memory(spec.shape, batch=batch, state="fp32", flash=not dropout, dropout=dropout, activation_bytes=_FLOAT)
     logits = _FLOAT * spec.shape.n_ctx * spec.shape.n_vocab
-    training = round(_EAGER * kept.activations) + kept.head + 2 * logits * batch
+    more = _FLOAT * batch * spec.shape.n_ctx * spec.shape.n_layer * _unfused(spec)
+    training = round(_EAGER * kept.activations) + more + kept.head + 2 * logits * batch
     return {
         "parameters": models * _FLOAT * n_params,
         "optimizer": models * _FLOAT * _moments(spec),
         "gradients": (2 if noise else 1) * _FLOAT * n_params,
         "activations": max(training, 2 * logits * eval_batch(spec)),
     }
+
+
+def _unfused(spec: TrainSpec) -> int:
+    """Floats that plain torch keeps of a token in a layer besides, where no kernel does two things at once.
+
+    Queries and keys are there before and after they are turned, half of them once more; so is what a gate lets through
+    of an MLP, what stands between the two norms and their roots, and what dropout leaves, of weights of attention too,
+    with its masks.
+    """
+    shape, each = spec.shape, 0
+    if shape.norm == "rms":
+        each += 2 * shape.d_model
+    if shape.position == "rope":
+        each += 3 * (shape.n_head + shape.n_kv_head) * shape.d_head // 2
+    if shape.activation == "swiglu":
+        each += shape.d_ff
+    if spec.dropout > 0:
+        each += shape.n_head * shape.n_ctx + 4 * shape.d_model
+    return each
 
 
 def _by_native(spec: TrainSpec, models: int, threads: int) -> dict[str, int]:
