@@ -107,7 +107,7 @@ def fit_curves(curves: Sequence[Curve], form: str = "multi-power") -> CurveFit:
     """Fit a form to one or more curves of one model by Huber (delta 1e-3) of log loss.
 
     Raises:
-        FitError: no such form, no curve, an impossible value, or no convergence.
+        FitError: no such form, no curve, an impossible value, or fewer points than the form needs.
         NotIdentifiable: no curve's learning rate falls by a fifth, so what annealing gains cannot be told.
     """
     if form not in FORMS:

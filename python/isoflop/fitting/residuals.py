@@ -101,7 +101,7 @@ def least_residuals(
         delta: where rho turns linear.
 
     Raises:
-        FitError: fewer rows than parameters + 1, or no search came to an end.
+        FitError: fewer rows than parameters + 1, or residuals that are no numbers at every start.
     """
     names = list(starts[0])
     with np.errstate(divide="ignore"):
