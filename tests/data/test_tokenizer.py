@@ -30,7 +30,7 @@ def write(file: Path, text: str) -> str:
 @pytest.mark.parametrize(("tokenizer", "n_vocab"), [("byte", 0), ("char", 0), ("bpe", 300)])
 def test_every_tokenizer_decodes_to_the_text(tmp_path: Path, tokenizer: str, n_vocab: int) -> None:
     if tokenizer == "bpe":
-        pytest.importorskip("tokenizers")
+        pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     corpus = load_corpus(Recipe(source=write(tmp_path / "text", TEXT), tokenizer=tokenizer, n_vocab=n_vocab))
     assert decoded(corpus) == TEXT
     assert corpus.tokenizer is not None
@@ -46,7 +46,7 @@ def test_characters_are_counted_in_the_order_of_their_code_points(tmp_path: Path
 
 
 def test_bpe_merges_what_is_frequent_and_fills_the_vocabulary(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     source = write(tmp_path / "text", ENGLISH)
     small, large = (load_corpus(Recipe(source=source, tokenizer="bpe", n_vocab=n)) for n in (260, 320))
     assert (small.n_vocab, large.n_vocab) == (260, 320)
@@ -56,7 +56,7 @@ def test_bpe_merges_what_is_frequent_and_fills_the_vocabulary(tmp_path: Path) ->
 
 
 def test_bpe_is_trained_on_lines_without_spaces_as_fast_as_on_others(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     chance = np.random.default_rng(0)
     text = "".join(chance.choice(list("ACGT"), 200_000)) + "\n" + " " * 50_000
     began = time.process_time()
@@ -66,7 +66,7 @@ def test_bpe_is_trained_on_lines_without_spaces_as_fast_as_on_others(tmp_path: P
 
 
 def test_bpe_never_sees_the_held_out_text(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     corpora = [
         load_corpus(
             Recipe(source=write(tmp_path / tail, ENGLISH * 9 + f"{tail}\n" * 500), tokenizer="bpe", n_vocab=280)
@@ -78,7 +78,7 @@ def test_bpe_never_sees_the_held_out_text(tmp_path: Path) -> None:
 
 
 def test_vocabularies_are_the_same_in_every_process(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     script = (
         "import sys; from isoflop.data import Recipe, load_corpus\n"
         "print(load_corpus(Recipe(source=sys.argv[1], tokenizer='bpe', n_vocab=400)).fingerprint)"
@@ -90,7 +90,7 @@ def test_vocabularies_are_the_same_in_every_process(tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     recipe = Recipe(source=write(tmp_path / "text", TEXT), tokenizer="bpe", n_vocab=300)
     made = load_corpus(recipe, tmp_path / "cache")
     monkeypatch.setattr("isoflop.data.corpus.make_tokenizer", None)
@@ -101,7 +101,7 @@ def test_a_vocabulary_is_trained_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_every_setting_makes_another_corpus(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     source = write(tmp_path / "text", TEXT)
     recipes = [
         Recipe(source=source),
@@ -128,7 +128,7 @@ def test_long_documents_are_cut_into_pieces_that_join_again(tmp_path: Path) -> N
 
 
 def test_a_tokenizer_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     source = write(tmp_path / "text", TEXT)
     trained = load_corpus(Recipe(source=source, tokenizer="bpe", n_vocab=300))
     assert trained.tokenizer is not None
@@ -146,7 +146,7 @@ def test_a_tokenizer_that_a_corpus_keeps_is_read_from_its_file(tmp_path: Path) -
 
 
 def test_a_file_neither_cuts_nor_pads_documents_and_may_leave_numbers_out(tmp_path: Path) -> None:
-    library = pytest.importorskip("tokenizers")
+    library = pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     numbers = {"</s>": 0, "[UNK]": 1, "the": 10, "quick": 70_000}
     own = library.Tokenizer(library.models.WordLevel(numbers, unk_token="[UNK]"))
     own.pre_tokenizer = library.pre_tokenizers.Whitespace()
@@ -174,7 +174,7 @@ def test_tokenizers_that_cannot_be_are_refused(tmp_path: Path, settings: dict[st
 
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("tokenizers")
+    pytest.importorskip("tokenizers", reason="needs isoflop[train]")
     source = write(tmp_path / "text", TEXT)
     (tmp_path / "not.json").write_text("{}")
     with pytest.raises(CorpusError, match=r"not.json' is not a tokenizer"):

@@ -108,7 +108,7 @@ def fit_curves(curves: Sequence[Curve], form: str = "multi-power") -> CurveFit:
 
     Raises:
         FitError: no such form, no curve, an impossible value, or fewer points than the form needs.
-        NotIdentifiable: no curve's learning rate falls by a fifth, so what annealing gains cannot be told.
+        NotIdentifiable: no curve's learning rate falls by two fifths, so what annealing gains cannot be told.
     """
     if form not in FORMS:
         raise FitError(f"no form {form!r}", hint=nearest(form, FORMS))
